@@ -1,0 +1,150 @@
+"""Find where PostgreSQL's statements begin and end in a text, as psql's own lexer would.
+
+Splitting decides what reaches the server and what is refused, so it follows PostgreSQL's rules
+and not a dialect-neutral approximation. Nothing here looks at meaning beyond what the cutting
+needs: the first word, a routine's BEGIN ATOMIC body, the data after COPY … FROM stdin.
+"""
+
+import re
+from collections.abc import Iterator
+
+# Only these are blanks to PostgreSQL; everything from U+0080 on is a letter, blank-looking or not.
+_BLANKS = r"[ \t\n\r\f\v]"
+_LETTER = r"A-Za-z_\x80-\U0010ffff"
+_REST = rf"[{_LETTER}0-9$]*+"
+_WORD = rf"[{_LETTER}]{_REST}"
+# A number with whatever sticks to it: no grammar takes a literal right after a number, so
+# swallowing its suffix is harmless, and right for 13, where 1_0$$ ends in a name.
+_NUMBER = rf"\$?[0-9]{_REST}"
+LINE_COMMENT = r"--[^\n\r]*+"
+TRIVIA = rf"(?:{_BLANKS}++|{LINE_COMMENT}|/\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/)*+"
+_SIGN = r"[^ \t\n\r\f\v();'\"$\\/\-A-Za-z0-9_\x80-\U0010ffff]"
+
+_ESCAPED = r"'(?:[^'\\]++|''|\\[\s\S])*+'"
+# After a newline the next literal goes on with the first one's rules: E'a' ⏎ '\''.
+_CONTINUED = rf"(?:[ \t\f\v]|{LINE_COMMENT})*+[\n\r](?:{_BLANKS}|{LINE_COMMENT}[\n\r])*+{_ESCAPED}"
+_E_STRING = rf"[eE]{_ESCAPED}(?:{_CONTINUED})*+"
+
+# One harmless token. The prefix of any other kind of string may be read as a word, for only in
+# E'…' does a backslash hide a quote.
+HARMLESS = (
+    rf"(?:[A-DF-Za-df-z_\x80-\U0010ffff]{_REST}|[eE](?!'){_REST}|{_SIGN}++|'[^']*+'"
+    rf"|{_NUMBER}|{_E_STRING}|\"[^\"]*+\"|-(?!-)|/(?!\*))"
+)
+
+_trivia = re.compile(TRIVIA).match
+
+_token = re.compile(
+    rf"{_E_STRING}"
+    r"|(?:[bBnNxX]|[uU]&)?'[^']*+(?:''[^']*+)*+'"
+    r"|(?:[uU]&)?\"[^\"]*+(?:\"\"[^\"]*+)*+\""
+    rf"|(?![eE]'){_WORD}|{_NUMBER}"
+).match
+_dollar_tag = re.compile(rf"\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$").match
+_comment_edge = re.compile(r"/\*|\*/").finditer
+word_at = re.compile(_WORD).match
+_line_end = re.compile(r"[^\n\r]*+").match
+
+
+class Problem:
+    """Something a migration file must not hold.
+
+    offset: where, in characters from the file's start; message: what is wrong;
+    fix: what to do about it.
+    """
+
+    __slots__ = ("fix", "message", "offset")
+
+    def __init__(self, offset: int, message: str, fix: str) -> None:
+        self.offset = offset
+        self.message = message
+        self.fix = fix
+
+    def __repr__(self) -> str:
+        return f"Problem({self.offset}, {self.message!r}, {self.fix!r})"
+
+
+class Lexer:
+    """The tokens of a text, one at a time; problems gather as they are met."""
+
+    __slots__ = ("problems", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.problems: list[Problem] = []
+
+    def tokens(self, start: int, end: int) -> Iterator[str]:
+        """Yield the tokens between two offsets: words in capitals, the rest as written."""
+        for first, last in self.spans(start, end):
+            token = self.text[first:last]
+            # Only ASCII folds: U+017F in capitals is an S to Python, but not to PostgreSQL.
+            word = word_at(self.text, first)
+            folds = word and word.end() == last and token.isascii()
+            yield token.upper() if folds else token
+
+    def spans(self, pos: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield where each token starts and ends."""
+        while (pos := self.skip_trivia(pos)) < end:
+            start, pos = pos, self.token_end(pos)
+            yield start, pos
+
+    def skip_trivia(self, pos: int) -> int:
+        """Return where the next token starts, or the text's length."""
+        text = self.text
+        while True:
+            trivia = _trivia(text, pos)
+            pos = trivia.end() if trivia else pos
+            if not text.startswith("/*", pos):
+                return pos
+            depth = 0
+            for edge in _comment_edge(text, pos):
+                depth += 1 if edge.group() == "/*" else -1
+                if not depth:
+                    pos = edge.end()
+                    break
+            else:
+                self.refuse(pos, "this comment is never closed", "close it with */")
+                return len(text)
+
+    def token_end(self, pos: int) -> int:
+        """Return where the token that starts here ends."""
+        text = self.text
+        if match := _token(text, pos):
+            return match.end()
+        char = text[pos]
+        if char == "$" and (tag := _dollar_tag(text, pos)):
+            close = text.find(tag.group(), tag.end())
+            if close >= 0:
+                return close + len(tag.group())
+            self.refuse(pos, "this dollar quote is never closed", f"close it with {tag.group()}")
+            return len(text)
+        if char == "\\":
+            return self.command(pos)
+        if char in "'\"eE":
+            quote = '"' if char == '"' else "'"
+            self.refuse(pos, "this quote is never closed", f"close it with {quote}")
+            return len(text)
+        return pos + 1
+
+    def command(self, pos: int) -> int:
+        """Refuse a psql command and return the end of its line."""
+        line = _line_end(self.text, pos)
+        end = line.end() if line else pos
+        words = self.text[pos:end].split()
+        self.refuse(
+            pos, f"{words[0]} is for psql, not for the server", "write it in SQL or leave it out"
+        )
+        return end
+
+    def refuse(self, offset: int, message: str, fix: str) -> None:
+        """Note a problem and go on, so that all of them are told at once."""
+        self.problems.append(Problem(offset, message, fix))
+
+
+def unquoted(token: str) -> str:
+    """Return what a token names: a word in small letters, a quoted one as it is between quotes."""
+    if token[-1:] in ("'", '"'):
+        return token[token.index(token[-1]) + 1 : -1]
+    if tag := _dollar_tag(token):
+        return token[tag.end() : -len(tag.group())]
+    return token.lower()
