@@ -1,0 +1,163 @@
+#!/usr/bin/python
+"""Ansible module: a CodeBuild project that a pipeline uses."""
+
+from __future__ import annotations
+
+from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    Converge,
+    Document,
+    difference,
+    tag_list,
+)
+
+DOCUMENTATION = r"""
+module: codebuild_project
+short_description: Ensure a CodeBuild project whose source and artifacts are a pipeline's
+description:
+  - Ensures the project with its image, log group, time limit and limit of builds at a time, which
+    the community's module has no options for.
+options:
+  name:
+    description: Name of the project.
+    type: str
+    required: true
+  description:
+    description: What its builds do.
+    type: str
+    default: ""
+  buildspec:
+    description: Path of the buildspec in the source.
+    type: str
+    default: buildspec.yml
+  image:
+    description: Image of the build container.
+    type: str
+    default: aws/codebuild/amazonlinux-aarch64-standard:3.0
+  container:
+    description: Kind of the build container; it has to fit the image.
+    type: str
+    default: ARM_CONTAINER
+  compute:
+    description: Size of the build container.
+    type: str
+    default: BUILD_GENERAL1_SMALL
+  role:
+    description: ARN of the service role; required when the project is to exist.
+    type: str
+  kms_key:
+    description: ARN of the key of the artifacts; required when the project is to exist.
+    type: str
+  log_group:
+    description: Log group of the builds; without it CodeBuild makes one of its own.
+    type: str
+  timeout:
+    description: Minutes after which a build is stopped.
+    type: int
+    default: 60
+  concurrent:
+    description: Number of builds at a time; without it there is no limit.
+    type: int
+  tags:
+    description: Tags of the project.
+    type: dict
+    default: {}
+  state:
+    description: Whether the project is to exist.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+author:
+  - The schema-migrations maintainers
+"""
+
+EXAMPLES = r"""
+- name: One migration at a time
+  migrations.aws.codebuild_project:
+    name: shop-migrate
+    role: arn:aws:iam::111122223333:role/shop-build-migrate
+    kms_key: "{{ artifacts_key }}"
+    concurrent: 1
+"""
+
+RETURN = r"""
+arn:
+  description: ARN of the project.
+  returned: when it exists
+  type: str
+"""
+
+SPEC = {
+    "name": {"type": "str", "required": True},
+    "description": {"type": "str", "default": ""},
+    "buildspec": {"type": "str", "default": "buildspec.yml"},
+    "image": {"type": "str", "default": "aws/codebuild/amazonlinux-aarch64-standard:3.0"},
+    "container": {"type": "str", "default": "ARM_CONTAINER"},
+    "compute": {"type": "str", "default": "BUILD_GENERAL1_SMALL"},
+    "role": {"type": "str"},
+    "kms_key": {"type": "str"},
+    "log_group": {"type": "str"},
+    "timeout": {"type": "int", "default": 60},
+    "concurrent": {"type": "int"},
+    "tags": {"type": "dict", "default": {}},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+
+
+def wanted(p: Document) -> Document:
+    """Return the project as AWS takes it."""
+    project: Document = {
+        "description": p["description"],
+        "source": {"type": "CODEPIPELINE", "buildspec": p["buildspec"]},
+        "artifacts": {"type": "CODEPIPELINE"},
+        "environment": {"type": p["container"], "image": p["image"], "computeType": p["compute"]},
+        "serviceRole": p["role"],
+        "encryptionKey": p["kms_key"],
+        "timeoutInMinutes": p["timeout"],
+    }
+    if p["log_group"]:
+        project["logsConfig"] = {"cloudWatchLogs": {"status": "ENABLED", "groupName": p["log_group"]}}
+    if p["concurrent"]:
+        project["concurrentBuildLimit"] = p["concurrent"]
+    return project
+
+
+def main() -> None:
+    """Run the module."""
+    run = Converge(SPEC, required_if=[("state", "present", ["role", "kms_key"])])
+    p, api = run.params, run.client("codebuild")
+    answer = run.read(api.batch_get_projects, names=[p["name"]]) or {}
+    found: Document = next(iter(answer.get("projects", [])), {})
+    if p["state"] == "absent":
+        if found:
+            run.before = {"name": p["name"]}
+            run.send(api.delete_project, name=p["name"])
+        run.exit()
+    project, tags = wanted(p), tag_list(p["tags"], "key", "value")
+    if not found:
+        run.after = project
+        answer = run.send_when_ready(
+            api.create_project,
+            ("InvalidInputException",),
+            "authorized to perform: sts:AssumeRole",
+            10,
+            name=p["name"],
+            tags=tags,
+            **project,
+        )
+        found = answer.get("project", {})
+    else:
+        found["tags"] = sorted(found.get("tags", []), key=lambda tag: str(tag["key"]))
+        changes = difference(found, {**project, "tags": tags})
+        if changes:
+            run.before = {key: found.get(key) for key in changes}
+            run.after = changes
+            run.send(api.update_project, name=p["name"], **changes)
+    run.exit(arn=found.get("arn", ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+#!/usr/bin/python
+"""Ansible module: a CodePipeline of type V2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    Converge,
+    Document,
+    difference,
+    tag_dict,
+    tag_list,
+)
+
+DOCUMENTATION = r"""
+module: codepipeline
+short_description: Ensure a CodePipeline of type V2
+description:
+  - Ensures the pipeline with execution mode, triggers, variables and tags, and updates it only when
+    something differs. Stages are written as in the API, with names in camel case.
+options:
+  name:
+    description: Name of the pipeline.
+    type: str
+    required: true
+  role:
+    description: ARN of the pipeline's role; required when the pipeline is to exist.
+    type: str
+  bucket:
+    description: Bucket of the artifacts; required when the pipeline is to exist.
+    type: str
+  kms_key:
+    description: ARN of the key of the artifacts; required when the pipeline is to exist.
+    type: str
+  stages:
+    description: The stages; required when the pipeline is to exist.
+    type: list
+    elements: dict
+  execution_mode:
+    description: What happens to an execution that finds an earlier one under way.
+    type: str
+    choices: [QUEUED, SUPERSEDED, PARALLEL]
+    default: QUEUED
+  triggers:
+    description: The triggers, as in the API.
+    type: list
+    elements: dict
+    default: []
+  variables:
+    description: The pipeline's variables, as in the API.
+    type: list
+    elements: dict
+    default: []
+  tags:
+    description: Tags of the pipeline.
+    type: dict
+    default: {}
+  state:
+    description: Whether the pipeline is to exist.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+author:
+  - The schema-migrations maintainers
+"""
+
+EXAMPLES = r"""
+- name: Ensure a pipeline with one build
+  migrations.aws.codepipeline:
+    name: shop
+    role: arn:aws:iam::111122223333:role/shop-pipeline
+    bucket: shop-artifacts
+    kms_key: "{{ artifacts_key }}"
+    stages: "{{ stages }}"
+"""
+
+RETURN = r"""
+arn:
+  description: ARN of the pipeline.
+  returned: when it exists
+  type: str
+version:
+  description: AWS's number of the pipeline's definition; it grows with each update.
+  returned: when it exists
+  type: int
+"""
+
+SPEC = {
+    "name": {"type": "str", "required": True},
+    "role": {"type": "str"},
+    "bucket": {"type": "str"},
+    "kms_key": {"type": "str"},
+    "stages": {"type": "list", "elements": "dict"},
+    "execution_mode": {"type": "str", "choices": ["QUEUED", "SUPERSEDED", "PARALLEL"], "default": "QUEUED"},
+    "triggers": {"type": "list", "elements": "dict", "default": []},
+    "variables": {"type": "list", "elements": "dict", "default": []},
+    "tags": {"type": "dict", "default": {}},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+
+
+def wanted(p: Document) -> Document:
+    """Return the pipeline as AWS takes it."""
+    key = {"type": "KMS", "id": p["kms_key"]}
+    return {
+        "name": p["name"],
+        "pipelineType": "V2",
+        "executionMode": p["execution_mode"],
+        "roleArn": p["role"],
+        "artifactStore": {"type": "S3", "location": p["bucket"], "encryptionKey": key},
+        "stages": p["stages"],
+        "triggers": p["triggers"],
+        "variables": p["variables"],
+    }
+
+
+def pruned(value: Any) -> Any:
+    """Return a definition without the empty parts that AWS adds or leaves out as it likes."""
+    if isinstance(value, dict):
+        return {k: pruned(v) for k, v in value.items() if v not in ({}, [], None)}
+    if isinstance(value, list):
+        return [pruned(v) for v in value]
+    return value
+
+
+def main() -> None:
+    """Run the module."""
+    run = Converge(SPEC, required_if=[("state", "present", ["role", "bucket", "kms_key", "stages"])])
+    p, api = run.params, run.client("codepipeline")
+    answer = run.read(api.get_pipeline, ("PipelineNotFoundException",), name=p["name"]) or {}
+    found: Document = answer.get("pipeline", {})
+    if p["state"] == "absent":
+        if found:
+            run.before = {"name": p["name"]}
+            run.send(api.delete_pipeline, name=p["name"])
+        run.exit()
+    pipeline = wanted(p)
+    arn = answer.get("metadata", {}).get("pipelineArn", "")
+    if not found:
+        run.after = pipeline
+        answer = run.send(api.create_pipeline, pipeline=pipeline, tags=tag_list(p["tags"], "key", "value"))
+        found = answer.get("pipeline", {})
+    else:
+        changes = difference(pruned(found), pruned(pipeline))
+        gone = [k for k in ("triggers", "variables") if found.get(k) and not p[k]]
+        if changes or gone:
+            run.before = {key: found.get(key) for key in [*changes, *gone]}
+            run.after = {key: pipeline[key] for key in [*changes, *gone]}
+            found = run.send(api.update_pipeline, pipeline=pipeline).get("pipeline", found)
+        tags = tag_dict((run.read(api.list_tags_for_resource, resourceArn=arn) or {}).get("tags", []), "key", "value")
+        missing = {k: v for k, v in p["tags"].items() if tags.get(k) != v}
+        if missing:
+            run.send(api.tag_resource, resourceArn=arn, tags=tag_list(missing, "key", "value"))
+    run.exit(arn=arn, version=found.get("version", 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+#!/usr/bin/python
+"""Ansible module: a Lambda function released under an alias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    Converge,
+    Document,
+    difference,
+)
+
+DOCUMENTATION = r"""
+module: lambda_function
+short_description: Ensure a Lambda function and the version its alias points to
+description:
+  - Creates or updates the function, waits until AWS has finished, publishes a version when code or
+    configuration changed, and points the alias to it. A package with the same hash changes nothing.
+  - A run that was interrupted between any two of these is finished by the next one.
+options:
+  name:
+    description: Name of the function.
+    type: str
+    required: true
+  alias:
+    description: Name of the alias that callers use.
+    type: str
+    default: live
+  description:
+    description: What the function does.
+    type: str
+    default: ""
+  package:
+    description: Path of the zip; required when the function is to exist.
+    type: path
+  sha256:
+    description: The zip's SHA-256 in base64, as M(migrations.aws.lambda_zip) returns it. In check mode the zip may not exist yet.
+    type: str
+  runtime:
+    description: Lambda's name of the runtime.
+    type: str
+  architecture:
+    description: Lambda's name of the processor.
+    type: str
+  handler:
+    description: The function to call, as C(package.module.function).
+    type: str
+  role:
+    description: ARN of the execution role.
+    type: str
+  timeout:
+    description: Seconds after which a run is killed.
+    type: int
+    default: 900
+  memory:
+    description: Memory in MB.
+    type: int
+    default: 512
+  environment:
+    description: Environment variables.
+    type: dict
+    default: {}
+  subnets:
+    description: Subnets of the function.
+    type: list
+    elements: str
+    default: []
+  security_groups:
+    description: Security groups of the function.
+    type: list
+    elements: str
+    default: []
+  tags:
+    description: Tags of the function.
+    type: dict
+    default: {}
+  state:
+    description: Whether the function is to exist.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+author:
+  - The schema-migrations maintainers
+"""
+
+EXAMPLES = r"""
+- name: Release the runner
+  migrations.aws.lambda_function:
+    name: shop-dev-runner
+    package: "{{ zip.path }}"
+    sha256: "{{ zip.sha256 }}"
+    runtime: "{{ zip.runtime }}"
+    architecture: "{{ zip.architecture }}"
+    handler: runner.handler.handle
+    role: "{{ role.arn }}"
+"""
+
+RETURN = r"""
+arn:
+  description: ARN of the alias.
+  returned: when the function exists
+  type: str
+version:
+  description: The version that the alias points to; empty where check mode would publish one.
+  returned: when the function exists
+  type: str
+"""
+
+SPEC = {
+    "name": {"type": "str", "required": True},
+    "alias": {"type": "str", "default": "live"},
+    "description": {"type": "str", "default": ""},
+    "package": {"type": "path"},
+    "sha256": {"type": "str"},
+    "runtime": {"type": "str"},
+    "architecture": {"type": "str"},
+    "handler": {"type": "str"},
+    "role": {"type": "str"},
+    "timeout": {"type": "int", "default": 900},
+    "memory": {"type": "int", "default": 512},
+    "environment": {"type": "dict", "default": {}},
+    "subnets": {"type": "list", "elements": "str", "default": []},
+    "security_groups": {"type": "list", "elements": "str", "default": []},
+    "tags": {"type": "dict", "default": {}},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+REQUIRED = ["package", "sha256", "runtime", "architecture", "handler", "role"]
+MISSING = ("ResourceNotFoundException",)
+# A role made a moment ago is not known everywhere; AWS then answers with this.
+ROLE_NOT_READY = ("InvalidParameterValueException",)
+ROLE_ATTEMPTS = 10
+RELEASED = ("CodeSha256", "Runtime", "Handler", "Role", "Timeout", "MemorySize", "Environment", "Description")
+
+
+class Function:
+    """The function, its code, its versions and its alias."""
+
+    def __init__(self, run: Converge) -> None:
+        self.run = run
+        self.api = run.client("lambda")
+        self.name = {"FunctionName": run.params["name"]}
+        found = run.read(self.api.get_function, MISSING, **self.name) or {}
+        self.current: Document = found.get("Configuration", {})
+        self.tags: dict[str, str] = found.get("Tags", {})
+
+    def wanted(self) -> Document:
+        """Return the configuration as AWS names it."""
+        p = self.run.params
+        return {
+            "Description": p["description"],
+            "Runtime": p["runtime"],
+            "Handler": p["handler"],
+            "Role": p["role"],
+            "Timeout": p["timeout"],
+            "MemorySize": p["memory"],
+            "Environment": {"Variables": p["environment"]},
+            "VpcConfig": {"SubnetIds": sorted(p["subnets"]), "SecurityGroupIds": sorted(p["security_groups"])},
+        }
+
+    def comparable(self) -> Document:
+        """Return what AWS has, in the same form; lists whose order means nothing are sorted."""
+        vpc = self.current.get("VpcConfig", {})
+        return {
+            **self.current,
+            "Environment": self.current.get("Environment", {"Variables": {}}),
+            "VpcConfig": {key: sorted(vpc.get(key, [])) for key in ("SubnetIds", "SecurityGroupIds")},
+        }
+
+    def ensure(self) -> None:
+        """Create or update; then wait until AWS has finished."""
+        p, want = self.run.params, self.wanted()
+        if not self.current:
+            self._create(want)
+            return
+        have = self.comparable()
+        changes = {key: value for key, value in want.items() if have.get(key) != value}
+        self.run.before = {key: have.get(key) for key in changes}
+        self.run.after = dict(changes)
+        self._settle()
+        if changes:
+            self.run.send(self.api.update_function_configuration, **self.name, **changes)
+            self._settle()
+        code = {"CodeSha256": p["sha256"], "Architectures": [p["architecture"]]}
+        if update := difference(self.current, code):
+            self.run.before |= {key: self.current.get(key) for key in update}
+            self.run.after |= update
+            package = b"" if self.run.module.check_mode else Path(p["package"]).read_bytes()
+            architectures = {"Architectures": code["Architectures"]}
+            self.run.send(self.api.update_function_code, **self.name, ZipFile=package, **architectures)
+            self._settle()
+        if missing := {k: v for k, v in p["tags"].items() if self.tags.get(k) != v}:
+            self.run.send(self.api.tag_resource, Resource=self.current["FunctionArn"], Tags=missing)
+
+    def _create(self, want: Document) -> None:
+        p = self.run.params
+        self.run.after = {"present": True, **want}
+        package = b"" if self.run.module.check_mode else Path(p["package"]).read_bytes()
+        request = {
+            **self.name,
+            **want,
+            "Code": {"ZipFile": package},
+            "Architectures": [p["architecture"]],
+            "Tags": p["tags"],
+        }
+        self.current = self.run.send_when_ready(
+            self.api.create_function, ROLE_NOT_READY, "assumed by Lambda", ROLE_ATTEMPTS, **request
+        )
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait for Active and for the last update; an Inactive function (idle for 14 days) may stay so."""
+        if self.current.get("State") != "Inactive":
+            self.run.wait(self.api, "function_active_v2", **self.name)
+        self.run.wait(self.api, "function_updated_v2", **self.name)
+
+    def release(self) -> str:
+        """Point the alias at a version that equals the function as it is now."""
+        alias = {**self.name, "Name": self.run.params["alias"]}
+        found = self.run.read(self.api.get_alias, MISSING, **alias)
+        if found and not self.run.changed and self._same_as_latest(found["FunctionVersion"]):
+            return str(found["FunctionVersion"])
+        version = str(self.run.send(self.api.publish_version, **self.name).get("Version", ""))
+        if found is None:
+            self.run.send(self.api.create_alias, FunctionVersion=version, **alias)
+        elif found["FunctionVersion"] != version:
+            self.run.send(self.api.update_alias, FunctionVersion=version, **alias)
+        if version:
+            self.run.wait(self.api, "published_version_active", **self.name, Qualifier=version)
+        return version
+
+    def _same_as_latest(self, version: str) -> bool:
+        released = self.run.read(self.api.get_function_configuration, MISSING, **self.name, Qualifier=version) or {}
+        return all(released.get(key) == self.current.get(key) for key in RELEASED)
+
+    def remove(self) -> None:
+        """Delete the function with all its versions and aliases."""
+        if self.current:
+            self.run.before = {"present": True}
+            self.run.send(self.api.delete_function, **self.name)
+
+
+def main() -> None:
+    """Run the module."""
+    run = Converge(SPEC, required_if=[("state", "present", REQUIRED)])
+    function = Function(run)
+    if run.params["state"] == "absent":
+        function.remove()
+        run.exit()
+    function.ensure()
+    version = function.release()
+    arn = function.current.get("FunctionArn", "")
+    run.exit(arn=f"{arn}:{run.params['alias']}" if arn else "", version=version)
+
+
+if __name__ == "__main__":
+    main()
