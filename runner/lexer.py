@@ -36,7 +36,7 @@ _trivia = re.compile(TRIVIA).match
 
 _token = re.compile(
     rf"{_E_STRING}"
-    r"|(?:[bBnNxX]|[uU]&)?'[^']*+(?:''[^']*+)*+'"
+    r"|(?:[uU]&)?'[^']*+(?:''[^']*+)*+'|[bBxX]'[^']*+'"
     r"|(?:[uU]&)?\"[^\"]*+(?:\"\"[^\"]*+)*+\""
     rf"|(?![eE]'){_WORD}|{_NUMBER}"
 ).match

@@ -1,0 +1,103 @@
+"""The commands that reach a database, by name and options: one table for both adapters."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runner import engine, housekeeping, status
+from runner.engine import Run
+from runner.errors import ConfigurationError
+from runner.migration import parse_version
+from runner.plan import Policy
+from runner.result import Result
+
+_Options = Mapping[str, Any]
+
+
+def _migrate(run: Run, options: _Options) -> Result:
+    target = options.get("target")
+    policy = Policy(
+        target=parse_version(target) if target else None,
+        out_of_order=options.get("allow_out_of_order", False),
+        ahead=options.get("allow_ahead", False),
+    )
+    return engine.migrate(
+        run,
+        policy,
+        single=options.get("single_transaction", False),
+        dry_run=options.get("dry_run", False),
+    )
+
+
+def _rollback(run: Run, options: _Options) -> Result:
+    to, steps = options.get("to"), options.get("steps")
+    if (to is None) == (steps is None):
+        raise ConfigurationError("rollback takes either --to VERSION or --steps NUMBER")
+    if steps is not None and steps < 1:
+        raise ConfigurationError("--steps takes a number from 1")
+    return engine.rollback(
+        run,
+        to=None if to is None else parse_version(to),
+        steps=steps,
+        dry_run=options.get("dry_run", False),
+    )
+
+
+def _status(run: Run, options: _Options) -> Result:
+    return status.status(run, check_only=options.get("check", False))
+
+
+def _history(run: Run, options: _Options) -> Result:
+    return status.show_history(run, options.get("limit", 50))
+
+
+def _baseline(run: Run, options: _Options) -> Result:
+    return housekeeping.baseline(run, parse_version(options["version"]))
+
+
+def _repair(run: Run, options: _Options) -> Result:
+    return housekeeping.repair(
+        run,
+        done=options.get("done"),
+        again=options.get("again"),
+        forget=options.get("forget"),
+        yes=options.get("yes", False),
+    )
+
+
+# Each command with the options it takes and their types; the Lambda's event is checked by it.
+COMMANDS: dict[str, tuple[Callable[[Run, _Options], Result], dict[str, type]]] = {
+    "migrate": (
+        _migrate,
+        {
+            "target": str,
+            "dry_run": bool,
+            "single_transaction": bool,
+            "allow_out_of_order": bool,
+            "allow_ahead": bool,
+        },
+    ),
+    "rollback": (_rollback, {"to": str, "steps": int, "dry_run": bool}),
+    "status": (_status, {"check": bool}),
+    "history": (_history, {"limit": int}),
+    "baseline": (_baseline, {"version": str}),
+    "repair": (_repair, {"done": str, "again": str, "forget": str, "yes": bool}),
+}
+
+
+def perform(name: str, run: Run, options: _Options) -> Result:
+    """Run a command.
+
+    Raises:
+        ConfigurationError: the options do not fit together.
+
+    """
+    return COMMANDS[name][0](run, options)
+
+
+def new_run_id() -> str:
+    """Return an id for a run that nobody named."""
+    return f"{os.environ.get('USER', 'run')}-{secrets.token_hex(4)}"

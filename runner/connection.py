@@ -1,0 +1,230 @@
+"""From an address and a way to log in to a session that is set up the right way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import parse_dsn
+
+from runner.errors import ConfigurationError, Unreachable
+
+# Seconds. libpq's own waits and the server's watch for a client that is gone.
+_CONNECT_TIMEOUT = 10
+_CLIENT_CHECK = "5s"
+_PAUSES = (0.25, 5.0)  # first and longest pause between two tries to connect
+
+# What an administrator may want to see in pg_stat_activity; the run id follows it.
+APPLICATION = "schema-migrations"
+
+# libpq gives no SQLSTATE for a failed connect, so its words decide: these pass by themselves
+# (a resuming Aurora, a restart, too many clients); anything else, a wrong password above all,
+# is not tried again.
+_PASSING = re.compile(
+    r"connection refused|timeout expired|timed out|server closed the connection"
+    r"|starting up|shutting down|too many clients|remaining connection slots|could not receive data"
+    r"|Connection reset|Temporary failure in name resolution|in recovery mode|SSL SYSCALL",
+    re.IGNORECASE,
+)
+_WRONG_PASSWORD = re.compile(r"password authentication failed|PAM authentication failed")
+
+
+class Target(NamedTuple):
+    """One database and how to log in to it.
+
+    `parameters` are libpq's, without a password from a secret or token: those are fetched
+    anew for each connection, because AWS rotates the one and lets the other expire.
+    """
+
+    parameters: Mapping[str, str]
+    secret_arn: str | None = None
+    iam: bool = False
+    role: str | None = None
+
+    def describe(self) -> dict[str, str]:
+        """Return what may be shown of the target: never a password."""
+        shown = {name: self.parameters.get(name, "") for name in ("host", "port", "dbname", "user")}
+        return {name: value for name, value in shown.items() if value}
+
+
+def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
+    """Resolve the target from a URL (or DSN) or, without one, from the environment.
+
+    Parameters
+    ----------
+        url: postgresql://user@host/db or "host=… dbname=…"; None: DATABASE_URL, then PG*.
+        environ: the environment; os.environ where None.
+
+    Raises
+    ------
+        ConfigurationError: not a URL, or nothing says which database is meant.
+
+    """
+    environ = os.environ if environ is None else environ
+    text = url or environ.get("DATABASE_URL")
+    if not text and not any(environ.get(name) for name in ("PGHOST", "PGDATABASE", "PGSERVICE")):
+        raise ConfigurationError(
+            "no database given",
+            fix="pass --database-url postgresql://user@host/db, or set DATABASE_URL or PGHOST, …",
+        )
+    try:
+        parameters = parse_dsn(text) if text else {}
+    except psycopg2.ProgrammingError as error:
+        # libpq may quote the text, password and all.
+        raise ConfigurationError(
+            "the database URL cannot be read", fix="write postgresql://user@host:5432/database"
+        ) from error
+    names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER"}
+    for name, variable in names.items():
+        if environ.get(variable):
+            parameters.setdefault(name, environ[variable])
+    return Target(
+        parameters,
+        secret_arn=environ.get("DATABASE_SECRET_ARN"),
+        iam=environ.get("DATABASE_IAM_AUTH", "").lower() in {"1", "true"},
+        role=environ.get("DATABASE_ROLE"),
+    )
+
+
+def connect(
+    to: Target,
+    *,
+    run_id: str,
+    wait: float,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Connection:
+    """Open an autocommit connection, waiting for a database that is waking up.
+
+    Parameters
+    ----------
+        run_id: shown in pg_stat_activity's application_name.
+        wait: seconds to go on trying while the server does not answer; authentication errors
+            are final at once, but for one fresh look at a secret that was just rotated.
+        progress: told why it waits.
+
+    Raises
+    ------
+        Unreachable: with the last reason.
+
+    """
+    until = time.monotonic() + wait
+    pause, longest = _PAUSES
+    fetched_again = False
+    while True:
+        try:
+            opened: Connection = psycopg2.connect(**_parameters(to, run_id))
+        except psycopg2.OperationalError as error:
+            reason = _reason(error)
+            if to.secret_arn and _WRONG_PASSWORD.search(reason) and not fetched_again:
+                fetched_again = True
+                continue
+            left = until - time.monotonic()
+            if not _PASSING.search(reason) or left <= 0:
+                raise _unreachable(to, reason) from error
+            progress(f"waiting for the database (up to {left:.0f} s more): {reason}")
+            time.sleep(min(pause * random.uniform(0.8, 1.2), left))  # noqa: S311
+            pause = min(pause * 2, longest)
+        else:
+            opened.autocommit = True
+            return opened
+
+
+def _parameters(to: Target, run_id: str) -> dict[str, Any]:
+    credentials: dict[str, str] = {}
+    if to.secret_arn:
+        credentials = _secret(to.secret_arn)
+    elif to.iam:
+        credentials = {"password": _token(to.parameters)}
+    return {
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        **to.parameters,
+        **credentials,
+        "application_name": f"{APPLICATION}/{run_id}"[:63],
+        "client_encoding": "UTF8",
+    }
+
+
+def _secret(arn: str) -> dict[str, str]:
+    """Fetch user and password from Secrets Manager, anew each time: AWS rotates them."""
+    import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        answer = boto3.client("secretsmanager").get_secret_value(SecretId=arn)
+        body = json.loads(answer["SecretString"])
+        return {"user": body["username"], "password": body["password"]}
+    except (BotoCoreError, ClientError) as error:
+        raise Unreachable(
+            f"the database secret cannot be read: {error}",
+            fix=f"check that this role may call secretsmanager:GetSecretValue on {arn}",
+        ) from error
+    except (KeyError, ValueError) as error:
+        # `from None`: a traceback of the parser's would show the secret.
+        raise ConfigurationError(f"the secret {arn} is not JSON with username and password") from (
+            None if error else error
+        )
+
+
+def _token(parameters: Mapping[str, str]) -> str:
+    """Make a token of IAM database authentication: local, no request, valid 15 minutes."""
+    import boto3  # noqa: PLC0415
+
+    try:
+        host, user = parameters["host"], parameters["user"]
+    except KeyError as error:
+        raise ConfigurationError("IAM authentication needs a host and a user") from error
+    token: str = boto3.client("rds").generate_db_auth_token(
+        DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
+    )
+    return token
+
+
+def _reason(error: psycopg2.OperationalError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines) or "no reason given"
+
+
+def _unreachable(to: Target, reason: str) -> Unreachable:
+    where = to.describe()
+    name = f"{where.get('host', 'the local socket')}:{where.get('port', '5432')}"
+    if _WRONG_PASSWORD.search(reason) or "authentication" in reason:
+        fix = "check user and password (a secret may have been rotated, a token lives 15 minutes)"
+    elif "certificate" in reason:
+        fix = "check sslrootcert and connect by the name that the certificate carries"
+    elif "does not exist" in reason:
+        fix = "create the database or role, or correct its name"
+    else:
+        fix = "check host, port and security groups, and that the server runs"
+    return Unreachable(f"cannot connect to {name}: {reason}", fix=fix)
+
+
+# One round trip says all that is refused or needed to know about the session.
+INSPECT = """
+    select pg_catalog.pg_backend_pid() as pid,
+           pg_catalog.pg_is_in_recovery() as standby,
+           pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
+           pg_catalog.current_setting('server_version_num')::int as version,
+           pg_catalog.current_setting('server_version') as version_text,
+           pg_catalog.current_database() as database,
+           session_user as login
+"""
+
+
+def settings(server_version: int) -> str:
+    """Return the SQL that sets a session's own settings, to run at first and after each file.
+
+    The server then notices within seconds that a client is gone (14 and later): a killed
+    runner's statement and lock do not live on.
+    """
+    check = f"set client_connection_check_interval = '{_CLIENT_CHECK}'; "
+    return "set standard_conforming_strings = on; " + (check if server_version >= 140000 else "")  # noqa: PLR2004

@@ -1,0 +1,168 @@
+"""One run: lock, read the history, compute what remains, do it, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from runner import connection as connecting
+from runner import history
+from runner.errors import Incomplete, MigrationFailed, RunnerError, ValidationFailed
+from runner.migration import Folder, Version, read_folder
+from runner.plan import Policy, Step, plan_migrate, plan_rollback
+from runner.result import Result, describe
+from runner.running import Conduct
+from runner.session import Session
+from runner.source import Job, prepare
+from runner.steps import Steps
+from runner.transaction import Transactions
+
+
+class Run(NamedTuple):
+    """What every command needs to know.
+
+    `connect_wait` and `lock_wait` are seconds.
+    """
+
+    target: connecting.Target
+    sql_dir: Path
+    run_id: str
+    conduct: Conduct
+    connect_wait: float = 60.0
+    lock_wait: float = 600.0
+
+
+def migrate(run: Run, policy: Policy, *, single: bool = False, dry_run: bool = False) -> Result:
+    """Apply what is pending.
+
+    Parameters
+    ----------
+        policy: what is allowed, and up to which version.
+        single: all pending files in one transaction.
+        dry_run: only plan: nothing is locked or written.
+
+    """
+
+    def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
+        return plan_migrate(folder, rows, policy)
+
+    return _perform(run, "migrate", plan, single=single, dry_run=dry_run)
+
+
+def rollback(
+    run: Run, *, to: Version | None = None, steps: int | None = None, dry_run: bool = False
+) -> Result:
+    """Undo the newest versions, down to a version or by number."""
+
+    def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
+        return plan_rollback(folder, rows, to=to, steps=steps)
+
+    return _perform(run, "rollback", plan, dry_run=dry_run)
+
+
+@contextmanager
+def reported(result: Result) -> Iterator[None]:
+    """Put what goes wrong inside into the result: an error of ours never loses what was done."""
+    try:
+        yield
+    except RunnerError as error:
+        result.error = error
+
+
+@contextmanager
+def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
+    """Open a session to the target, with the runner's lock where something may be written."""
+    result.target = run.target.describe()
+    session = Session(
+        run.target, run_id=run.run_id, wait=run.connect_wait, progress=run.conduct.progress.note
+    )
+    try:
+        result.target |= {
+            "dbname": session.server.database,
+            "user": session.server.login,
+            "server_version": session.server.version_text,
+        }
+        if locked:
+            session.lock(
+                wait=run.lock_wait,
+                deadline=run.conduct.deadline,
+                progress=run.conduct.progress.note,
+            )
+        yield session
+    finally:
+        session.close()
+
+
+def _perform(
+    run: Run,
+    command: str,
+    plan: Callable[[Folder, Sequence[history.Row]], list[Step]],
+    *,
+    single: bool = False,
+    dry_run: bool = False,
+) -> Result:
+    result = Result(command, run.run_id)
+    with reported(result):
+        folder = read_folder(run.sql_dir)
+        with opened(run, result, locked=not dry_run) as session:
+            jobs = prepare(plan(folder, history.read(session.connection)))
+            result.pending = [describe(job) for job in jobs]
+            if dry_run:
+                result.planned = True
+                result.data = [{"file": job.migration.name, "sql": job.text} for job in jobs]
+            elif jobs:
+                history.ensure(session.connection)
+                _execute(run, session, result, jobs, single=single)
+    return result
+
+
+def _execute(
+    run: Run, session: Session, result: Result, jobs: Sequence[Job], *, single: bool
+) -> None:
+    transactions = Transactions(session, run.conduct)
+    steps = Steps(session, run.conduct)
+    if single:
+        _refuse_mixed(jobs)
+        for job, (duration, attempts) in zip(jobs, transactions.run(jobs, None), strict=True):
+            result.done(job, duration, attempts)
+        return
+    for job, following in zip(jobs, [*jobs[1:], None], strict=True):
+        if run.conduct.deadline.passed():
+            raise Incomplete(
+                f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
+            )
+        if not job.transactional:
+            result.done(job, steps.run(job), 1)
+            continue
+        ahead = following if following and following.transactional else None
+        try:
+            ((duration, attempts),) = transactions.run([job], ahead)
+        except Incomplete as stopped:
+            raise _never_fits(job, stopped, result) from stopped
+        result.done(job, duration, attempts)
+
+
+def _refuse_mixed(jobs: Sequence[Job]) -> None:
+    alone = [job.migration.name for job in jobs if not job.transactional]
+    if alone:
+        raise ValidationFailed(
+            "these files cannot share a transaction",
+            details=tuple(f"{name} is not transactional" for name in alone),
+            fix="run without --single-transaction, or up to the file before with --target",
+        )
+
+
+def _never_fits(job: Job, stopped: Incomplete, result: Result) -> RunnerError:
+    """Tell a run that will go on next time from one whose first file needs more than all its time.
+
+    Called incomplete, the second would be run again for ever.
+    """
+    if result.applied:
+        return stopped
+    return MigrationFailed(
+        "the file takes longer than a whole run may; it was rolled back",
+        file=str(job.migration.path),
+        fix="split it, or run it from the command line or CodeBuild, where there is more time",
+    )

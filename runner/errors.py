@@ -1,0 +1,155 @@
+"""What can go wrong, each kind with its documented exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EXIT_CODES = {
+    0: "done",
+    1: "unexpected error",
+    2: "usage or configuration",
+    3: "a migration failed and was rolled back",
+    4: "a non-transactional migration needs attention",
+    5: "lock not obtained",
+    6: "validation: checksum, missing, out of order, drift",
+    7: "lint or proof refused",
+    8: "incomplete: stopped at the deadline, run again to go on",
+    9: "target unreachable",
+}
+
+
+class RunnerError(Exception):
+    """An error whose message is meant for a person, with the way out.
+
+    Parameters
+    ----------
+        message: what happened, one line.
+        fix: what to do now.
+        details: further lines, in the order they help.
+
+    """
+
+    exit_code = 1
+    kind = "unexpected"
+
+    def __init__(self, message: str, *, fix: str | None = None, details: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        self.details = details
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error as the result document carries it."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "fix": self.fix,
+            "details": list(self.details),
+        }
+
+
+class ConfigurationError(RunnerError):
+    """The call, the environment or a file name is wrong; nothing was connected to."""
+
+    exit_code = 2
+    kind = "configuration"
+
+
+class MigrationFailed(RunnerError):
+    """A migration failed and was rolled back.
+
+    Parameters
+    ----------
+        file: path of the migration.
+        line, column: place in the file, from 1; None where the server gave none.
+        excerpt: the lines around the place, with a caret.
+        sqlstate, detail, hint, context: as the server said.
+        blockers: the sessions that held the lock we wanted.
+
+    """
+
+    exit_code = 3
+    kind = "migration"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str,
+        line: int | None = None,
+        column: int | None = None,
+        excerpt: str | None = None,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        context: str | None = None,
+        blockers: tuple[dict[str, Any], ...] = (),
+        fix: str | None = None,
+        details: tuple[str, ...] = (),
+    ):
+        super().__init__(message, fix=fix, details=details)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
+        self.sqlstate = sqlstate
+        self.detail = detail
+        self.hint = hint
+        self.context = context
+        self.blockers = blockers
+
+    @property
+    def place(self) -> str:
+        """The place as editors and terminals open it: file:line:column."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error as the result document carries it."""
+        names = ("file", "line", "column", "excerpt", "sqlstate", "detail", "hint", "context")
+        return {
+            **super().as_dict(),
+            **{name: getattr(self, name) for name in names},
+            "blockers": list(self.blockers),
+        }
+
+
+class NeedsAttention(MigrationFailed):
+    """A non-transactional migration stopped where only a person can decide."""
+
+    exit_code = 4
+    kind = "attention"
+
+
+class LockNotObtained(RunnerError):
+    """Another runner holds the runner's lock."""
+
+    exit_code = 5
+    kind = "lock"
+
+
+class ValidationFailed(RunnerError):
+    """Files and history do not fit; nothing was run."""
+
+    exit_code = 6
+    kind = "validation"
+
+
+class Refused(RunnerError):
+    """Lint, a proof or a plan's digest refused the run."""
+
+    exit_code = 7
+    kind = "refused"
+
+
+class Incomplete(RunnerError):
+    """The deadline came; what was applied stays, running again goes on."""
+
+    exit_code = 8
+    kind = "incomplete"
+
+
+class Unreachable(RunnerError):
+    """The database cannot be reached or logged in to."""
+
+    exit_code = 9
+    kind = "unreachable"

@@ -1,0 +1,126 @@
+"""The Lambda: an event is a command, its result the answer; whatever fails raises.
+
+Everything is made anew for each invocation: a password may have been rotated and a paused
+database moved since the last one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from runner import commands, connection, report
+from runner.engine import Run
+from runner.errors import ConfigurationError, RunnerError
+from runner.result import Result
+from runner.running import Conduct, Settings
+from runner.session import Deadline
+from runner.source import Job
+
+_ROOT = Path(__file__).resolve().parent.parent  # the unpacked zip: runner/, sql/, ca-bundle.pem
+
+
+class RunFailed(Exception):
+    """Its text is the result document, so that the caller of a failed Lambda has all of it."""
+
+
+def handle(event: Any, context: Any) -> dict[str, Any]:
+    """Run the event's command and return the result document.
+
+    Parameters
+    ----------
+        event: {"command": "migrate", "run_id": "…", "options": {…}}; options as the command
+            line has them, with underscores.
+        context: Lambda's; its remaining time is the deadline.
+
+    Raises
+    ------
+        RunFailed: with the result document as its text.
+
+    """
+    result = _run(event, context)
+    document = json.loads(report.as_json(result.document()))
+    print(report.as_text(document))
+    if result.error:
+        raise RunFailed(json.dumps(document, ensure_ascii=False))
+    return document  # type: ignore[no-any-return]
+
+
+def _run(event: Any, context: Any) -> Result:
+    try:
+        command, run_id, options = parse(event)
+        run = Run(
+            target=connection.target(None, _environment()),
+            sql_dir=_ROOT / "sql",
+            run_id=run_id,
+            conduct=Conduct(
+                Settings(), Deadline(context.get_remaining_time_in_millis() / 1000), _Log()
+            ),
+        )
+        return commands.perform(command, run, options)
+    except RunnerError as error:
+        asked: dict[str, Any] = event if isinstance(event, dict) else {}
+        result = Result(str(asked.get("command")), str(asked.get("run_id")))
+        result.error = error
+        return result
+
+
+def parse(event: Any) -> tuple[str, str, dict[str, Any]]:
+    """Return command, run id and options of an event.
+
+    Raises:
+        ConfigurationError: the event is not what a command takes.
+
+    """
+    if not isinstance(event, dict):
+        raise ConfigurationError('the event is not an object such as {"command": "migrate"}')
+    unknown = sorted(set(event) - {"command", "run_id", "options"})
+    if unknown:
+        raise ConfigurationError(f"the event has unknown keys: {', '.join(unknown)}")
+    command, run_id = event.get("command"), event.get("run_id")
+    if command not in commands.COMMANDS:
+        raise ConfigurationError(
+            f"unknown command {command!r}; known: {', '.join(commands.COMMANDS)}"
+        )
+    if not isinstance(run_id, str) or not run_id:
+        raise ConfigurationError("the event has no run_id")
+    options = event.get("options") or {}
+    types = commands.COMMANDS[command][1]
+    for name, value in options.items():
+        if name not in types:
+            raise ConfigurationError(f"{command} takes no option {name!r}")
+        # bool is an int to Python, not to a caller.
+        if type(value) is not types[name]:
+            raise ConfigurationError(f"option {name} takes a {types[name].__name__}")
+    return command, run_id, options
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment with TLS as the Lambda has it: verified, by the zip's own CAs."""
+    os.environ.setdefault("PGSSLMODE", "verify-full")
+    os.environ.setdefault("PGSSLROOTCERT", str(_ROOT / "ca-bundle.pem"))
+    return dict(os.environ)
+
+
+class _Log:
+    """Progress as lines in the function's log."""
+
+    wants_ticks = False
+
+    def note(self, text: str) -> None:
+        print(text)
+
+    def started(self, job: Job) -> None:
+        print(f"running {job.migration.name}")
+
+    def tick(self, job: Job, seconds: float) -> None:
+        """Not asked for: a log has no running clock."""
+
+    def notices(self, job: Job, texts: list[str]) -> None:
+        for text in texts:
+            print(f"{job.migration.name}: {text}")
+
+    def finished(self, job: Job, duration_ms: int) -> None:
+        print(f"done {job.migration.name} in {report.duration(duration_ms)}")

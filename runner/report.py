@@ -1,0 +1,158 @@
+"""The result for people and for machines: a table, JSON, JUnit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_VERBS = {"apply": "applied", "repeat": "applied", "undo": "undone"}
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    """Return the document as one JSON text."""
+    return json.dumps(document, indent=2, default=str, ensure_ascii=False)
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """Return the document as a person reads it: what was done, what is left, what went wrong."""
+    lines: list[str] = []
+    if document["applied"]:
+        lines += table(
+            ("version", "description", "done", "time"),
+            [
+                (
+                    entry["version"],
+                    entry["description"],
+                    _VERBS[entry["action"]]
+                    + (f", attempt {entry['attempts']}" if entry["attempts"] > 1 else ""),
+                    duration(entry["duration_ms"]),
+                )
+                for entry in document["applied"]
+            ],
+        )
+    lines += _pending(document)
+    lines += [f"warning: {warning}" for warning in document["warnings"]]
+    lines += _error(document["error"])
+    lines.append(summary(document))
+    return _UNPRINTABLE.sub("�", "\n".join(lines))
+
+
+def summary(document: Mapping[str, Any]) -> str:
+    """Return the last line: the outcome, where, and how many."""
+    if document["command"] in _READERS and not document["error"]:
+        return _READERS[document["command"]](document) + _where(document)
+    count, left = len(document["applied"]), len(document["pending"])
+    took = duration(document["duration_ms"])
+    words = {
+        "applied": f"done: {count} migration{'s' * (count != 1)} in {took}",
+        "noop": "nothing to do",
+        "planned": f"planned only, nothing was run: {left} to run",
+        "incomplete": f"incomplete: {count} done, {left} left; run again to go on",
+        "failed": f"failed (exit code {document['exit_code']}): {count} done before, {left} not",
+    }
+    return f"{words[document['outcome']]}{_where(document)}; run {document['run_id']}"
+
+
+def _where(document: Mapping[str, Any]) -> str:
+    target = document["target"]
+    return f"; {target['dbname']} on {target.get('host', 'the local socket')}" if target else ""
+
+
+def _standing(document: Mapping[str, Any]) -> str:
+    states = [entry["state"] for entry in document["data"]]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "empty"
+
+
+# What a command that only looks says at the end.
+_READERS = {
+    "status": _standing,
+    "history": lambda document: f"{len(document['data'])} entries",
+    "validate": lambda _: "every file is fine",
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table's lines, each column as wide as its widest cell."""
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return a duration in the unit that reads best."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:  # noqa: PLR2004
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"  # noqa: PLR2004
+
+
+def _pending(document: Mapping[str, Any]) -> list[str]:
+    if not document["pending"]:
+        return []
+    if document["outcome"] != "planned":
+        names = ", ".join(entry["file"] for entry in document["pending"])
+        return [f"not run: {names}"]
+    texts = {entry["file"]: entry["sql"] for entry in document["data"] or ()}
+    lines = []
+    for entry in document["pending"]:
+        how = "in a transaction" if entry["transactional"] else "statement by statement"
+        lines += [f"-- {entry['action']} {entry['file']} ({entry['why']}), {how}"]
+        lines += [texts.get(entry["file"], "").rstrip(), ""]
+    return lines
+
+
+def _error(error: Mapping[str, Any] | None) -> list[str]:
+    if not error:
+        return []
+    place = ":".join(str(error[key]) for key in ("file", "line", "column") if error.get(key))
+    state = f" (SQLSTATE {error['sqlstate']})" if error.get("sqlstate") else ""
+    lines = [
+        f"{place}: {error['message']}{state}" if place else f"error: {error['message']}{state}"
+    ]
+    if error.get("excerpt"):
+        lines.append(error["excerpt"])
+    lines += [f"{key}: {error[key]}" for key in ("detail", "hint", "context") if error.get(key)]
+    lines += [f"  {detail}" for detail in error["details"]]
+    if error["fix"]:
+        lines.append(f"what to do: {error['fix']}")
+    return lines
+
+
+def write_junit(document: Mapping[str, Any], path: Path) -> None:
+    """Write the result as JUnit XML, as CodeBuild's report tab shows it."""
+    error = document["error"]
+    cases = [
+        f'<testcase classname="migrations" name={_attribute(entry["file"])}'
+        f' time="{entry["duration_ms"] / 1000:.3f}"/>'
+        for entry in document["applied"]
+    ]
+    if error:
+        name = Path(error.get("file") or document["command"]).name
+        text = _UNPRINTABLE.sub("�", "\n".join(_error(error)))
+        cases.append(
+            f'<testcase classname="migrations" name={_attribute(name)}>'
+            f"<failure message={_attribute(error['message'])}>{escape(text)}</failure></testcase>"
+        )
+    if not cases:
+        cases.append(f'<testcase classname="migrations" name={_attribute(summary(document))}/>')
+    suite = (
+        f'<testsuite name="migrations" tests="{len(cases)}" failures="{int(bool(error))}"'
+        f' time="{document["duration_ms"] / 1000:.3f}">' + "".join(cases) + "</testsuite>"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{suite}\n', encoding="utf-8")
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(_UNPRINTABLE.sub("�", text))

@@ -1,0 +1,93 @@
+"""What both kinds of migration share while they run: progress, pauses, the watch, sending."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from typing import NamedTuple, Protocol
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from runner import connection as connecting
+from runner.observe import Watch
+from runner.session import Deadline, Session
+from runner.source import Job, Message
+
+_PAUSES = (0.5, 30.0)  # seconds: first and longest pause between two attempts
+
+
+class Settings(NamedTuple):
+    """How a run treats locks: the timeout as PostgreSQL writes it, and the attempts in all."""
+
+    lock_timeout: str = "2s"
+    lock_attempts: int = 10
+
+
+class Progress(Protocol):
+    """Who is told what happens, while it happens."""
+
+    def note(self, text: str) -> None:
+        """Take a line for a person."""
+
+    def started(self, job: Job) -> None:
+        """Take the file that begins."""
+
+    def tick(self, job: Job, seconds: float) -> None:
+        """Take the time that a file has been running."""
+
+    def notices(self, job: Job, texts: list[str]) -> None:
+        """Take what the server had to say."""
+
+    def finished(self, job: Job, duration_ms: int) -> None:
+        """Take the file that was applied and recorded."""
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether the running clock is shown."""
+
+
+class Conduct(NamedTuple):
+    """How a run behaves: towards locks, its deadline, and the person who watches."""
+
+    settings: Settings
+    deadline: Deadline
+    progress: Progress
+
+
+def pause(attempt: int, deadline: Deadline) -> bool:
+    """Sleep before the next attempt, longer each time and jittered; False where time is short."""
+    first, longest = _PAUSES
+    seconds = min(longest, first * 2 ** (attempt - 1)) * random.uniform(0.7, 1.3)  # noqa: S311
+    left = deadline.left()
+    if left is not None and left <= seconds:
+        return False
+    time.sleep(seconds)
+    return True
+
+
+def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Watch:
+    """Return the watch over a job's statements; `look` also sees who blocks them."""
+
+    def tick(seconds: float) -> None:
+        conduct.progress.tick(job, seconds)
+
+    def eye() -> Connection:
+        return connecting.connect(session.target, run_id=session.run_id, wait=0)
+
+    return Watch(
+        session.connection,
+        seconds=conduct.deadline.left(),
+        tick=tick if conduct.progress.wants_ticks else None,
+        look=eye if look else None,
+    )
+
+
+def send(cursor: Cursor, job: Job, message: Message) -> None:
+    """Send a part of a file, as it is, and the COPY data that follows it."""
+    sql = job.text[message.start : message.end]
+    if message.copy_data:
+        cursor.copy_expert(sql, io.StringIO(job.text[slice(*message.copy_data)]))
+    else:
+        cursor.execute(sql)
