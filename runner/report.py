@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -69,7 +69,7 @@ def _standing(document: Mapping[str, Any]) -> str:
 
 
 # What a command that only looks says at the end.
-_READERS = {
+_READERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "status": _standing,
     "history": lambda document: f"{len(document['data'])} entries",
     "validate": lambda _: "every file is fine",

@@ -1,0 +1,36 @@
+"""What the runner's tests share: a project on an empty database, and bystanders."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+from project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: str) -> Project:
+    """Give an empty project on an empty database."""
+    return Project(tmp_path / "sql", database)
+
+
+@pytest.fixture
+def bystander(database: str) -> Iterator["psycopg2.extensions.connection"]:
+    """Give a second session that can hold locks; not in autocommit."""
+    connection = psycopg2.connect(database)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def wait_for(project: Project) -> Callable[[str], None]:
+    """Give a function that waits until a query's first value is true, at most 20 s."""
+
+    def wait(sql: str) -> None:
+        until = time.monotonic() + 20
+        while not project.query(sql)[0][0]:
+            assert time.monotonic() < until, f"never became true: {sql}"
+            time.sleep(0.02)
+
+    return wait

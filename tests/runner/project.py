@@ -1,0 +1,71 @@
+"""A project of migration files and the runner's command line over it."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from runner import cli
+
+
+class Project:
+    """A folder of SQL files and a database of its own."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        folder.mkdir()
+
+    def file(self, name: str, text: str | bytes) -> Path:
+        """Write a migration file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def run(self, *arguments: str) -> dict[str, Any]:
+        """Run a command in this process and return its result document."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            code = cli.main([*arguments, "--json", *self._target()])
+        document: dict[str, Any] = json.loads(out.getvalue())
+        assert document["exit_code"] == code
+        return document
+
+    def text(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command in this process; return exit code, stdout and stderr as a person sees."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.main([*arguments, *self._target()])
+        return code, out.getvalue(), err.getvalue()
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command as a process of its own; stdout is its result document."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "runner", *arguments, "--json", *self._target()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        )
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query as a bystander would."""
+        with contextlib.closing(psycopg2.connect(self.url)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+
+    def history(self) -> list[tuple[str, str]]:
+        """Return version and state of everything in the history, in order of application."""
+        return self.query("select version, state from public.schema_version order by applied_order")
+
+    def _target(self) -> list[str]:
+        return ["--sql-dir", str(self.folder), "--database-url", self.url, "--connect-wait", "0"]

@@ -1,0 +1,184 @@
+"""Applying what is pending: all or nothing, once, in order."""
+
+import pytest
+from project import Project
+
+
+def test_applies_pending_files_in_the_order_of_their_versions(project: Project) -> None:
+    project.file("V10__c.sql", "create table c (); insert into log values ('c')")
+    project.file("V2__b.sql", "create table b (); insert into log values ('b')")
+    project.file("V1.5__a.sql", "create table log (name text)")
+    document = project.run("migrate")
+    assert document["outcome"] == "applied"
+    assert [entry["version"] for entry in document["applied"]] == ["1.5", "2", "10"]
+    assert project.query("select string_agg(name, '') from log") == [("bc",)]
+
+
+def test_second_run_does_nothing(project: Project) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    project.run("migrate")
+    document = project.run("migrate")
+    assert (document["outcome"], document["applied"], document["exit_code"]) == ("noop", [], 0)
+
+
+def test_failed_file_leaves_nothing_and_what_was_before_it_stays(project: Project) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    project.file("V2__b.sql", "create table b ();\nselect 1 / 0;\ncreate table c ();\n")
+    project.file("V3__d.sql", "create table d ()")
+    document = project.run("migrate")
+    assert (document["outcome"], document["exit_code"]) == ("failed", 3)
+    assert [entry["version"] for entry in document["applied"]] == ["1"]
+    assert [entry["version"] for entry in document["pending"]] == ["2", "3"]
+    assert project.history() == [("1", "applied")]
+    assert project.query("select to_regclass('b'), to_regclass('d')") == [(None, None)]
+
+
+def test_syntax_error_names_file_line_column_and_shows_a_caret(project: Project) -> None:
+    path = project.file("V1__a.sql", "create table a ();\n\n  create tabel b ();\n")
+    error = project.run("migrate")["error"]
+    assert (error["file"], error["line"], error["column"]) == (str(path), 3, 10)
+    assert error["sqlstate"] == "42601"
+    assert error["excerpt"].splitlines()[-2:] == [
+        "     3 |   create tabel b ();",
+        "       |          ^",
+    ]
+
+
+def test_position_is_right_after_crlf_and_characters_beyond_ascii(project: Project) -> None:
+    project.file(
+        "V1__a.sql", "-- é 😀\r\ncreate table a ();\r\nselect 'ü', nope;\r\n".encode("utf-8-sig")
+    )
+    error = project.run("migrate")["error"]
+    assert (error["line"], error["column"]) == (3, 13)
+
+
+def test_error_without_a_position_still_names_the_statement(project: Project) -> None:
+    project.file("V1__a.sql", "create table a (n int not null);\ninsert into a values (1);\n")
+    project.file(
+        "V2__b.sql", "insert into a values (2);\ninsert into a values (null);\nselect 1;\n"
+    )
+    error = project.run("migrate")["error"]
+    assert (error["sqlstate"], error["line"], error["column"]) == ("23502", 2, 1)
+    assert project.query("select count(*) from a") == [(1,)]
+
+
+def test_two_files_go_in_one_transaction_when_asked(project: Project) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    project.file("V2__b.sql", "select 1 / 0")
+    document = project.run("migrate", "--single-transaction")
+    assert (document["applied"], document["exit_code"]) == ([], 3)
+    assert project.query("select to_regclass('a')") == [(None,)]
+    project.file("V2__b.sql", "create table b ()")
+    assert len(project.run("migrate", "--single-transaction")["applied"]) == 2
+    assert project.history() == [("1", "applied"), ("2", "applied")]
+
+
+def test_dry_run_shows_the_sql_and_writes_nothing(project: Project) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    document = project.run("migrate", "--dry-run")
+    assert document["outcome"] == "planned"
+    assert document["data"] == [{"file": "V1__a.sql", "sql": "create table a ()"}]
+    assert project.query("select to_regclass('a'), to_regclass('schema_version')") == [(None, None)]
+
+
+def test_target_stops_at_a_version_and_leaves_repeatables(project: Project) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    project.file("V2__b.sql", "create table b ()")
+    project.file("R__v.sql", "create or replace view v as select 1 as one")
+    assert [e["version"] for e in project.run("migrate", "--target", "V001")["applied"]] == ["1"]
+    assert len(project.run("migrate")["applied"]) == 2
+
+
+def test_unknown_target_is_refused(project: Project) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    assert project.run("migrate", "--target", "7")["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-- only a comment", "/* nothing */\n", ";;", "﻿-- BOM\n"],
+    ids=["empty", "comment", "block comment", "semicolons", "bom"],
+)
+def test_file_without_statements_is_applied_and_recorded(project: Project, text: str) -> None:
+    project.file("V1__a.sql", text)
+    assert project.run("migrate")["outcome"] == "applied"
+    assert project.history() == [("1", "applied")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create table t (a text); insert into t values ('100% ?:word ${x} %s')",
+        "create table t (a text); insert into t values ('a -- b') -- c",
+        "create table t (a text); insert into t values ('\\'); insert into t values ('x')",
+        "create table t (a text); insert into t values ($$;$$), ($a$ $$ $a$)",
+        "create table t (a text);\r\ninsert into t values ('x');\r\n",
+        "create table t (a text); copy t from stdin;\na\nb;c\n\\.\ninsert into t values ('z');",
+        "create table t (a text); create function f() returns int begin atomic select 1; select 2;"
+        " end; insert into t select f()::text",
+    ],
+    ids=["percent", "dashes", "backslash", "dollar", "crlf", "copy", "atomic"],
+)
+def test_sql_that_breaks_other_tools_runs(project: Project, text: str) -> None:
+    project.file("V1__a.sql", text)
+    assert project.run("migrate")["outcome"] == "applied"
+    assert project.query("select count(*) > 0 from t") == [(True,)]
+
+
+def test_pg_dump_as_the_first_migration(project: Project) -> None:
+    project.file(
+        "V1__dump.sql",
+        "\\restrict abc\nSET statement_timeout = 0;\nSET client_encoding = 'UTF8';\n"
+        "SET standard_conforming_strings = on;\n"
+        "SELECT pg_catalog.set_config('search_path', '', false);\n"
+        "CREATE TABLE public.t (a integer, b text);\n"
+        "COPY public.t (a, b) FROM stdin;\n1\tone\n2\t\\N\n\\.\n\n\\unrestrict abc\n",
+    )
+    project.file("V2__next.sql", "insert into t values (3, 'three')")
+    assert len(project.run("migrate")["applied"]) == 2
+    assert project.query("select a, b from t") == [(1, "one"), (2, None), (3, "three")]
+
+
+def test_large_file_goes_in_several_messages_and_its_position_is_the_files(
+    project: Project,
+) -> None:
+    rows = "insert into t values (repeat('x', 10));\n" * 60_000
+    project.file("V1__t.sql", "create table t (a text);\n")
+    project.file("V2__rows.sql", rows + "select nope;\n")
+    error = project.run("migrate")["error"]
+    assert (error["line"], error["column"]) == (60_001, 8)
+    project.file("V2__rows.sql", rows)
+    project.run("migrate")
+    assert project.query("select count(*) from t") == [(60_000,)]
+
+
+def test_error_at_commit_rolls_back_and_records_nothing(project: Project) -> None:
+    project.file("V1__a.sql", "create table a (n int primary key)")
+    project.file(
+        "V2__b.sql",
+        "create table b (n int references a deferrable initially deferred); insert into b values (1)",
+    )
+    document = project.run("migrate")
+    assert (document["exit_code"], document["error"]["sqlstate"]) == (3, "23503")
+    assert project.history() == [("1", "applied")]
+
+
+def test_repeatable_runs_after_the_versions_and_again_when_changed(project: Project) -> None:
+    project.file("R__b.sql", "create or replace view b as select * from a")
+    project.file("R__a.sql", "create or replace view a as select n from t")
+    project.file("V1__t.sql", "create table t (n int)")
+    versions = [entry["version"] for entry in project.run("migrate")["applied"]]
+    assert versions == ["1", "R__a", "R__b"]
+    assert project.run("migrate")["outcome"] == "noop"
+    project.file("R__b.sql", "create or replace view b as select n from a where n > 0")
+    assert [entry["version"] for entry in project.run("migrate")["applied"]] == ["R__b"]
+
+
+def test_notices_are_shown(project: Project) -> None:
+    project.file("V1__a.sql", "do $$ begin raise notice 'hello from the file'; end $$")
+    assert "hello from the file" in project.text("migrate")[2]
+
+
+def test_directive_sets_the_statement_timeout(project: Project) -> None:
+    project.file("V1__a.sql", "-- runner: statement_timeout=50ms\nselect pg_sleep(5)")
+    assert project.run("migrate")["error"]["sqlstate"] == "57014"
