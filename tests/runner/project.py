@@ -33,7 +33,7 @@ class Project:
         """Run a command in this process and return its result document."""
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-            code = cli.main([*arguments, "--json", *self._target()])
+            code = cli.main([*self._target(), "--json", *arguments])
         document: dict[str, Any] = json.loads(out.getvalue())
         assert document["exit_code"] == code
         return document
@@ -42,13 +42,13 @@ class Project:
         """Run a command in this process; return exit code, stdout and stderr as a person sees."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cli.main([*arguments, *self._target()])
+            code = cli.main([*self._target(), *arguments])
         return code, out.getvalue(), err.getvalue()
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command as a process of its own; stdout is its result document."""
         return subprocess.Popen(
-            [sys.executable, "-m", "runner", *arguments, "--json", *self._target()],
+            [sys.executable, "-m", "runner", *self._target(), "--json", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

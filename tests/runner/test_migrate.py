@@ -3,6 +3,12 @@
 import pytest
 from project import Project
 
+_ATOMIC = """
+    create table t (a text);
+    create function f() returns int begin atomic select 1; select 2; end;
+    insert into t select f()::text;
+"""
+
 
 def test_applies_pending_files_in_the_order_of_their_versions(project: Project) -> None:
     project.file("V10__c.sql", "create table c (); insert into log values ('c')")
@@ -114,8 +120,7 @@ def test_file_without_statements_is_applied_and_recorded(project: Project, text:
         "create table t (a text); insert into t values ($$;$$), ($a$ $$ $a$)",
         "create table t (a text);\r\ninsert into t values ('x');\r\n",
         "create table t (a text); copy t from stdin;\na\nb;c\n\\.\ninsert into t values ('z');",
-        "create table t (a text); create function f() returns int begin atomic select 1; select 2;"
-        " end; insert into t select f()::text",
+        _ATOMIC,
     ],
     ids=["percent", "dashes", "backslash", "dollar", "crlf", "copy", "atomic"],
 )
@@ -156,7 +161,8 @@ def test_error_at_commit_rolls_back_and_records_nothing(project: Project) -> Non
     project.file("V1__a.sql", "create table a (n int primary key)")
     project.file(
         "V2__b.sql",
-        "create table b (n int references a deferrable initially deferred); insert into b values (1)",
+        "create table b (n int references a deferrable initially deferred);\n"
+        "insert into b values (1);\n",
     )
     document = project.run("migrate")
     assert (document["exit_code"], document["error"]["sqlstate"]) == (3, "23503")
