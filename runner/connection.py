@@ -36,6 +36,17 @@ _PASSING = re.compile(
 _WRONG_PASSWORD = re.compile(r"password authentication failed|PAM authentication failed")
 
 
+# The variables that are looked at here; libpq reads the others by itself.
+_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "user": "PGUSER",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+}
+
+
 class Target(NamedTuple):
     """One database and how to log in to it.
 
@@ -81,8 +92,7 @@ def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
         raise ConfigurationError(
             "the database URL cannot be read", fix="write postgresql://user@host:5432/database"
         ) from error
-    names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER"}
-    for name, variable in names.items():
+    for name, variable in _VARIABLES.items():
         if environ.get(variable):
             parameters.setdefault(name, environ[variable])
     return Target(

@@ -99,9 +99,8 @@ def parse(event: Any) -> tuple[str, str, dict[str, Any]]:
 
 def _environment() -> dict[str, str]:
     """Return the environment with TLS as the Lambda has it: verified, by the zip's own CAs."""
-    os.environ.setdefault("PGSSLMODE", "verify-full")
-    os.environ.setdefault("PGSSLROOTCERT", str(_ROOT / "ca-bundle.pem"))
-    return dict(os.environ)
+    defaults = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(_ROOT / "ca-bundle.pem")}
+    return defaults | dict(os.environ)
 
 
 class _Log:

@@ -52,8 +52,7 @@ def test_failure_raises_with_the_document(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_connection_is_verified_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PGSSLMODE", "PGSSLROOTCERT"):
-        monkeypatch.setenv(name, "")  # so that what is set now is taken back
-        monkeypatch.delenv(name)
+        monkeypatch.delenv(name, raising=False)
     environment = handler._environment()
     assert environment["PGSSLMODE"] == "verify-full"
     assert environment["PGSSLROOTCERT"].endswith("ca-bundle.pem")
