@@ -158,7 +158,7 @@ class Function:
             "Role": p["role"],
             "Timeout": p["timeout"],
             "MemorySize": p["memory"],
-            "Environment": {"Variables": p["environment"]},
+            "Environment": {"Variables": {k: str(v) for k, v in p["environment"].items()}},
             "VpcConfig": {"SubnetIds": sorted(p["subnets"]), "SecurityGroupIds": sorted(p["security_groups"])},
         }
 
