@@ -110,7 +110,9 @@ def _print(document: Mapping[str, Any], options: argparse.Namespace) -> None:
 
 def _data(document: Mapping[str, Any]) -> list[str]:
     data = document["data"]
-    if not data or (document["outcome"] == "planned" and document["command"] != "repair"):
+    if not data or (
+        document["outcome"] == "planned" and document["command"] not in {"repair", "adopt"}
+    ):
         return []
     columns: tuple[str, ...]
     if document["command"] == "status":
@@ -199,6 +201,12 @@ def _parser() -> argparse.ArgumentParser:
     add("new", "make the next V and U file").add_argument("name", metavar="NAME")
     baseline = add("baseline", "take everything up to a version as applied")
     baseline.add_argument("version", metavar="V")
+    adopt = add("adopt", "take over another tool's history: says what, then --yes")
+    adopt.add_argument(
+        "tool", metavar="TOOL", help="flyway, golang-migrate, dbmate, pgmigrate, knex, alembic"
+    )
+    adopt.add_argument("--at", metavar="V", help="the newest file whose changes are there")
+    adopt.add_argument("--yes", action="store_true", help="do it")
     _add_repair(add("repair", "make the history fit, after you have looked; says what, then --yes"))
     _add_invoke(add("invoke", "run a command in the Lambda; fails unless success is proved"))
     return parser

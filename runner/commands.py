@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner import engine, housekeeping, status
+from runner import adopt, engine, housekeeping, status
 from runner.engine import Run
 from runner.errors import ConfigurationError
 from runner.migration import parse_version
@@ -68,6 +68,17 @@ def _repair(run: Run, options: _Options) -> Result:
     )
 
 
+def _adopt(run: Run, options: _Options) -> Result:
+    at = options.get("at")
+    if options["tool"] not in adopt.TOOLS:
+        raise ConfigurationError(
+            f"unknown tool {options['tool']!r}; known: {', '.join(adopt.TOOLS)}"
+        )
+    return adopt.adopt(
+        run, options["tool"], at=parse_version(at) if at else None, yes=options.get("yes", False)
+    )
+
+
 # Each command with the options it takes and their types; the Lambda's event is checked by it.
 COMMANDS: dict[str, tuple[Callable[[Run, _Options], Result], dict[str, type]]] = {
     "migrate": (
@@ -84,6 +95,7 @@ COMMANDS: dict[str, tuple[Callable[[Run, _Options], Result], dict[str, type]]] =
     "status": (_status, {"check": bool}),
     "history": (_history, {"limit": int}),
     "baseline": (_baseline, {"version": str}),
+    "adopt": (_adopt, {"tool": str, "at": str, "yes": bool}),
     "repair": (_repair, {"done": str, "again": str, "forget": str, "yes": bool}),
 }
 

@@ -68,15 +68,12 @@ class Target(NamedTuple):
 def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
     """Resolve the target from a URL (or DSN) or, without one, from the environment.
 
-    Parameters
-    ----------
+    Parameters:
         url: postgresql://user@host/db or "host=… dbname=…"; None: DATABASE_URL, then PG*.
         environ: the environment; os.environ where None.
 
-    Raises
-    ------
+    Raises:
         ConfigurationError: not a URL, or nothing says which database is meant.
-
     """
     environ = os.environ if environ is None else environ
     text = url or environ.get("DATABASE_URL")
@@ -112,17 +109,14 @@ def connect(
 ) -> Connection:
     """Open an autocommit connection, waiting for a database that is waking up.
 
-    Parameters
-    ----------
+    Parameters:
         run_id: shown in pg_stat_activity's application_name.
         wait: seconds to go on trying while the server does not answer; authentication errors
             are final at once, but for one fresh look at a secret that was just rotated.
         progress: told why it waits.
 
-    Raises
-    ------
+    Raises:
         Unreachable: with the last reason.
-
     """
     until = time.monotonic() + wait
     pause, longest = _PAUSES

@@ -37,12 +37,10 @@ class Run(NamedTuple):
 def migrate(run: Run, policy: Policy, *, single: bool = False, dry_run: bool = False) -> Result:
     """Apply what is pending.
 
-    Parameters
-    ----------
+    Parameters:
         policy: what is allowed, and up to which version.
         single: all pending files in one transaction.
         dry_run: only plan: nothing is locked or written.
-
     """
 
     def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:

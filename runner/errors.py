@@ -21,12 +21,10 @@ EXIT_CODES = {
 class RunnerError(Exception):
     """An error whose message is meant for a person, with the way out.
 
-    Parameters
-    ----------
+    Parameters:
         message: what happened, one line.
         fix: what to do now.
         details: further lines, in the order they help.
-
     """
 
     exit_code = 1
@@ -58,14 +56,12 @@ class ConfigurationError(RunnerError):
 class MigrationFailed(RunnerError):
     """A migration failed and was rolled back.
 
-    Parameters
-    ----------
+    Parameters:
         file: path of the migration.
         line, column: place in the file, from 1; None where the server gave none.
         excerpt: the lines around the place, with a caret.
         sqlstate, detail, hint, context: as the server said.
         blockers: the sessions that held the lock we wanted.
-
     """
 
     exit_code = 3

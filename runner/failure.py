@@ -46,14 +46,12 @@ def migration_failed(
 ) -> MigrationFailed:
     """Return the error to raise for a file that the server refused.
 
-    Parameters
-    ----------
+    Parameters:
         base: offset of the message within the file's text.
         offset: where the failing statement begins, if that is known by other means.
         blockers: sessions seen in the way.
         note: one more line for the person.
         kind: NeedsAttention where something stayed behind.
-
     """
     diag = error.diag
     state = error.pgcode

@@ -29,16 +29,13 @@ class RunFailed(Exception):
 def handle(event: Any, context: Any) -> dict[str, Any]:
     """Run the event's command and return the result document.
 
-    Parameters
-    ----------
+    Parameters:
         event: {"command": "migrate", "run_id": "…", "options": {…}}; options as the command
             line has them, with underscores.
         context: Lambda's; its remaining time is the deadline.
 
-    Raises
-    ------
+    Raises:
         RunFailed: with the result document as its text.
-
     """
     result = _run(event, context)
     document = json.loads(report.as_json(result.document()))
@@ -72,7 +69,6 @@ def parse(event: Any) -> tuple[str, str, dict[str, Any]]:
 
     Raises:
         ConfigurationError: the event is not what a command takes.
-
     """
     if not isinstance(event, dict):
         raise ConfigurationError('the event is not an object such as {"command": "migrate"}')

@@ -20,8 +20,7 @@ from runner.errors import ValidationFailed
 TABLE = "public.schema_version"
 LOG = "public.schema_version_log"
 
-_CREATE = f"""
-begin;
+CREATE = f"""
 create table if not exists {TABLE} (
     version text constraint schema_version_pkey primary key,
     kind text not null constraint schema_version_kind
@@ -53,8 +52,7 @@ create table if not exists {LOG} (
     details jsonb
 );
 comment on table {TABLE} is 'migrations in force; written by the migration runner';
-comment on table {LOG} is 'what the migration runner did, by whom, when, in which run';
-commit
+comment on table {LOG} is 'what the migration runner did, by whom, when, in which run'
 """
 
 _COLUMNS = """
@@ -66,7 +64,7 @@ _READ = f"""
     select version, kind, state, description, file, checksum, applied_order, applied_at,
            applied_by, run_id, duration_ms, steps, step_in_doubt
     from {TABLE} order by applied_order
-"""  # noqa: S608 - constants
+"""
 
 
 class Row(NamedTuple):
@@ -123,7 +121,7 @@ def ensure(connection: Connection) -> None:
     """Make the history where there is none. Called with the runner's lock held."""
     if not exists(connection):
         with connection.cursor() as cursor:
-            cursor.execute(_CREATE)
+            cursor.execute(f"begin; {CREATE}; commit")
 
 
 def read(connection: Connection) -> tuple[Row, ...]:
@@ -145,7 +143,7 @@ def log(connection: Connection, limit: int) -> list[dict[str, Any]]:
             select at, action, version, description, file, checksum, run_id, by, duration_ms,
                    details
             from (select * from {LOG} order by id desc limit %s) newest order by id
-            """,  # noqa: S608
+            """,
             (limit,),
         )
         names = [column.name for column in cursor.description or ()]
@@ -168,7 +166,7 @@ def applied(record: Record, duration_ms: int, details: Mapping[str, Any] | None 
             applied_by = session_user, state = 'applied'"""
     action = "repeat" if record.kind == "repeatable" else "apply"
     return (
-        f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id,"  # noqa: S608
+        f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id,"
         f" duration_ms) values ({_row(record)}, {duration_ms}){again}; "
         + event(action, record, duration_ms, details)
     )
@@ -180,10 +178,10 @@ def undone(record: Record, duration_ms: int, details: Mapping[str, Any] | None =
     Repeatables may rest on what is gone: without their checksum the next run repeats them.
     """
     return (
-        f"do $undo$ begin delete from {TABLE} where version = {_quote(record.version)};"  # noqa: S608
+        f"do $undo$ begin delete from {TABLE} where version = {_quote(record.version)};"
         f" if not found then raise exception 'version % is not in force', {_quote(record.version)}"
         " using errcode = 'no_data_found'; end if; end $undo$; "
-        f"update {TABLE} set checksum = null where kind = 'repeatable'; "  # noqa: S608
+        f"update {TABLE} set checksum = null where kind = 'repeatable'; "
         + event("undo", record, duration_ms, details)
     )
 
@@ -196,7 +194,7 @@ def event(
 ) -> str:
     """Return the SQL that adds a line to the log."""
     return (
-        f"insert into {LOG} (version, description, file, checksum, run_id, action, duration_ms,"  # noqa: S608
+        f"insert into {LOG} (version, description, file, checksum, run_id, action, duration_ms,"
         f" details) values ({_identity(record)}, {_quote(action)},"
         f" {'null' if duration_ms is None else duration_ms}, {_json(details)})"
     )
@@ -206,7 +204,7 @@ def begin_steps(record: Record, state: str) -> str:
     """Return the SQL that opens the journal of a non-transactional migration."""
     if state == "undoing":
         return (
-            f"update {TABLE} set state = 'undoing', steps = '{{}}', step_in_doubt = null"  # noqa: S608
+            f"update {TABLE} set state = 'undoing', steps = '{{}}', step_in_doubt = null"
             f" where version = {_quote(record.version)}"
         )
     again = ""
@@ -214,37 +212,34 @@ def begin_steps(record: Record, state: str) -> str:
         again = """ on conflict (version) do update set state = excluded.state,
             checksum = excluded.checksum, steps = '{}', step_in_doubt = null"""
     return (
-        f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id) values"  # noqa: S608
+        f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id) values"
         f" ({_row(record, state)}){again}"
     )
 
 
 def step_begun(version: str, doubt: Mapping[str, Any]) -> str:
     """Return the SQL that says which statement is about to run."""
-    return (
-        f"update {TABLE} set step_in_doubt = {_json(doubt)}"  # noqa: S608
-        f" where version = {_quote(version)}"
-    )
+    return f"update {TABLE} set step_in_doubt = {_json(doubt)} where version = {_quote(version)}"
 
 
 def step_done(version: str, digest: str) -> str:
     """Return the SQL that records a finished statement by the digest of its text."""
     return (
-        f"update {TABLE} set steps = steps || {_quote(digest)}::text, step_in_doubt = null"  # noqa: S608
+        f"update {TABLE} set steps = steps || {_quote(digest)}::text, step_in_doubt = null"
         f" where version = {_quote(version)}"
     )
 
 
 def step_failed(version: str) -> str:
     """Return the SQL that says that the statement begun last is known to have failed."""
-    return f"update {TABLE} set step_in_doubt = null where version = {_quote(version)}"  # noqa: S608
+    return f"update {TABLE} set step_in_doubt = null where version = {_quote(version)}"
 
 
 def steps_finished(record: Record, duration_ms: int) -> str:
     """Return the SQL that puts a non-transactional migration into force."""
     action = "repeat" if record.kind == "repeatable" else "apply"
     return (
-        f"update {TABLE} set state = 'applied', checksum = {_quote(record.checksum)},"  # noqa: S608
+        f"update {TABLE} set state = 'applied', checksum = {_quote(record.checksum)},"
         f" duration_ms = {duration_ms}, applied_at = clock_timestamp(),"
         f" run_id = {_quote(record.run_id)} where version = {_quote(record.version)}; "
         + event(action, record, duration_ms)
@@ -254,22 +249,32 @@ def steps_finished(record: Record, duration_ms: int) -> str:
 def baselined(record: Record) -> str:
     """Return the SQL that begins a history at a version."""
     return (
-        f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id)"  # noqa: S608
+        f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id)"
         f" values ({_row(record)})"
+    )
+
+
+def adopted(record: Record, at: datetime | None, by: str | None) -> str:
+    """Return the SQL that takes over what another tool applied, when and by whom it says."""
+    when = f"{_quote(at.isoformat())}::timestamptz" if at else "clock_timestamp()"
+    return (
+        f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id,"
+        f" applied_at, applied_by) values ({_row(record)}, {when},"
+        f" {_quote(by) if by else 'session_user'})"
     )
 
 
 def accepted(version: str, checksum: str, file: str) -> str:
     """Return the SQL that takes a file as what was applied."""
     return (
-        f"update {TABLE} set checksum = {_quote(checksum)}, file = {_quote(file)}"  # noqa: S608
+        f"update {TABLE} set checksum = {_quote(checksum)}, file = {_quote(file)}"
         f" where version = {_quote(version)}"
     )
 
 
 def forgotten(version: str) -> str:
     """Return the SQL that takes a row out, whatever the database holds of it."""
-    return f"delete from {TABLE} where version = {_quote(version)}"  # noqa: S608
+    return f"delete from {TABLE} where version = {_quote(version)}"
 
 
 def _identity(record: Record) -> str:

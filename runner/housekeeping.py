@@ -54,13 +54,11 @@ def repair(
 ) -> Result:
     """Mend the history after a person has looked; says what it would change, then needs `yes`.
 
-    Parameters
-    ----------
+    Parameters:
         done: a half-done version whose statement in doubt took effect.
         again: a half-done version whose statement in doubt did not.
         forget: a version whose row is to go; nothing in the database is undone.
         yes: do it. Without any version, the history is made to fit the files.
-
     """
     result = Result("repair", run.run_id)
     with reported(result):

@@ -55,7 +55,6 @@ def invoke(
 
     Raises:
         Unproved, Unreachable: there is no document to believe.
-
     """
     client = _client()
     event = {"command": command, "run_id": run_id, "options": dict(options)}
@@ -115,14 +114,11 @@ def _once(
 def believe(answer: Mapping[str, Any], *, function: str, run_id: str) -> dict[str, Any]:
     """Return the document of an answer, if it is one and is ours.
 
-    Parameters
-    ----------
+    Parameters:
         answer: of boto3's invoke.
 
-    Raises
-    ------
+    Raises:
         Unproved: in every other case.
-
     """
     payload = answer["Payload"].read()
     tail = b64decode(answer.get("LogResult", "")).decode("utf-8", "replace").strip()

@@ -67,13 +67,11 @@ def describe_session(session: dict[str, Any]) -> str:
 class Watch:
     """Watches one statement from another thread: clock, deadline, and who blocks it.
 
-    Parameters
-    ----------
+    Parameters:
         running: the connection whose statement is watched.
         seconds: cancel the statement after so many seconds; None: never.
         tick: called about once a second with the seconds that have passed; None: not.
         look: opens a second connection to see who blocks us; None: does not look.
-
     """
 
     def __init__(

@@ -41,7 +41,6 @@ def plan_migrate(folder: Folder, history: Sequence[Row], policy: Policy) -> list
     Raises:
         ConfigurationError: the target version is neither a file nor applied.
         ValidationFailed: files and history do not fit; every reason is listed.
-
     """
     rows = {row.version: row for row in history}
     floor = baseline(history)
@@ -71,16 +70,13 @@ def plan_rollback(
 ) -> list[Step]:
     """Return the undo files to run: the reverse of the order in which was applied.
 
-    Parameters
-    ----------
+    Parameters:
         to: the version that is the newest afterwards; (0,) undoes everything.
         steps: or how many versions to undo.
 
-    Raises
-    ------
+    Raises:
         ConfigurationError: the version is not in force.
         ValidationFailed: one of them is irreversible or has no U file; nothing is run then.
-
     """
     in_force = [row for row in history if row.kind == "versioned"]
     if to is not None:

@@ -114,10 +114,8 @@ def heal_index(
 def in_doubt(session: Session, statement: Statement, before: int | None) -> str | None:
     """Return what to do about a statement that was begun and not recorded as finished.
 
-    Parameters
-    ----------
+    Parameters:
         before: the id of the index of that name when the statement was begun.
-
     """
     tokens = list(statement.tokens())
     index = index_built(statement)

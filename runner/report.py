@@ -51,7 +51,11 @@ def summary(document: Mapping[str, Any]) -> str:
     words = {
         "applied": f"done: {count} migration{'s' * (count != 1)} in {took}",
         "noop": "nothing to do",
-        "planned": f"planned only, nothing was run: {left} to run",
+        "planned": (
+            f"planned only, nothing was run: {left} to run"
+            if document["command"] in {"migrate", "rollback"}
+            else "nothing was written; to do it: the same command with --yes"
+        ),
         "incomplete": f"incomplete: {count} done, {left} left; run again to go on",
         "failed": f"failed (exit code {document['exit_code']}): {count} done before, {left} not",
     }

@@ -14,7 +14,7 @@ _pg_dump_guard = re.compile(r"\\(?:un)?restrict(?![^ \t\n\r])[^\n\r]*+").match
 _copy_rest = re.compile(rf"[ \t\f\v\r]*+(?:{LINE_COMMENT})?\r?\n").match
 _data_end = re.compile(r"\\\.\r?(?:\n|\Z)").match
 _atomic = re.compile("[aA][tT][oO][mM][iI][cC]").search
-HEAD_TOKENS = 8
+HEAD_TOKENS = 5
 
 
 class Statement:

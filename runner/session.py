@@ -35,10 +35,8 @@ LOCK = f"pg_catalog.pg_try_advisory_lock({LOCK_KEY})"
 class Deadline:
     """The moment when the run must have stopped.
 
-    Parameters
-    ----------
+    Parameters:
         seconds: from now; None: never.
-
     """
 
     def __init__(self, seconds: float | None = None):
@@ -66,16 +64,13 @@ class Server(NamedTuple):
 class Session:
     """An autocommit connection that was looked at and set up; transactions are written out.
 
-    Parameters
-    ----------
+    Parameters:
         target: the database.
         run_id: shown in application_name.
         wait: seconds to wait for a server that does not answer.
 
-    Raises
-    ------
+    Raises:
         Unreachable: no connection, or one that cannot serve: a standby, read-only, a pooler.
-
     """
 
     def __init__(
@@ -120,14 +115,11 @@ class Session:
     def lock(self, *, wait: float, deadline: Deadline, progress: Callable[[str], None]) -> None:
         """Take the runner's lock, polling: a waiting statement would block index builds.
 
-        Parameters
-        ----------
+        Parameters:
             wait: seconds to try.
 
-        Raises
-        ------
+        Raises:
             LockNotObtained: naming the holder.
-
         """
         until = time.monotonic() + wait
         pause, longest = _POLL

@@ -25,10 +25,8 @@ class Behind(RunnerError):
 def status(run: Run, *, check_only: bool) -> Result:
     """List every migration with its state.
 
-    Parameters
-    ----------
+    Parameters:
         check_only: fail unless the database is exactly at the files.
-
     """
     result = Result("status", run.run_id)
     with reported(result):

@@ -31,11 +31,9 @@ _REPLAY = 5.0  # seconds: a file that failed within them is run again to find th
 class Transactions:
     """Runs transactional jobs in one session.
 
-    Parameters
-    ----------
+    Parameters:
         session: holds the runner's lock.
         deadline: nothing is started past it, a running statement is cancelled at it.
-
     """
 
     def __init__(self, session: Session, conduct: Conduct):
@@ -47,21 +45,17 @@ class Transactions:
     def run(self, jobs: Sequence[Job], following: Job | None) -> list[tuple[int, int]]:
         """Run jobs in one transaction, again as a whole when a lock is not to be had.
 
-        Parameters
-        ----------
+        Parameters:
             following: the transactional job that the caller will run next, begun in the
                 message that commits this one.
 
-        Returns
-        -------
+        Returns:
             For each job its duration in milliseconds and the number of attempts.
 
-        Raises
-        ------
+        Raises:
             MigrationFailed: it was rolled back.
             NeedsAttention: the file ended the transaction itself.
             Incomplete: the deadline came first.
-
         """
         for attempt in range(1, self._settings.lock_attempts + 1):
             last = attempt == self._settings.lock_attempts
