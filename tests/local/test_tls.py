@@ -1,0 +1,96 @@
+"""TLS in front of the emulated Aurora is the real thing: verified, required, cancellable."""
+
+import concurrent.futures
+import subprocess
+import sys
+
+import psycopg2
+import pytest
+
+from local.certificates import ensure_certificates
+from local.process import free_port
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    ensure_certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def front(server, certificates):
+    # A process of its own, as in the emulator: libpq's cancel holds this one's interpreter lock.
+    port = free_port()
+    serve = (
+        "import sys, pathlib; from local.tls import TlsFront\n"
+        "tls = TlsFront(pathlib.Path(sys.argv[1]))\n"
+        "tls.open(int(sys.argv[2]), int(sys.argv[3]))\n"
+        "print('ready', flush=True); sys.stdin.read(); tls.close()\n"
+    )
+    arguments = [certificates / "server.pem", str(port), str(server.port)]
+    with subprocess.Popen(
+        [sys.executable, "-c", serve, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+        yield port
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+def connect(server, port, **options):
+    return psycopg2.connect(
+        host="localhost", port=port, user="postgres", password=server.password,
+        dbname="postgres", **options,
+    )  # fmt: skip
+
+
+def test_a_verified_session_works(server, front, certificates):
+    session = connect(server, front, sslmode="verify-full", sslrootcert=certificates / "ca.pem")
+    assert session.info.ssl_in_use
+    with session.cursor() as cursor:
+        cursor.execute("select repeat('x', 5000000)")
+        assert len(cursor.fetchone()[0]) == 5_000_000
+        cursor.execute("select length(%s)", ("y" * 5_000_000,))
+        assert cursor.fetchone() == (5_000_000,)
+    session.close()
+
+
+def test_another_authority_is_refused(server, front, tmp_path):
+    ensure_certificates(tmp_path)
+    with pytest.raises(psycopg2.OperationalError, match="certificate verify failed"):
+        connect(server, front, sslmode="verify-full", sslrootcert=tmp_path / "ca.pem")
+
+
+def test_a_session_without_tls_is_refused(server, front):
+    with pytest.raises(psycopg2.OperationalError, match="sessions with TLS only"):
+        connect(server, front, sslmode="disable")
+
+
+def test_a_running_statement_can_be_cancelled(server, front):
+    session = connect(server, front, sslmode="require")
+    watcher = psycopg2.connect(server.url())
+    watcher.autocommit = True  # one snapshot per look, not one for all
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, session.cursor() as cursor:
+        running = pool.submit(cursor.execute, "select pg_sleep(60)")
+        with watcher.cursor() as look:
+            seen = 0
+            while not seen:
+                look.execute(
+                    "select count(*) from pg_stat_activity "
+                    "where pid = %s and wait_event = 'PgSleep'",
+                    (session.info.backend_pid,),
+                )
+                (seen,) = look.fetchone()
+        session.cancel()
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            running.result()
+    watcher.close()
+    session.close()
+
+
+def test_the_authority_is_kept_and_the_key_is_private(certificates):
+    before = (certificates / "ca.pem").read_bytes()
+    ensure_certificates(certificates)
+    assert (certificates / "ca.pem").read_bytes() == before
+    assert (certificates / "server.pem").stat().st_mode & 0o777 == 0o600
