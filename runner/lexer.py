@@ -43,6 +43,14 @@ _token = re.compile(
 _dollar_tag = re.compile(rf"\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$").match
 _comment_edge = re.compile(r"/\*|\*/").finditer
 word_at = re.compile(_WORD).match
+_INSTEAD = {
+    "\\i": "put that file's SQL here",
+    "\\ir": "put that file's SQL here",
+    "\\copy": r"write COPY … FROM stdin; with the data after it and \. on a line of its own",
+    "\\c": "leave it out: a file is for one database (pg_dump without --create)",
+    "\\connect": "leave it out: a file is for one database (pg_dump without --create)",
+    "\\.": "leave it out: it ends the data of COPY … FROM stdin, which has none here",
+}
 _line_end = re.compile(r"[^\n\r]*+").match
 
 
@@ -130,10 +138,9 @@ class Lexer:
         """Refuse a psql command and return the end of its line."""
         line = _line_end(self.text, pos)
         end = line.end() if line else pos
-        words = self.text[pos:end].split()
-        self.refuse(
-            pos, f"{words[0]} is for psql, not for the server", "write it in SQL or leave it out"
-        )
+        name = self.text[pos:end].split()[0]
+        fix = _INSTEAD.get(name, "write it in SQL or leave it out")
+        self.refuse(pos, f"{name} is for psql, not for the server", fix)
         return end
 
     def refuse(self, offset: int, message: str, fix: str) -> None:

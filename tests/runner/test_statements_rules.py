@@ -139,6 +139,21 @@ def test_lets_everything_else_through(text: str) -> None:
     assert problems(text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("\\i a.sql", "put that file's SQL here"),
+        ("\\connect a", "leave it out: a file is for one database (pg_dump without --create)"),
+        ("\\pset pager", "write it in SQL or leave it out"),
+        ("select 'a", "close it with '"),
+        ("select $a$", "close it with $a$"),
+        ("commit", "remove it: the runner begins and commits for the file"),
+    ],
+)
+def test_says_what_to_do_instead(text: str, fix: str) -> None:
+    assert [problem.fix for problem in problems(text)] == [fix]
+
+
 def test_a_problem_is_where_it_is_in_the_file() -> None:
     text = "select 1;\r\n  /* a */ commit;\r\nselect 'x"
     assert [position(text, problem.offset) for problem in problems(text)] == [(2, 11), (3, 8)]
