@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,8 +105,8 @@ def _print(document: Mapping[str, Any], options: argparse.Namespace) -> None:
         return
     for line in _data(document):
         print(line)
-    # A failure belongs to stderr as well as an exit code; a table of what was done to stdout.
-    print(report.as_text(document))
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    print(report.as_text(document, colour=colour))
 
 
 def _data(document: Mapping[str, Any]) -> list[str]:

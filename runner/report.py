@@ -10,6 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
 _VERBS = {"apply": "applied", "repeat": "applied", "undo": "undone"}
 
 
@@ -18,8 +19,18 @@ def as_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, default=str, ensure_ascii=False)
 
 
-def as_text(document: Mapping[str, Any]) -> str:
+def as_text(document: Mapping[str, Any], *, colour: bool = False) -> str:
     """Return the document as a person reads it: what was done, what is left, what went wrong."""
+    text = "\n".join(_lines(document))
+    text = _UNPRINTABLE.sub("�", text)
+    if not colour:
+        return text
+    paint = _RED if document["error"] else _GREEN
+    before, _, last = text.rpartition("\n")
+    return f"{before}\n{paint}{last}{_PLAIN}" if before else f"{paint}{last}{_PLAIN}"
+
+
+def _lines(document: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     if document["applied"]:
         lines += table(
@@ -38,8 +49,7 @@ def as_text(document: Mapping[str, Any]) -> str:
     lines += _pending(document)
     lines += [f"warning: {warning}" for warning in document["warnings"]]
     lines += _error(document["error"])
-    lines.append(summary(document))
-    return _UNPRINTABLE.sub("�", "\n".join(lines))
+    return [*lines, summary(document)]
 
 
 def summary(document: Mapping[str, Any]) -> str:
@@ -107,12 +117,14 @@ def _pending(document: Mapping[str, Any]) -> list[str]:
     if document["outcome"] != "planned":
         names = ", ".join(entry["file"] for entry in document["pending"])
         return [f"not run: {names}"]
+    from runner.preview import preview  # noqa: PLC0415 - sqlparse takes its time to import
+
     texts = {entry["file"]: entry["sql"] for entry in document["data"] or ()}
     lines = []
     for entry in document["pending"]:
         how = "in a transaction" if entry["transactional"] else "statement by statement"
         lines += [f"-- {entry['action']} {entry['file']} ({entry['why']}), {how}"]
-        lines += [texts.get(entry["file"], "").rstrip(), ""]
+        lines += [*preview(texts.get(entry["file"], "")), ""]
     return lines
 
 

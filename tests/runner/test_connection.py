@@ -1,11 +1,19 @@
 """Reaching the database: what is retried, what is final, what is never shown."""
 
+import contextlib
 import re
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
-import psycopg2
 import pytest
 from project import Project
+from psycopg2.extensions import parse_dsn
 
+from local.postgres import Server, embedded_bin_dir
+from local.process import free_port
 from runner.connection import target
 from runner.errors import ConfigurationError
 
@@ -40,7 +48,7 @@ def test_server_that_wakes_up_is_waited_for(project: Project) -> None:
 
 
 def test_read_only_target_is_refused(project: Project) -> None:
-    name = psycopg2.extensions.parse_dsn(project.url)["dbname"]
+    name = parse_dsn(project.url)["dbname"]
     project.query(f"alter database {name} set default_transaction_read_only = on")
     document = project.run("migrate")
     assert (document["exit_code"], document["error"]["message"]) == (9, "this session is read-only")
@@ -72,3 +80,87 @@ def test_session_says_who_it_is(project: Project) -> None:
     project.file("V1__a.sql", "create table seen as select current_setting('application_name') n")
     project.run("migrate", "--run-id", "exec-7-prod")
     assert project.query("select n from seen") == [("schema-migrations/exec-7-prod",)]
+
+
+_ROLES = """
+    drop role if exists migrator_test; drop role if exists owner_test;
+    create role owner_test; create role migrator_test login password 'm' in role owner_test;
+"""
+
+
+@pytest.fixture
+def owned(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Give a project whose login migrates as the role that owns the schema."""
+    administrator = Project.__new__(Project)
+    administrator.url = project.url
+    name = parse_dsn(project.url)["dbname"]
+    project.query(_ROLES)
+    project.query(f"alter database {name} owner to owner_test")
+    monkeypatch.setenv("DATABASE_ROLE", "owner_test")
+    project.url = re.sub("//[^@]+@", "//migrator_test:m@", project.url)
+    yield project
+    administrator.query("reassign owned by migrator_test, owner_test to current_user")
+    administrator.query("drop owned by migrator_test, owner_test")
+    administrator.query("drop role migrator_test; drop role owner_test")
+
+
+def test_new_objects_belong_to_the_owner_role(owned: Project) -> None:
+    owned.file("V1__a.sql", "create table a (n int)")
+    owned.file("V2__b.sql", "alter table a add b text")
+    assert owned.run("migrate")["outcome"] == "applied"
+    sql = "select tableowner from pg_tables where tablename in ('a', 'schema_version')"
+    assert set(owned.query(sql)) == {("owner_test",)}
+
+
+def test_object_of_another_owner_fails_the_file(owned: Project) -> None:
+    owned.file("V1__a.sql", "reset role;\ncreate schema mine authorization migrator_test;\n")
+    document = owned.run("migrate")
+    assert document["exit_code"] == 3
+    assert "made for another owner than owner_test" in document["error"]["message"]
+    assert "migrator_test" in document["error"]["message"]
+    assert owned.query("select to_regnamespace('mine')") == [(None,)]
+
+
+def test_standby_is_refused(project: Project, tmp_path: Path) -> None:
+    server = Server(embedded_bin_dir(), tmp_path / "standby", free_port(), durable=False)
+    with server:
+        pass
+    (server.data / "standby.signal").touch()
+    with server:
+        project.url = server.url()
+        document = project.run("migrate", "--connect-wait", "20")
+    assert (document["exit_code"], document["error"]["message"]) == (9, "this server is a standby")
+
+
+@contextlib.contextmanager
+def pooled(url: str) -> Iterator[str]:
+    """Give the URL of a relay that, like a pooler, announces a backend that is not the server's."""
+    upstream = parse_dsn(url)
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        while data := source.recv(65536):
+            sink.sendall(re.sub(rb"(K\0\0\0\x0c)....", rb"\1\0\0\0\7", data, flags=re.DOTALL))
+        sink.shutdown(socket.SHUT_WR)
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((upstream["host"], int(upstream["port"]))) as server:
+                back = threading.Thread(target=pump, args=(server, self.request))
+                back.start()
+                pump(self.request, server)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
+        thread = threading.Thread(target=relay.serve_forever)
+        thread.start()
+        yield url.replace(f":{upstream['port']}/", f":{relay.server_address[1]}/")
+        relay.shutdown()
+        thread.join()
+
+
+def test_pooler_that_may_move_the_session_is_refused(project: Project) -> None:
+    with pooled(project.url) as url:
+        project.url = url
+        document = project.run("migrate")
+    assert document["exit_code"] == 9
+    assert "pooler" in document["error"]["message"]
