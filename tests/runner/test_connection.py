@@ -132,6 +132,9 @@ def test_standby_is_refused(project: Project, tmp_path: Path) -> None:
     assert (document["exit_code"], document["error"]["message"]) == (9, "this server is a standby")
 
 
+_KEY_DATA = re.compile(rb"(K\0\0\0\x0c)....", re.DOTALL)
+
+
 @contextlib.contextmanager
 def pooled(url: str) -> Iterator[str]:
     """Give the URL of a relay that, like a pooler, announces a backend that is not the server's."""
@@ -139,7 +142,7 @@ def pooled(url: str) -> Iterator[str]:
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         while data := source.recv(65536):
-            sink.sendall(re.sub(rb"(K\0\0\0\x0c)....", rb"\1\0\0\0\7", data, flags=re.DOTALL))
+            sink.sendall(_KEY_DATA.sub(lambda key: key[1] + bytes([0, 0, 0, 7]), data))
         sink.shutdown(socket.SHUT_WR)
 
     class Relay(socketserver.BaseRequestHandler):
