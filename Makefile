@@ -21,7 +21,9 @@ setup: $(VENV)/.ready  ## make .venv from the lock
 
 # pip fetches only the fast installer, by the lock's own hashes; that one brings the rest.
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@python=$$(./find-python) && rm -rf $(VENV) && "$$python" -m venv $(VENV)
+	@python=$$(./find-python); version='import pip, sys; print(sys.version)'; \
+	    [ "$$($(BIN)/python -c "$$version" 2>&1)" = "$$("$$python" -c "$$version" 2>&1)" ] \
+	    || "$$python" -m venv --clear $(VENV)
 	@mkdir -p .cache
 	@awk '/^uv==/ { found = 1; print; next } found && /^ / { print; next } found { exit }' requirements.lock > .cache/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .cache/uv.txt
