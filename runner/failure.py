@@ -19,7 +19,9 @@ CANCELLED = "57014"
 _WIDTH = 100  # characters of a line that an excerpt shows
 _CONTEXT = 2  # lines above the place
 
+_LOST = "57P01"  # also stands for a connection that broke without a word
 _FIXES = {
+    _LOST: "the session was ended (by an administrator, a restart, the network): run again",
     LOCK_TIMEOUT: "wait for the sessions above to end, or end them, and run again",
     DEADLOCK: "another session wanted the same locks the other way round: run again",
     CANCELLED: "a statement took longer than its statement_timeout: raise it in the file's head,"
@@ -38,7 +40,7 @@ def migration_failed(
     job: Job,
     error: psycopg2.Error,
     *,
-    base: int,
+    base: int | None,
     offset: int | None = None,
     blockers: tuple[dict[str, Any], ...] = (),
     note: str | None = None,
@@ -47,7 +49,7 @@ def migration_failed(
     """Return the error to raise for a file that the server refused.
 
     Parameters:
-        base: offset of the message within the file's text.
+        base: offset of the message within the file's text; None: the message was ours.
         offset: where the failing statement begins, if that is known by other means.
         blockers: sessions seen in the way.
         note: one more line for the person.
@@ -55,7 +57,7 @@ def migration_failed(
     """
     diag = error.diag
     state = error.pgcode
-    if diag.statement_position:
+    if diag.statement_position and base is not None:
         offset = base + int(diag.statement_position) - 1
     line, column = statements.position(job.text, offset) if offset is not None else (None, None)
     message = diag.message_primary or str(error).strip().split("\n")[0] or "the connection was lost"
@@ -73,7 +75,7 @@ def migration_failed(
         hint=diag.message_hint,
         context=diag.context,
         blockers=blockers,
-        fix=_FIXES.get(state or "", "correct the file and run again"),
+        fix=_FIXES.get(state or _LOST, "correct the file and run again"),
         details=tuple(details),
     )
 

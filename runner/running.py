@@ -11,10 +11,15 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from runner import connection as connecting
+from runner.migration import milliseconds
 from runner.observe import Watch
 from runner.session import Deadline, Session
 from runner.source import Job, Message
 
+# Whatever the database's own defaults are.
+BEGIN = "begin isolation level read committed read write; "
+
+_FOREVER = 2**31 - 1  # milliseconds: the most that statement_timeout takes
 _PAUSES = (0.5, 30.0)  # seconds: first and longest pause between two attempts
 
 
@@ -65,6 +70,23 @@ def pause(attempt: int, deadline: Deadline) -> bool:
         return False
     time.sleep(seconds)
     return True
+
+
+def timeouts(job: Job, conduct: Conduct) -> str:
+    """Return the SQL that sets a transaction's timeouts.
+
+    The server ends a statement in time even where the client has died.
+    """
+    lock = milliseconds(job.migration.directives.lock_timeout or conduct.settings.lock_timeout)
+    limit = statement_limit(job, conduct.deadline)
+    return f"set local lock_timeout = {lock}; set local statement_timeout = {limit}; "
+
+
+def statement_limit(job: Job, deadline: Deadline) -> int:
+    """Return the milliseconds that a statement may take: what the file asks for and time allows."""
+    limit = milliseconds(job.migration.directives.statement_timeout or "0")
+    left = deadline.left()
+    return limit if left is None else min(limit or _FOREVER, max(1, round(left * 1000)))
 
 
 def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Watch:

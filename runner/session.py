@@ -23,13 +23,17 @@ LOCK_KEY = int.from_bytes(hashlib.sha256(TABLE.encode()).digest()[:8], "big", si
 _MARGIN = 5.0  # seconds kept for recording and for the answer before a deadline
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two tries for the lock
 
-# All of it is transactional but the prepared statements, so it may stand before the commit.
 _RESET = "reset session authorization; reset role; reset all; "
-FORGET = "discard temp; discard sequences; deallocate all; close all; unlisten *; "
+# In a transaction of its own: a BEGIN that follows in the same message would take it into the
+# next file's, whose rollback would bring back the temporary tables and what was listened to.
+FORGET = "begin; discard temp; discard sequences; deallocate all; close all; unlisten *; commit; "
 
-# A session may take its own lock any number of times, so asking for it again costs nothing and
-# mends what a file's pg_advisory_unlock_all() did.
+# A session may take its own lock any number of times, so asking for it again costs nothing.
+# pg_advisory_unlock_all() in a file lets it go, but not the second one, which is the
+# transaction's: nobody can come in between before the commit takes the first one again.
 LOCK = f"pg_catalog.pg_try_advisory_lock({LOCK_KEY})"
+TRANSACTION_LOCK = f"pg_catalog.pg_try_advisory_xact_lock({LOCK_KEY})"
+_OUTCOME = 60.0  # seconds to wait for a server to end the transaction of a lost connection
 
 
 class Deadline:
@@ -87,7 +91,6 @@ class Session:
         self.connection: Connection = connecting.connect(
             target, run_id=run_id, wait=wait, progress=progress
         )
-        self.holds_lock = False
         try:
             self.server = self._inspect()
             self.run(self.clean())
@@ -139,7 +142,6 @@ class Session:
                 told = True
             time.sleep(pause)
             pause = min(pause * 1.5, longest)
-        self.holds_lock = True
 
     def notices(self) -> list[str]:
         """Return what the server said since the last call."""
@@ -160,9 +162,29 @@ class Session:
         """Close the connection, and with it free the lock."""
         self.connection.close()
 
-    def reopened(self) -> Session:
-        """Return a new session to the same target, after this one was lost."""
-        return Session(self.target, run_id=self.run_id, wait=self.wait)
+    def committed(self, xid: str) -> bool:
+        """Return whether a transaction whose commit was not answered was committed.
+
+        Asks over a new connection where this one was lost.
+
+        Raises:
+            Unreachable: the server cannot be asked, or had not decided after a minute.
+        """
+        if not self.lost():
+            return self._outcome(xid) == "committed"
+        other = Session(self.target, run_id=self.run_id, wait=self.wait)
+        try:
+            until = time.monotonic() + _OUTCOME
+            while (outcome := other._outcome(xid)) == "in progress":
+                if time.monotonic() >= until:
+                    raise Unreachable(f"transaction {xid} of the lost connection has not ended")
+                time.sleep(_POLL[0])
+        finally:
+            other.close()
+        return outcome == "committed"
+
+    def _outcome(self, xid: str) -> str:
+        return str(self.run("select pg_catalog.pg_xact_status(%s::xid8)", (xid,))[0])
 
     def _inspect(self) -> Server:
         row = self.run(connecting.INSPECT)

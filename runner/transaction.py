@@ -14,14 +14,14 @@ from typing import NoReturn
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
-from runner import history, statements
-from runner.errors import Incomplete, LockNotObtained, MigrationFailed
+from runner import history, ownership
+from runner.errors import Incomplete, LockNotObtained, MigrationFailed, Unreachable
 from runner.failure import CANCELLED, DEADLOCK, LOCK_TIMEOUT, migration_failed, needs_attention
-from runner.migration import milliseconds
 from runner.observe import Watch
-from runner.running import Conduct, pause, send, watch_job
-from runner.session import FORGET, LOCK, Session
-from runner.source import Job, Message
+from runner.replay import failing_statement
+from runner.running import BEGIN, Conduct, pause, send, timeouts, watch_job
+from runner.session import FORGET, LOCK, TRANSACTION_LOCK, Session
+from runner.source import Job
 
 _XID = "pg_catalog.pg_current_xact_id()::text"
 _GUARD = "RN001"  # the SQLSTATE that our guard raises
@@ -40,7 +40,9 @@ class Transactions:
         self._session = session
         self._conduct = conduct
         self._settings, self._deadline, self._progress = conduct
-        self._xid: str | None = None  # of the transaction that the last message began
+        # What the message that ended the last file found when it began the next transaction:
+        # whether that has the lock, and its id.
+        self._begun: tuple[bool, str] | None = None
 
     def run(self, jobs: Sequence[Job], following: Job | None) -> list[tuple[int, int]]:
         """Run jobs in one transaction, again as a whole when a lock is not to be had.
@@ -83,10 +85,11 @@ class Transactions:
                 with watch:
                     self._send(job, sent)
                 durations.append(sent.milliseconds())
-                self._refuse_ended(job)
                 self._finish(job, xid, durations[-1], inside, following)
             except psycopg2.Error as error:
-                self._fail(job, error, sent, watch)
+                self._abandon()
+                if not (sent.file and self._committed(job, xid)):
+                    self._fail(jobs[: place + 1], error, sent, watch)
             except BaseException:
                 self._abandon()
                 raise
@@ -96,21 +99,17 @@ class Transactions:
 
     def _begin(self, job: Job) -> str:
         """Begin, unless the message that ended the last file did; return the transaction's id."""
-        began, self._xid = self._xid, None
-        return began or str(self._session.run(self._opening(job) + f"select {_XID}")[0])
+        locked, xid = self._begun or self._session.run(self._opening(job))
+        self._begun = None
+        if not locked:
+            raise LockNotObtained(
+                "an attempt that was rolled back let the runner's lock go, and another run took it",
+                fix="take pg_advisory_unlock_all() out of your files; wait and run again",
+            )
+        return str(xid)
 
     def _opening(self, job: Job) -> str:
-        return "begin isolation level read committed read write; " + self._timeouts(job)
-
-    def _timeouts(self, job: Job) -> str:
-        wanted = job.migration.directives
-        lock = milliseconds(wanted.lock_timeout or self._settings.lock_timeout)
-        limit = milliseconds(wanted.statement_timeout or "0")
-        left = self._deadline.left()
-        if left is not None:
-            # The server ends the statement in time even where the client has died.
-            limit = min(limit or 1 << 30, max(1, round(left * 1000)))
-        return f"set local lock_timeout = {lock}; set local statement_timeout = {limit}; "
+        return f"{BEGIN}{timeouts(job, self._conduct)}select {TRANSACTION_LOCK}, {_XID}"
 
     def _send(self, job: Job, sent: _Sent) -> None:
         self._progress.started(job)
@@ -119,6 +118,7 @@ class Transactions:
             for message in job.messages:
                 sent.base = message.start
                 send(cursor, job, message)
+                self._refuse_ended(job)
         sent.file = True
         self._progress.notices(job, self._session.notices())
 
@@ -129,10 +129,10 @@ class Transactions:
             raise _ended(job)
         strings = info.parameter_status("standard_conforming_strings")
         if strings != "on" or info.parameter_status("client_encoding") != "UTF8":
-            raise needs_attention(
-                job,
+            raise MigrationFailed(
                 "the file changes how text is read (standard_conforming_strings or"
                 " client_encoding); it was rolled back",
+                file=str(job.migration.path),
                 fix="take that setting out of the file",
             )
 
@@ -141,36 +141,42 @@ class Transactions:
     ) -> None:
         """Guard, record, and commit unless another file shares the transaction."""
         write = history.undone if job.step.action == "undo" else history.applied
+        role = self._session.target.role
         sql = (
-            self._session.clean() + _guard(xid) + write(job.record(self._session.run_id), duration)
+            f"{self._session.clean()}{timeouts(inside or job, self._conduct)}{_guard(xid)}"
+            f"{ownership.check(role) if role else ''}"
+            f"{write(job.record(self._session.run_id), duration)}; select {LOCK}"
         )
         if inside:
-            self._session.run(f"{sql}; {self._timeouts(inside)}")
-            self._xid = xid
-            return
-        sql += f"; commit; {FORGET}"
-        if following and not self._deadline.passed():
-            locked, self._xid = self._session.run(
-                f"{sql}{self._opening(following)}select {LOCK}, {_XID}"
-            )
+            self._session.run(sql)
+            self._begun = (True, xid)
+        elif following and not self._deadline.passed():
+            self._begun = self._session.run(f"{sql}; commit; {FORGET}{self._opening(following)}")
         else:
-            (locked,) = self._session.run(f"{sql}select {LOCK}")
-        if not locked:
-            raise LockNotObtained(
-                f"{job.migration.name} is applied, but it let the runner's lock go and another"
-                " run took it",
-                fix="take pg_advisory_unlock_all() out of your files; wait and run again",
-            )
+            self._session.run(f"{sql}; commit; {FORGET}")
 
     def _abandon(self) -> None:
-        self._xid = None
+        self._begun = None
         self._session.rollback()
 
-    def _fail(self, job: Job, error: psycopg2.Error, sent: _Sent, watch: Watch) -> NoReturn:
-        """Roll back and raise what the error means."""
-        if self._session.lost():
-            raise self._lost(job, error) from error
-        self._abandon()
+    def _committed(self, job: Job, xid: str) -> bool:
+        """Say what came of a commit that failed or was not answered."""
+        try:
+            return self._session.committed(xid)
+        except Unreachable as error:
+            raise Unreachable(
+                f"the connection was lost while {job.migration.name} was committed, and nobody can"
+                " be asked whether it was",
+                details=(error.message,),
+                fix="when the database answers: runner status, or simply run again",
+            ) from error
+
+    def _fail(
+        self, jobs: Sequence[Job], error: psycopg2.Error, sent: _Sent, watch: Watch
+    ) -> NoReturn:
+        """Raise what an error means after which everything was rolled back."""
+        job = jobs[-1]
+        lost = self._session.lost()
         if error.pgcode == _GUARD:
             raise _ended(job) from error
         if error.pgcode == CANCELLED and (watch.cancelled or self._deadline.passed()):
@@ -178,48 +184,19 @@ class Transactions:
                 f"{job.migration.name} was stopped at the deadline and rolled back",
                 fix="run again; if it never fits, run it from the command line or CodeBuild",
             ) from error
-        blocked = error.pgcode in {LOCK_TIMEOUT, DEADLOCK}
+        blocked = error.pgcode in {LOCK_TIMEOUT, DEADLOCK} and not lost
         offset = None
-        if sent.is_short() and not (blocked or error.diag.statement_position):
-            offset = self._locate(job)
+        if sent.is_short() and not (blocked or lost or error.diag.statement_position):
+            offset = failing_statement(self._session, self._opening(job), jobs)
         failure = migration_failed(
-            job, error, base=sent.base, offset=offset, blockers=watch.blockers
+            job,
+            error,
+            base=None if sent.file else sent.base,
+            offset=offset,
+            blockers=watch.blockers,
+            note="the connection was lost; the file was rolled back" if lost else None,
         )
         raise _Blocked(failure) if blocked else failure from error
-
-    def _lost(self, job: Job, error: psycopg2.Error) -> MigrationFailed:
-        """Ask a new session whether the commit had come through."""
-        reopened = self._session.reopened()
-        try:
-            rows = {row.version: row for row in history.read(reopened.connection)}
-        finally:
-            reopened.close()
-        row = rows.get(job.migration.key)
-        recorded = row is not None and row.run_id == self._session.run_id
-        if job.step.action == "undo":
-            recorded = row is None
-        note = "the history says: " + ("it was committed" if recorded else "it was rolled back")
-        return migration_failed(job, error, base=0, note=f"the connection was lost; {note}")
-
-    def _locate(self, job: Job) -> int | None:
-        """Return where the failing statement begins, by running the file again one by one.
-
-        The server names no place for errors that come up while a statement runs, such as a
-        violated constraint. The file failed quickly, was rolled back, and fails again here.
-        """
-        found = None
-        try:
-            self._session.run(self._opening(job))
-            for statement in statements.scan(job.text):
-                found = statement.start
-                message = Message(statement.start, statement.end, statement.copy_data)
-                with self._session.connection.cursor() as cursor:
-                    send(cursor, job, message)
-            found = None  # it went through: whatever it was has passed
-        except psycopg2.Error:
-            pass
-        self._session.rollback()
-        return found
 
 
 class _Sent:
