@@ -21,7 +21,6 @@ from local.errors import LocalError
 from local.privilege import unprivileged
 from local.process import Process, command_line, require_free
 
-SUPERUSER = "postgres"
 _POLL = 0.01  # seconds between looks at postmaster.pid, while also watching for the server's end
 # For tests, whose data nobody will miss after a power failure.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -42,7 +41,15 @@ def embedded_bin_dir() -> Path:
 class Server:
     """One PostgreSQL server, running or not."""
 
-    def __init__(self, bin_dir: Path, home: Path, port: int, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        bin_dir: Path,
+        home: Path,
+        port: int,
+        *,
+        durable: bool = True,
+        superuser: str = "postgres",
+    ) -> None:
         """Describe a server; nothing happens before start().
 
         Args:
@@ -50,12 +57,14 @@ class Server:
             home: folder of this server alone; made when it is missing.
             port: TCP port on 127.0.0.1.
             durable: False trades safety in a power failure for speed.
+            superuser: name of the superuser that initdb creates.
 
         """
         self.bin_dir = bin_dir
         self.home = home.absolute()
         self.port = port
         self.durable = durable
+        self.superuser = superuser
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -90,7 +99,7 @@ class Server:
 
     def url(self, database: str = "postgres") -> str:
         """Return the superuser's connection URL, password included."""
-        return f"postgresql://{SUPERUSER}:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{self.superuser}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Make the data directory if needed, start the server and wait until it accepts sessions.
@@ -102,7 +111,7 @@ class Server:
 
         """
         self._initialise()
-        if self._running() and self._listens_on() == self.port:
+        if self.running and self._listens_on() == self.port:
             return
         self.stop()
         require_free(self.port, purpose="PostgreSQL", variable="POSTGRES_PORT")
@@ -132,7 +141,7 @@ class Server:
 
     def stop(self) -> None:
         """End all sessions, stop the server and wait until it is gone; fine if it has gone."""
-        if process := self._running():
+        if process := self.running:
             process.stop(how=signal.SIGINT, timeout=60)
         if self._child:
             self._child.wait()
@@ -161,7 +170,7 @@ class Server:
         pwfile.write_text(password)
         way.give(pwfile)
         made = subprocess.run(
-            [*way.prefix, self.bin_dir / "initdb", "-D", new, f"--username={SUPERUSER}",
+            [*way.prefix, self.bin_dir / "initdb", "-D", new, f"--username={self.superuser}",
              "--auth=scram-sha-256", f"--pwfile={pwfile}", "--encoding=UTF8", "--locale=C",
              *([] if self.durable else ["--no-sync"])],
             **way.options, cwd=self.home, capture_output=True, text=True, check=False,
@@ -182,8 +191,9 @@ class Server:
         lines = self._postmaster()
         return int(lines[3]) if len(lines) > 3 else None  # noqa: PLR2004 (the format's fourth line)
 
-    def _running(self) -> Process | None:
-        """Return the server's process; a stranger that has its old pid does not count."""
+    @property
+    def running(self) -> Process | None:
+        """The server's process; a stranger that has its old pid does not count."""
         lines = self._postmaster()
         if not lines or not lines[0].isdigit():
             return None

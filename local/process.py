@@ -106,18 +106,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def require_free(port: int, *, purpose: str, variable: str) -> None:
-    """Raise LocalError, naming holder and way out, if `port` of 127.0.0.1 is taken."""
+def is_free(port: int) -> bool:
+    """Whether one could listen on `port` of 127.0.0.1 now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            holder = _listener(port)
-            raise LocalError(
-                f"port {port}, meant for {purpose}, is taken{f' by {holder}' if holder else ''}: "
-                f"stop that, or choose another with {variable}=PORT"
-            ) from None
+            return False
+        return True
+
+
+def require_free(port: int, *, purpose: str, variable: str) -> None:
+    """Raise LocalError, naming holder and way out, if `port` of 127.0.0.1 is taken."""
+    if not is_free(port):
+        holder = _listener(port)
+        raise LocalError(
+            f"port {port}, meant for {purpose}, is taken{f' by {holder}' if holder else ''}: "
+            f"stop that, or choose another with {variable}=PORT"
+        )
 
 
 def _listener(port: int) -> str:

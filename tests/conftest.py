@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL server and a database of its own."""
+"""What every test may ask for: a PostgreSQL server, a database of its own, the emulated AWS."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ import pytest
 
 from local.postgres import Server, embedded_bin_dir
 from local.process import free_port
+from local.stack import Stack
+from local.state import State
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +39,17 @@ def database(server: Server, _administrator: "psycopg2.extensions.cursor") -> It
     _administrator.execute(f"create database {name}")
     yield server.url(name)
     _administrator.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run the emulated AWS of all accounts on free ports.
+
+    `stack.environment(account)` is for processes, `stack.client(service, account)` for boto3.
+    """
+    emulated = Stack(
+        State.of_tests(tmp_path_factory.mktemp("stack")), ["000000000000", "111122223333"]
+    )
+    emulated.up()
+    yield emulated
+    emulated.down()

@@ -1,0 +1,7 @@
+"""The command line: python -m local COMMAND."""
+
+import sys
+
+from local.cli import main
+
+sys.exit(main())

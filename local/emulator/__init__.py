@@ -1,0 +1,1 @@
+"""The emulators as processes of their own, with what they lack patched before they start."""

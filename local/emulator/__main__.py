@@ -1,0 +1,32 @@
+"""Run ministack, patched: python -m local.emulator STATE TLS_PORT PLAIN_PORT [fast].
+
+Everything else comes from ministack's own environment variables, which local.stack sets.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from local.emulator import ec2, iam, rds
+from local.emulator.database import Databases, Ports
+from local.tls import TlsFront
+
+
+def main() -> None:
+    """Patch what is missing, then hand over to ministack."""
+    state, tls, plain, *fast = sys.argv[1:]
+    folder = Path(state)
+    del sys.argv[1:]  # ministack reads them too
+    databases = Databases(
+        folder / "postgres",
+        TlsFront(folder / "server.pem"),
+        Ports(int(tls), int(plain)),
+        durable=not fast,
+    )
+    rds.patch(databases)
+    iam.patch()
+    ec2.patch()
+    importlib.import_module("ministack.app").main()
+
+
+main()

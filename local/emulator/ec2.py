@@ -1,0 +1,97 @@
+"""Make ministack's instances report the network interface and metadata options asked for."""
+# ruff: noqa: SLF001 (patching private names is this module's purpose)
+
+import importlib
+import re
+from typing import Any
+
+# ministack has no type information.
+ec2: Any = importlib.import_module("ministack.services.ec2")
+ssm: Any = importlib.import_module("ministack.services.ssm")
+
+_AMI = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+_INTERFACE = "NetworkInterface.1."
+_METADATA_DEFAULTS = {
+    "HttpTokens": "optional",
+    "HttpPutResponseHopLimit": "1",
+    "HttpEndpoint": "enabled",
+}
+
+
+def patch() -> None:
+    """Replace how instances are started and described, and know the arm64 image."""
+    ssm._PUBLIC_AMI_PARAMETERS[_AMI] = "ami-0c2023a1b2c3d4e60"
+    _patch_run()
+    _patch_description()
+
+
+def _patch_run() -> None:
+    original = ec2._run_instances
+
+    def run(parameters: dict[str, Any]) -> Any:
+        request = dict(parameters)
+        if subnet := ec2._p(parameters, f"{_INTERFACE}SubnetId"):
+            request["SubnetId"] = subnet
+            for key, value in parameters.items():
+                if number := re.fullmatch(rf"{_INTERFACE}SecurityGroupId\.(\d+)", key):
+                    request[f"SecurityGroupId.{number[1]}"] = value
+        known = set(ec2._instances.keys())
+        response = original(request)
+        for identifier in set(ec2._instances.keys()) - known:
+            _adjust(ec2._instances[identifier], parameters)
+        return response
+
+    ec2._run_instances = ec2._ACTION_MAP["RunInstances"] = run
+
+
+def _adjust(instance: dict[str, Any], parameters: dict[str, Any]) -> None:
+    """Keep what the request said about addresses and metadata."""
+    if ec2._p(parameters, f"{_INTERFACE}AssociatePublicIpAddress") == "false":
+        instance["PublicIpAddress"] = instance["PublicDnsName"] = ""
+    instance["_metadata"] = {
+        key: ec2._p(parameters, f"MetadataOptions.{key}") or default
+        for key, default in _METADATA_DEFAULTS.items()
+    }
+
+
+def _patch_description() -> None:
+    original = ec2._instance_xml
+
+    def describe(instance: dict[str, Any]) -> str:
+        text = str(original(instance)).replace("<ipAddress></ipAddress>", "")
+        head, end, tail = text.rpartition("</item>")
+        return f"{head}{_metadata_xml(instance)}{_interface_xml(instance)}{end}{tail}"
+
+    ec2._instance_xml = describe
+
+
+def _metadata_xml(instance: dict[str, Any]) -> str:
+    options = instance.get("_metadata") or _METADATA_DEFAULTS
+    values = "".join(
+        f"<{name}>{options[key]}</{name}>"
+        for key in _METADATA_DEFAULTS
+        for name in (key[0].lower() + key[1:],)
+    )
+    return (
+        f"<metadataOptions><state>applied</state>{values}"
+        "<httpProtocolIpv6>disabled</httpProtocolIpv6>"
+        "<instanceMetadataTags>disabled</instanceMetadataTags></metadataOptions>"
+    )
+
+
+def _interface_xml(instance: dict[str, Any]) -> str:
+    number = instance["InstanceId"][2:]
+    groups = "".join(
+        f"<item><groupId>{group['GroupId']}</groupId>"
+        f"<groupName>{group['GroupName']}</groupName></item>"
+        for group in instance.get("SecurityGroups", [])
+    )
+    return (
+        f"<networkInterfaceSet><item><networkInterfaceId>eni-{number}</networkInterfaceId>"
+        f"<subnetId>{instance['SubnetId']}</subnetId><vpcId>{instance['VpcId']}</vpcId>"
+        f"<status>in-use</status><privateIpAddress>{instance['PrivateIpAddress']}"
+        f"</privateIpAddress><sourceDestCheck>true</sourceDestCheck><groupSet>{groups}</groupSet>"
+        f"<attachment><attachmentId>eni-attach-{number}</attachmentId>"
+        "<deviceIndex>0</deviceIndex><status>attached</status>"
+        "<deleteOnTermination>true</deleteOnTermination></attachment></item></networkInterfaceSet>"
+    )

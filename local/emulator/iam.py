@@ -1,0 +1,113 @@
+"""Make ministack's IAM see the resources, actions and condition keys that our policies name.
+
+Without this it evaluates these requests against "*", and a policy that is right on AWS is refused.
+"""
+# ruff: noqa: SLF001 (patching private names is this module's purpose)
+
+import importlib
+from typing import Any
+
+# ministack has no type information.
+actions: Any = importlib.import_module("ministack.core.iam_actions")
+iam: Any = importlib.import_module("ministack.services.iam")
+
+_RDS_RESOURCES = {
+    "DBSubnetGroupName": "subgrp",
+    "DBClusterParameterGroupName": "cluster-pg",
+    "DBClusterSnapshotIdentifier": "cluster-snapshot",
+}
+_ALIAS_ACTIONS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+
+def patch() -> None:
+    """Replace what names a request's resource, action and context."""
+    _patch_resources()
+    _patch_lambda_aliases()
+    _patch_permissions_boundary()
+
+
+def _patch_resources() -> None:
+    original = actions.extract_resource_arn
+
+    def extract(  # noqa: PLR0917 (ministack's signature)
+        service: str,
+        method: str,
+        path: str,
+        headers: Any,
+        body: Any,
+        query_params: Any,
+        region: str = "",
+        account_id: str = "",
+        *rest: Any,
+        **options: Any,
+    ) -> str:
+        arn: str = original(
+            service, method, path, headers, body, query_params, region, account_id, *rest, **options
+        )
+        if service == "ssm":  # AWS's own parameters belong to no account
+            return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
+        if service == "events":  # AWS leaves the default bus out of its rules' names
+            return arn.replace(":rule/default/", ":rule/")
+        if arn != "*":
+            return arn
+        return _resource(service, body, query_params, f"{region}:{account_id}")
+
+    actions.extract_resource_arn = extract
+
+
+def _resource(  # noqa: PLR0911 (one line for each kind of request)
+    service: str, body: Any, parameters: Any, scope: str
+) -> str:
+    """Name the resource of a request that ministack does not look into."""
+    query, field = actions._query_param, actions._safe_json_field
+    account = scope.rpartition(":")[2]
+    if service == "kms" and (name := field(body, "AliasName")):
+        return f"arn:aws:kms:{scope}:{name}"
+    if service == "lambda" and (name := field(body, "FunctionName")):
+        return f"arn:aws:lambda:{scope}:function:{name}"
+    if service == "events" and (name := field(body, "Rule")):
+        return f"arn:aws:events:{scope}:rule/{name}"
+    if service == "codebuild" and (name := field(body, "name") or _first(field(body, "names"))):
+        return f"arn:aws:codebuild:{scope}:project/{name}"
+    if service == "iam" and (name := query(parameters, "InstanceProfileName")):
+        return f"arn:aws:iam::{account}:instance-profile/{name}"
+    if service == "rds":
+        if arn := query(parameters, "ResourceName"):
+            return str(arn)
+        for parameter, kind in _RDS_RESOURCES.items():
+            if name := query(parameters, parameter):
+                return f"arn:aws:rds:{scope}:{kind}:{name}"
+    return "*"
+
+
+def _first(names: Any) -> Any:
+    return names[0] if isinstance(names, list) and names else None
+
+
+def _patch_lambda_aliases() -> None:
+    original = actions._lambda_action
+
+    def action(method: str, path: str) -> str | None:
+        parts = [part for part in path.split("/") if part]
+        if "aliases" in parts and parts[-1] != "aliases":
+            return _ALIAS_ACTIONS.get(method)
+        found: str | None = original(method, path)
+        return found
+
+    actions._lambda_action = action
+
+
+def _patch_permissions_boundary() -> None:
+    """Provide iam:PermissionsBoundary: the boundary given, or the one the role already has."""
+    original = actions.request_tag_context
+
+    def context(service: str, action: str, body: Any, parameters: Any) -> dict[str, Any]:
+        found: dict[str, Any] = dict(original(service, action, body, parameters))
+        if service == "iam":
+            role = iam._roles.get(actions._query_param(parameters, "RoleName")) or {}
+            given = actions._query_param(parameters, "PermissionsBoundary")
+            if boundary := given or role.get("PermissionsBoundary"):
+                found["iam:permissionsboundary"] = boundary
+        return found
+
+    actions.request_tag_context = context

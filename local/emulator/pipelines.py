@@ -1,0 +1,28 @@
+"""Run moto for CodePipeline and CodeCommit: python -m local.emulator.pipelines -H HOST -p PORT."""
+
+import importlib
+import sys
+from typing import Any
+
+
+class _Role:
+    """A role that CodePipeline may assume; the real one is in the other emulator."""
+
+    assume_role_policy_document = (
+        '{"Statement": [{"Principal": {"Service": "codepipeline.amazonaws.com"}}]}'
+    )
+
+
+class _Iam:
+    def get_role_by_arn(self, _arn: str) -> type[_Role]:
+        return _Role
+
+
+def main() -> None:
+    """Accept pipelines whose role moto does not know, then hand over to moto."""
+    models: Any = importlib.import_module("moto.codepipeline.models")
+    models.CodePipelineBackend.iam_backend = property(lambda _: _Iam())
+    importlib.import_module("moto.server").main(sys.argv[1:])
+
+
+main()

@@ -1,0 +1,91 @@
+"""Where the local stack keeps everything, and on which ports it listens."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from local.errors import LocalError
+from local.process import free_port
+
+CLONE = Path(__file__).parent.parent
+REGION = "eu-central-1"
+ACCOUNT = "000000000000"
+
+# Below the range from which the kernel takes ports of outgoing connections.
+_DEFAULT_PORTS = {"aws": 14600, "pipeline": 14601, "database": 15432, "psql": 15433}
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """One local stack's folder; nothing of the stack is elsewhere."""
+
+    folder: Path
+    # None takes the fixed ports; the tests' stacks choose free ones.
+    choose_port: Callable[[], int] | None = None
+
+    @classmethod
+    def of_tests(cls, folder: Path) -> "State":
+        """Describe a stack that must not get in the way of any other."""
+        return cls(folder, free_port)
+
+    def make(self) -> None:
+        """Make the folder and what belongs into it."""
+        for folder in (self.folder, self.tmp, self.home, self.folder / "log"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def tmp(self) -> Path:
+        """The emulators' TMPDIR."""
+        return self.folder / "tmp"
+
+    @property
+    def home(self) -> Path:
+        """The HOME of emulators and builds, so that nobody writes into the user's."""
+        return self.folder / "home"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that verifies the emulated Aurora's servers."""
+        return self.folder / "ca.pem"
+
+    def log(self, name: str) -> Path:
+        """Return the log file of one daemon."""
+        return self.folder / "log" / f"{name}.log"
+
+    def pid_file(self, name: str) -> Path:
+        """Return the pid file of one daemon."""
+        return self.folder / f"{name}.pid"
+
+    def port(self, name: str) -> int:
+        """Return a port by its name: from the environment, remembered, or chosen now.
+
+        Raises:
+            LocalError: the variable does not hold a port.
+
+        """
+        path = self.folder / "ports.json"
+        remembered: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        given = None if self.choose_port else os.environ.get(port_variable(name))
+        if given is None and name in remembered:
+            return remembered[name]
+        port = _parse(name, given) if given else self._choose(name)
+        new = path.with_name("ports.json.new")
+        new.write_text(json.dumps({**remembered, name: port}))
+        new.replace(path)
+        return port
+
+    def _choose(self, name: str) -> int:
+        return self.choose_port() if self.choose_port else _DEFAULT_PORTS[name]
+
+
+def port_variable(name: str) -> str:
+    """Name the environment variable that moves a port."""
+    return f"LOCAL_{name.upper().replace('-', '_')}_PORT"
+
+
+def _parse(name: str, text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise LocalError(f"{port_variable(name)}={text} is not a port: give a number up to 65535")
+    return int(text)
