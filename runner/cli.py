@@ -193,6 +193,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument(
         "--check", action="store_true", help="exit 6 where files and history differ, 8 if pending"
     )
+    status.add_argument(
+        "--drift", action="store_true", help="exit 6 where the schema was changed by other means"
+    )
     history = add("history", "list what was done, undone, repaired: by whom, when, in which run")
     history.add_argument("--limit", type=int, default=50, metavar="N", help="newest N (50)")
     validate = add("validate", "check every file, offline")
@@ -249,6 +252,10 @@ def _add_migrate(migrate: argparse.ArgumentParser) -> None:
     migrate.add_argument(
         "--allow-out-of-order", action="store_true", help="apply versions older than the newest"
     )
+    migrate.add_argument(
+        "--on-drift", choices=("warn", "fail", "ignore"),
+        help="what to do about changes made outside the migrations (warn)",
+    )  # fmt: skip
     migrate.add_argument(
         "--allow-ahead", action="store_true", help="accept a database newer than every file"
     )

@@ -29,6 +29,7 @@ def _migrate(run: Run, options: _Options) -> Result:
         policy,
         single=options.get("single_transaction", False),
         dry_run=options.get("dry_run", False),
+        on_drift=options.get("on_drift", "warn"),
     )
 
 
@@ -47,7 +48,9 @@ def _rollback(run: Run, options: _Options) -> Result:
 
 
 def _status(run: Run, options: _Options) -> Result:
-    return status.status(run, check_only=options.get("check", False))
+    return status.status(
+        run, check_only=options.get("check", False), with_drift=options.get("drift", False)
+    )
 
 
 def _history(run: Run, options: _Options) -> Result:
@@ -89,10 +92,11 @@ COMMANDS: dict[str, tuple[Callable[[Run, _Options], Result], dict[str, type]]] =
             "single_transaction": bool,
             "allow_out_of_order": bool,
             "allow_ahead": bool,
+            "on_drift": str,
         },
     ),
     "rollback": (_rollback, {"to": str, "steps": int, "dry_run": bool}),
-    "status": (_status, {"check": bool}),
+    "status": (_status, {"check": bool, "drift": bool}),
     "history": (_history, {"limit": int}),
     "baseline": (_baseline, {"version": str}),
     "adopt": (_adopt, {"tool": str, "at": str, "yes": bool}),

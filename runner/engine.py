@@ -7,9 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg2
+
 from runner import connection as connecting
-from runner import history
-from runner.errors import Incomplete, MigrationFailed, RunnerError, ValidationFailed
+from runner import drift, history
+from runner.errors import (
+    Incomplete,
+    MigrationFailed,
+    RunnerError,
+    Unreachable,
+    ValidationFailed,
+)
 from runner.migration import Folder, Version, read_folder
 from runner.plan import Policy, Step, plan_migrate, plan_rollback
 from runner.result import Result, describe
@@ -34,19 +42,27 @@ class Run(NamedTuple):
     lock_wait: float = 600.0
 
 
-def migrate(run: Run, policy: Policy, *, single: bool = False, dry_run: bool = False) -> Result:
+def migrate(
+    run: Run,
+    policy: Policy,
+    *,
+    single: bool = False,
+    dry_run: bool = False,
+    on_drift: str = "warn",
+) -> Result:
     """Apply what is pending.
 
     Parameters:
         policy: what is allowed, and up to which version.
         single: all pending files in one transaction.
         dry_run: only plan: nothing is locked or written.
+        on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
     """
 
     def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
         return plan_migrate(folder, rows, policy)
 
-    return _perform(run, "migrate", plan, single=single, dry_run=dry_run)
+    return _perform(run, "migrate", plan, single=single, dry_run=dry_run, on_drift=on_drift)
 
 
 def rollback(
@@ -67,6 +83,12 @@ def reported(result: Result) -> Iterator[None]:
         yield
     except RunnerError as error:
         result.error = error
+    except psycopg2.Error as error:
+        # Of a statement of ours: no right to make the history, a session that was ended.
+        result.error = Unreachable(
+            f"the database refused: {str(error).strip()}",
+            fix="mend that and run again; runner status tells where it stands",
+        )
 
 
 @contextmanager
@@ -100,6 +122,7 @@ def _perform(
     *,
     single: bool = False,
     dry_run: bool = False,
+    on_drift: str = "warn",
 ) -> Result:
     result = Result(command, run.run_id)
     with reported(result):
@@ -112,7 +135,12 @@ def _perform(
                 result.data = [{"file": job.migration.name, "sql": job.text} for job in jobs]
             elif jobs:
                 history.ensure(session.connection)
-                _execute(run, session, result, jobs, single=single)
+                result.warnings += drift.check(session, on_drift)
+                try:
+                    _execute(run, session, result, jobs, single=single)
+                finally:
+                    if result.applied and not session.lost():
+                        drift.record(session)
     return result
 
 
@@ -123,7 +151,11 @@ def _execute(
     steps = Steps(session, run.conduct)
     if single:
         _refuse_mixed(jobs)
-        for job, (duration, attempts) in zip(jobs, transactions.run(jobs, None), strict=True):
+        try:
+            done = transactions.run(jobs, None)
+        except Incomplete as stopped:
+            raise _never_fits(jobs[0], stopped, result) from stopped
+        for job, (duration, attempts) in zip(jobs, done, strict=True):
             result.done(job, duration, attempts)
         return
     for job, following in zip(jobs, [*jobs[1:], None], strict=True):
@@ -132,7 +164,7 @@ def _execute(
                 f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
             )
         if not job.transactional:
-            result.done(job, steps.run(job), 1)
+            result.done(job, steps.run(job, first=not result.applied), 1)
             continue
         ahead = following if following and following.transactional else None
         try:

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 from psycopg2.extensions import connection as Connection
 
+from runner.catalog import Catalog
 from runner.errors import ValidationFailed
 
 TABLE = "public.schema_version"
 LOG = "public.schema_version_log"
+SNAPSHOT = "public.schema_version_snapshot"
 
 CREATE = f"""
 create table if not exists {TABLE} (
@@ -51,6 +53,14 @@ create table if not exists {LOG} (
     duration_ms bigint,
     details jsonb
 );
+create table if not exists {SNAPSHOT} (
+    one boolean constraint schema_version_snapshot_pkey primary key default true check (one),
+    taken_at timestamptz not null,
+    run_id text not null,
+    major integer not null,
+    objects jsonb not null
+);
+comment on table {SNAPSHOT} is 'the schema after the last run, to tell drift';
 comment on table {TABLE} is 'migrations in force; written by the migration runner';
 comment on table {LOG} is 'what the migration runner did, by whom, when, in which run'
 """
@@ -150,6 +160,31 @@ def log(connection: Connection, limit: int) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
+def take_snapshot(connection: Connection, run_id: str, catalog: Catalog) -> None:
+    """Keep the schema as a run leaves it, in place of the one before."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            insert into {SNAPSHOT} (taken_at, run_id, major, objects)
+            values (clock_timestamp(), %s, %s, %s)
+            on conflict (one) do update set taken_at = excluded.taken_at,
+                run_id = excluded.run_id, major = excluded.major, objects = excluded.objects
+            """,
+            (run_id, catalog.major, json.dumps(catalog.objects)),
+        )
+
+
+def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:
+    """Return the schema as the last run left it, when that was and which run; None if none did."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_catalog.to_regclass(%s) is not null", (SNAPSHOT,))
+        if not (cursor.fetchone() or (False,))[0]:
+            return None
+        cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
+        row = cursor.fetchone()
+    return (Catalog(row[0], row[1]), row[2], row[3]) if row else None
+
+
 # The writers return SQL, because what they write shares a message with the guard and commit.
 
 
@@ -232,7 +267,10 @@ def step_done(version: str, digest: str) -> str:
 
 def step_failed(version: str) -> str:
     """Return the SQL that says that the statement begun last is known to have failed."""
-    return f"update {TABLE} set step_in_doubt = null where version = {_quote(version)}"
+    return (
+        f"update {TABLE} set step_in_doubt = step_in_doubt || '{{\"failed\": true}}'"
+        f" where version = {_quote(version)}"
+    )
 
 
 def steps_finished(record: Record, duration_ms: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runner import history
+from runner import drift, history
 from runner.engine import Run, opened, reported
 from runner.errors import RunnerError, ValidationFailed
 from runner.migration import Folder, parse_version, read_folder
@@ -22,17 +22,19 @@ class Behind(RunnerError):
     kind = "incomplete"
 
 
-def status(run: Run, *, check_only: bool) -> Result:
+def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
     """List every migration with its state.
 
     Parameters:
         check_only: fail unless the database is exactly at the files.
+        with_drift: also look for changes outside the migrations, and fail where there are any.
     """
     result = Result("status", run.run_id)
     with reported(result):
         folder = read_folder(run.sql_dir)
         with opened(run, result, locked=False) as session:
             rows = history.read(session.connection)
+            drifted = drift.found(session) if with_drift else []
         result.data = entries(folder, rows)
         problems = check(folder, rows)
         result.warnings = problems
@@ -41,6 +43,8 @@ def status(run: Run, *, check_only: bool) -> Result:
             raise ValidationFailed("files and history do not fit", details=tuple(problems))
         if check_only and pending:
             raise Behind(f"not applied: {', '.join(pending)}", fix="runner migrate")
+        if drifted:
+            raise drift.drifted(drifted)
     return result
 
 
