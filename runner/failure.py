@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 
 from runner import statements
-from runner.errors import MigrationFailed, NeedsAttention
+from runner.errors import LockNotObtained, MigrationFailed, NeedsAttention
 from runner.observe import describe_session
 from runner.source import Job
 
@@ -92,6 +92,38 @@ def needs_attention(
         column=column,
         excerpt=None if offset is None else excerpt(job.text, offset),
         fix=fix,
+    )
+
+
+def lock_lost(job: Job) -> LockNotObtained:
+    """Return the error for a file that let the runner's lock go where another run could take it."""
+    return LockNotObtained(
+        f"{job.migration.name} let the runner's lock go, and another run took it",
+        fix="take pg_advisory_unlock_all() or DISCARD ALL out of it; wait and run again",
+    )
+
+
+def changed_since(job: Job, offset: int) -> NeedsAttention:
+    """Return the error for a finished statement that is not what it was."""
+    return needs_attention(
+        job,
+        "a statement here was run before the last run stopped, and has been changed since",
+        offset=offset,
+        fix="put it back as it was, or forget the journal and all that was done: runner repair"
+        f" --forget {job.migration.key}",
+    )
+
+
+def undecided(job: Job, offset: int, doubt: dict[str, Any]) -> NeedsAttention:
+    """Return the error for a statement that a crash left in doubt and only a person can judge."""
+    key = job.migration.key
+    return needs_attention(
+        job,
+        "the last run died while this statement ran; nothing can tell whether it took"
+        f" effect: {doubt['text']}",
+        offset=offset,
+        fix=f"look; if it did: runner repair --done {key} --yes; if it did not: runner repair"
+        f" --again {key} --yes; then run again",
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Self
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from runner.errors import RunnerError
+
 _TEXT = 300  # characters of another session's query that are shown
 
 _SESSION = f"""
@@ -106,7 +108,7 @@ class Watch:
         began = time.monotonic()
         pid = self._running.info.backend_pid
         eye: Connection | None = None
-        period = 0.25 if self._look else 1.0
+        period = 0.05 if self._look else 1.0  # a lock_timeout can be short
         try:
             while not self._over.wait(self._pause(began, period)):
                 passed = time.monotonic() - began
@@ -120,7 +122,8 @@ class Watch:
                     eye = eye or self._look()
                     seen = _rows(eye, _BLOCKERS, (pid, pid))
                     self.blockers = tuple(seen) or self.blockers
-        except psycopg2.Error:
+                    period = min(2 * period, 1.0)
+        except (psycopg2.Error, RunnerError):
             return  # what is only looked at must not break what runs
         finally:
             if eye:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -156,7 +157,8 @@ class Session:
     def rollback(self) -> None:
         """End an open transaction, where the connection still lives."""
         if not self.lost() and (self.connection.info.transaction_status != TRANSACTION_STATUS_IDLE):
-            self.run("rollback")
+            with contextlib.suppress(psycopg2.Error):  # lost without our having noticed
+                self.run("rollback")
 
     def close(self) -> None:
         """Close the connection, and with it free the lock."""

@@ -7,6 +7,7 @@ before and recorded after; if a crash comes between, `recovery` asks the catalog
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from typing import Any, NoReturn
@@ -15,16 +16,27 @@ import psycopg2
 
 from runner import history, recovery, statements
 from runner.errors import Incomplete, NeedsAttention
-from runner.failure import CANCELLED, DEADLOCK, LOCK_TIMEOUT, migration_failed, needs_attention
+from runner.failure import (
+    CANCELLED,
+    DEADLOCK,
+    LOCK_TIMEOUT,
+    changed_since,
+    lock_lost,
+    migration_failed,
+    undecided,
+)
 from runner.migration import milliseconds
+from runner.names import Index, index_built
 from runner.observe import Watch
-from runner.running import Conduct, pause, send, watch_job
-from runner.session import FORGET, LOCK, Session
+from runner.running import BEGIN, Conduct, pause, send, statement_limit, timeouts, watch_job
+from runner.session import FORGET, LOCK, TRANSACTION_LOCK, Session
 from runner.source import Job, Message
 from runner.statements import Statement
 
+_NOT_INSIDE = "25001"  # cannot run inside a transaction
 _ENDS_TRANSACTION = "2D000"  # a procedure or block that commits, called in a transaction
 _MAY_COMMIT = {"CALL", "DO"}
+_SETS = {"SET", "RESET"}
 _SHORT = 200  # characters of a statement in a message
 
 
@@ -36,16 +48,19 @@ class Steps:
         self._conduct = conduct
         self._settings, self._deadline, self._progress = conduct
 
-    def run(self, job: Job) -> int:
+    def run(self, job: Job, *, first: bool) -> int:
         """Run a job from where it stands and return its duration in milliseconds.
+
+        Parameters:
+            first: nothing was applied before it in this run, so it had all the time there is.
 
         Raises:
             NeedsAttention: a statement failed, or nothing can tell whether it took effect;
                 what came before it stays and is recorded.
             Incomplete: the deadline came; running again goes on.
-
         """
         began = time.monotonic()
+        self._moved = not first
         try:
             self._run(job)
             duration = round((time.monotonic() - began) * 1000)
@@ -53,125 +68,150 @@ class Steps:
             record = write(job.record(self._session.run_id), duration)
             self._session.run(f"begin; {self._session.clean()}{record}; commit")
         finally:
-            if not self._session.lost():
+            with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
-                self._session.run(f"{self._session.clean()}{FORGET}select {LOCK}")
+                self._session.run(f"{self._session.clean()}{FORGET}")
         self._progress.finished(job, duration)
         return duration
 
     def _run(self, job: Job) -> None:
         done, doubt = self._open(job)
         self._progress.started(job)
-        for number, statement in enumerate(statements.scan(job.text)):
-            if number < len(done):
-                self._same(job, statement, done[number])
+        count = 0
+        for statement in statements.scan(job.text):
+            count += 1
+            if count <= len(done):
+                self._again(job, statement, done[count - 1])
                 continue
             if self._deadline.passed():
                 raise Incomplete(
-                    f"{job.migration.name} stopped at the deadline before statement {number + 1}",
+                    f"{job.migration.name} stopped at the deadline before statement {count}",
                     fix="run again: it goes on there",
                 )
-            self._step(job, statement, doubt if number == len(done) else None)
+            self._step(job, statement, doubt if count == len(done) + 1 else {})
+            self._moved = True
             self._progress.notices(job, self._session.notices())
+        if count < len(done):
+            raise changed_since(job, len(job.text))
+        if count == len(done) and doubt and not doubt.get("failed"):
+            raise undecided(job, len(job.text), doubt)
 
-    def _open(self, job: Job) -> tuple[list[str], dict[str, Any] | None]:
-        """Open the journal, or find it, and set the timeouts for the whole file.
-
-        A concurrent build waits for locks without harm to others, so none of its waits is
-        cut short unless the file asks for it.
-        """
+    def _open(self, job: Job) -> tuple[list[str], dict[str, Any]]:
+        """Open the journal, or find it."""
         row = job.step.resumes
-        journal = ""
-        if row is None or row.state == "applied":
-            state = "undoing" if job.step.action == "undo" else "applying"
-            journal = history.begin_steps(job.record(self._session.run_id), state) + "; "
-        wanted = job.migration.directives
-        limit = milliseconds(wanted.statement_timeout or "0")
-        left = self._deadline.left()
-        if left is not None:
-            limit = min(limit or 1 << 30, max(1, round(left * 1000)))
-        self._session.run(
-            f"{journal}set lock_timeout = {milliseconds(wanted.lock_timeout or '0')};"
-            f" set statement_timeout = {limit}"
-        )
-        return (row.steps, row.step_in_doubt) if row and not journal else ([], None)
+        if row and row.state != "applied":
+            return row.steps, row.step_in_doubt or {}
+        state = "undoing" if job.step.action == "undo" else "applying"
+        self._session.run(history.begin_steps(job.record(self._session.run_id), state))
+        return [], {}
 
-    def _same(self, job: Job, statement: Statement, digest: str) -> None:
+    def _again(self, job: Job, statement: Statement, digest: str) -> None:
+        """Pass over a finished statement, but for what it set in the session that is gone."""
         if _digest(statement) != digest:
-            raise needs_attention(
-                job,
-                "this statement was run before the last run stopped, and has been changed since",
-                offset=statement.start,
-                fix=f"put it back as it was, or forget the journal: runner repair --forget"
-                f" {job.migration.key}",
-            )
+            raise changed_since(job, statement.start)
+        if statement.keyword in _SETS or (
+            statement.keyword == "SELECT" and "set_config" in statement.text.lower()
+        ):
+            self._session.run(statement.text)
 
-    def _step(self, job: Job, statement: Statement, doubt: dict[str, Any] | None) -> None:
-        sql = self._decide(job, statement, doubt) if doubt else statement.text
-        if sql is None:
-            self._progress.note(f"{job.migration.name}: found finished: {_short(statement)}")
-            self._session.run(history.step_done(job.migration.key, _digest(statement)))
-            return
-        alone = statements.non_transactional(statement) is not None
+    def _step(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> None:
+        if self._corrected(statement, doubt):
+            doubt = {}
+        alone = bool(doubt) or statements.non_transactional(statement) is not None
         for attempt in range(1, self._settings.lock_attempts + 1):
             last = attempt == self._settings.lock_attempts
             watch = watch_job(self._session, job, self._conduct, look=attempt > 1 or last)
             try:
                 with watch:
-                    self._alone(job, statement, sql) if alone else self._together(job, statement)
+                    alone = alone or not self._together(job, statement)
+                    if alone:
+                        self._alone(job, statement, doubt)
             except psycopg2.Error as error:
-                if last or not self._may_retry(error, attempt):
+                doubt |= {"failed": True} if doubt else {}
+                # A procedure that commits may have done a part of its work.
+                again = not (alone and statement.keyword in _MAY_COMMIT)
+                if last or not (again and self._may_retry(error, attempt)):
                     self._fail(job, statement, error, watch)
             else:
                 return
 
+    def _together(self, job: Job, statement: Statement) -> bool:
+        """Run a statement and its journal entry in one transaction; False: it must be alone."""
+        done = history.step_done(job.migration.key, _digest(statement))
+        try:
+            opening = f"{BEGIN}{timeouts(job, self._conduct)}select {TRANSACTION_LOCK}"
+            if not self._session.run(opening)[0]:
+                raise lock_lost(job)
+            with self._session.connection.cursor() as cursor:
+                send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
+            self._session.run(f"{done}; select {LOCK}; commit")
+        except psycopg2.Error as error:
+            self._session.rollback()
+            # Only the server knows of REINDEX on a partitioned table, or a CALL that commits.
+            if error.pgcode in {_NOT_INSIDE, _ENDS_TRANSACTION}:
+                return False
+            raise
+        return True
+
+    def _alone(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> None:
+        """Announce a statement that must be alone in its message, run it, record it.
+
+        Parameters:
+            doubt: what was announced of an earlier attempt; gets what is announced of this one.
+        """
+        key, digest = job.migration.key, _digest(statement)
+        session = self._session
+        recovery.heal(session, statement, self._deadline, self._progress.note)
+        sql = self._decide(job, statement, doubt) if doubt else statement.text
+        if sql is None:
+            self._progress.note(f"{job.migration.name}: found finished: {_short(statement)}")
+        else:
+            doubt.clear()
+            doubt |= {
+                "digest": digest,
+                "before": recovery.identity(session, statement),
+                "text": _short(statement),
+                "index": index_built(statement),
+            }
+            session.run(history.step_begun(key, doubt) + self._limits(job, statement))
+            session.run(sql)
+        if not session.run(f"{history.step_done(key, digest)}; select {LOCK}")[0]:
+            raise lock_lost(job)
+
+    def _limits(self, job: Job, statement: Statement) -> str:
+        """Return the SQL that sets the timeouts of a statement outside a transaction.
+
+        What works concurrently waits for locks without harm to others, so none of its waits is
+        cut short unless the file asks for it.
+        """
+        wanted = job.migration.directives.lock_timeout
+        if not wanted:
+            harmless = "CONCURRENTLY" in statement.tokens()
+            wanted = "0" if harmless else self._settings.lock_timeout
+        limit = statement_limit(job, self._deadline)
+        return f"; set lock_timeout = {milliseconds(wanted)}; set statement_timeout = {limit}"
+
     def _decide(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> str | None:
-        """Return the SQL to run for a statement in doubt, None where it took effect."""
+        """Return the SQL to run for a statement that was begun before, None if it took effect.
+
+        One that works in several transactions can have got somewhere even where it failed.
+        """
         verdict = None
         if doubt["digest"] == _digest(statement):
             verdict = recovery.in_doubt(self._session, statement, doubt["before"])
+            if verdict is None and doubt.get("failed"):
+                verdict = recovery.RUN
         if verdict is None:
-            raise needs_attention(
-                job,
-                "the last run died while this statement ran; nothing can tell whether it took"
-                f" effect: {doubt['text']}",
-                offset=statement.start,
-                fix=f"look; if it did: runner repair --done {job.migration.key}; if it did not:"
-                f" runner repair --again {job.migration.key}; then run again",
-            )
-        if verdict == recovery.DONE:
-            return None
-        return statement.text if verdict == recovery.RUN else verdict
+            raise undecided(job, statement.start, doubt)
+        return {recovery.DONE: None, recovery.RUN: statement.text}.get(verdict, verdict)
 
-    def _together(self, job: Job, statement: Statement) -> None:
-        """Run a statement and its journal entry in one transaction."""
-        wanted = job.migration.directives.lock_timeout or self._settings.lock_timeout
-        done = history.step_done(job.migration.key, _digest(statement))
-        try:
-            self._session.run(f"begin; set local lock_timeout = {milliseconds(wanted)}")
-            with self._session.connection.cursor() as cursor:
-                send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
-            self._session.run(f"{done}; commit")
-        except psycopg2.Error as error:
-            self._session.rollback()
-            if error.pgcode != _ENDS_TRANSACTION or statement.keyword not in _MAY_COMMIT:
-                raise
-            self._alone(job, statement, statement.text)
-
-    def _alone(self, job: Job, statement: Statement, sql: str) -> None:
-        """Announce a statement that must be alone in its message, run it, record it."""
-        key = job.migration.key
-        recovery.heal_index(
-            self._session, statement, deadline=self._deadline, note=self._progress.note
-        )
-        doubt = {
-            "digest": _digest(statement),
-            "before": recovery.identity(self._session, statement),
-            "text": _short(statement),
-        }
-        self._session.run(history.step_begun(key, doubt))
-        self._session.run(sql)
-        self._session.run(history.step_done(key, _digest(statement)))
+    def _corrected(self, statement: Statement, doubt: dict[str, Any]) -> bool:
+        """Say whether a statement that failed was corrected; then clear what the old one left."""
+        corrected = bool(doubt.get("failed")) and doubt["digest"] != _digest(statement)
+        if corrected and doubt["index"]:
+            index = Index(*doubt["index"])
+            recovery.heal_index(self._session, index, self._deadline, self._progress.note)
+        return corrected
 
     def _may_retry(self, error: psycopg2.Error, attempt: int) -> bool:
         """Pause after a lock that was not to be had; say whether there is time to try again."""
@@ -183,16 +223,17 @@ class Steps:
         self, job: Job, statement: Statement, error: psycopg2.Error, watch: Watch
     ) -> NoReturn:
         if not self._session.lost():
-            # The server has answered, so there is no doubt: it failed.
             self._session.run(history.step_failed(job.migration.key))
-        if error.pgcode == CANCELLED and (watch.cancelled or self._deadline.passed()):
-            raise Incomplete(
-                f"{job.migration.name} was stopped at the deadline in: {_short(statement)}",
-                fix="run again; if it never fits, run it from the command line or CodeBuild",
-            ) from error
         note = "the statements before it are done and recorded; the next run goes on here"
-        if recovery.index_built(statement):
+        if index_built(statement):
             note += ", and drops the INVALID index that a failed build leaves"
+        if error.pgcode == CANCELLED and (watch.cancelled or self._deadline.passed()):
+            if self._moved:
+                raise Incomplete(
+                    f"{job.migration.name} was stopped at the deadline in: {_short(statement)}",
+                    fix="run again: it goes on there",
+                ) from error
+            note = "the deadline came: this statement takes longer than a whole run may; " + note
         raise migration_failed(
             job,
             error,

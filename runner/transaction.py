@@ -15,8 +15,15 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
 from runner import history, ownership
-from runner.errors import Incomplete, LockNotObtained, MigrationFailed, Unreachable
-from runner.failure import CANCELLED, DEADLOCK, LOCK_TIMEOUT, migration_failed, needs_attention
+from runner.errors import Incomplete, MigrationFailed, Unreachable
+from runner.failure import (
+    CANCELLED,
+    DEADLOCK,
+    LOCK_TIMEOUT,
+    lock_lost,
+    migration_failed,
+    needs_attention,
+)
 from runner.observe import Watch
 from runner.replay import failing_statement
 from runner.running import BEGIN, Conduct, pause, send, timeouts, watch_job
@@ -102,10 +109,7 @@ class Transactions:
         locked, xid = self._begun or self._session.run(self._opening(job))
         self._begun = None
         if not locked:
-            raise LockNotObtained(
-                "an attempt that was rolled back let the runner's lock go, and another run took it",
-                fix="take pg_advisory_unlock_all() out of your files; wait and run again",
-            )
+            raise lock_lost(job)
         return str(xid)
 
     def _opening(self, job: Job) -> str:
