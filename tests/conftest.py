@@ -1,7 +1,9 @@
 """What every test may ask for: a PostgreSQL server, a database of its own, the emulated AWS."""
 
 import itertools
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -14,9 +16,13 @@ from local.state import State
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Run one PostgreSQL server for the whole session, fast and not durable."""
+    """Run one PostgreSQL server for the whole session, fast and not durable.
+
+    TEST_POSTGRES_BIN names the folder of another version's binaries.
+    """
     home = tmp_path_factory.mktemp("postgres")
-    with Server(embedded_bin_dir(), home, free_port(), durable=False) as started:
+    bin_dir = Path(os.environ.get("TEST_POSTGRES_BIN") or embedded_bin_dir())
+    with Server(bin_dir, home, free_port(), durable=False) as started:
         yield started
 
 

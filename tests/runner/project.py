@@ -55,6 +55,14 @@ class Project:
             env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
         )
 
+    def finish(self, process: "subprocess.Popen[str]") -> dict[str, Any]:
+        """Wait for a started command and return its result document."""
+        out, err = process.communicate(timeout=60)
+        assert out, err
+        document: dict[str, Any] = json.loads(out)
+        assert document["exit_code"] == process.returncode
+        return document
+
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query as a bystander would."""
         with contextlib.closing(psycopg2.connect(self.url)) as connection:
