@@ -31,6 +31,34 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.PHONY: local
+local: setup  ## the whole system on this machine: emulated AWS, a real PostgreSQL, sql/ applied
+	@$(BIN)/python -m local up
+
+.PHONY: local-down
+local-down:  ## stop all of it; the database's data stays in .local
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m local down
+
+.PHONY: psql
+psql: setup  ## psql on the local database
+	@$(BIN)/python -m local psql
+
+# What the pipeline's actions run, in CodeBuild and here (buildspec.yml). A missing variable is an
+# error, never a default: a step that guesses its target is worse than one that fails.
+.PHONY: pipeline-deploy
+pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
+	$(BIN)/ansible-playbook site.yml -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
+
+.PHONY: pipeline-migrate
+pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
+	@: "$${RUNNER_FUNCTION:?which function to call}" "$${INVOKE_ROLE_ARN:?which role to call it with}" \
+	    "$${RUN_ID:?the name of this run}"
+	@mkdir -p build reports
+	@printf '[profile invoke]\nrole_arn = %s\ncredential_source = EcsContainer\nregion = %s\n' \
+	    "$$INVOKE_ROLE_ARN" "$$(cut -d: -f4 <<<"$$RUNNER_FUNCTION")" > build/invoke.ini
+	AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke $(BIN)/runner invoke \
+	    --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID" --junit reports/migrate.xml
+
 .PHONY: lock
 lock:  ## resolve pyproject.toml into requirements.lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
@@ -47,5 +75,5 @@ test: setup  ## every test; on a clean clone nothing else is needed
 	$(BIN)/pytest
 
 .PHONY: clean
-clean:  ## remove everything that was made here
+clean: local-down  ## remove everything that was made here
 	rm -rf $(VENV) .cache .local build reports

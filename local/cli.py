@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from local.errors import LocalError
+from local.journey import PIPELINE, up
+from local.pipeline import ask, run_pipeline
 from local.postgres import embedded_bin_dir
 from local.stack import Stack
 from local.state import ACCOUNT, CLONE, State
 
+_FAILED = 1
 _USAGE = 2
 
 
@@ -36,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
         "--accounts", default=ACCOUNT, help="accounts that host a pipeline, separated by commas"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_build(commands.add_parser("build", help="run a pipeline's actions as CodePipeline would"))
     for name, call, text in (
+        ("up", _up, "the whole system: emulators, playbooks, migration (make local)"),
         ("start", _start, "start the emulators only"),
         ("down", _down, "stop everything; data stays in the state folder"),
         ("status", _status, "what runs"),
@@ -45,6 +50,33 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text).set_defaults(call=call)
     return parser
+
+
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pipeline", default=PIPELINE, help=f"its name ({PIPELINE})")
+    parser.add_argument("--account", default=ACCOUNT, help="the account that hosts it")
+    parser.add_argument("--source", type=Path, default=CLONE, help="what to build: this clone")
+    parser.add_argument(
+        "--action", action="append", default=[], help="run only actions of this name"
+    )
+    parser.add_argument("--approve", action="store_true", help="say yes to every approval")
+    parser.set_defaults(call=_build)
+
+
+def _up(stack: Stack, _: argparse.Namespace) -> int:
+    return 0 if up(stack) else _FAILED
+
+
+def _build(stack: Stack, parsed: argparse.Namespace) -> int:
+    green = run_pipeline(
+        stack,
+        parsed.pipeline,
+        account=parsed.account,
+        source=parsed.source.absolute(),
+        only=parsed.action,
+        approve=(lambda _: True) if parsed.approve else ask,
+    )
+    return 0 if green else _FAILED
 
 
 def _start(stack: Stack, _: argparse.Namespace) -> int:

@@ -92,7 +92,7 @@ class Stack:
             # Nothing of the user's own configuration may lead to a real account.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "LOCAL_CA": str(self.state.authority),
+            "LOCAL_CA_BUNDLE": str(self.state.authority),
         }
 
     def database(self, account: str = ACCOUNT) -> tuple[str, Path]:

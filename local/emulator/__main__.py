@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from local.emulator import ec2, iam, rds
+from local.emulator import codebuild, ec2, iam, rds
 from local.emulator.database import Databases, Ports
 from local.tls import TlsFront
 
@@ -26,6 +26,7 @@ def main() -> None:
     rds.patch(databases)
     iam.patch()
     ec2.patch()
+    codebuild.patch()
     importlib.import_module("ministack.app").main()
 
 

@@ -2,6 +2,7 @@
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import importlib
+import itertools
 import re
 from typing import Any
 
@@ -23,6 +24,7 @@ def patch() -> None:
     ssm._PUBLIC_AMI_PARAMETERS[_AMI] = "ami-0c2023a1b2c3d4e60"
     _patch_run()
     _patch_description()
+    _patch_prefix_lists()
 
 
 def _patch_run() -> None:
@@ -52,6 +54,23 @@ def _adjust(instance: dict[str, Any], parameters: dict[str, Any]) -> None:
         key: ec2._p(parameters, f"MetadataOptions.{key}") or default
         for key, default in _METADATA_DEFAULTS.items()
     }
+
+
+def _patch_prefix_lists() -> None:
+    """Keep the prefix lists of security group rules."""
+    original = ec2._parse_ip_permissions
+
+    def parse(parameters: dict[str, Any], prefix: str) -> list[dict[str, Any]]:
+        rules: list[dict[str, Any]] = original(parameters, prefix)
+        for number, rule in enumerate(rules, 1):
+            for index in itertools.count(1):
+                key = f"{prefix}.{number}.PrefixListIds.{index}.PrefixListId"
+                if not (identifier := ec2._p(parameters, key)):
+                    break
+                rule["PrefixListIds"].append({"PrefixListId": identifier})
+        return rules
+
+    ec2._parse_ip_permissions = parse
 
 
 def _patch_description() -> None:

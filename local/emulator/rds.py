@@ -32,6 +32,7 @@ def patch(databases: Databases) -> None:
     _patch_password(databases)
     _patch_managed_rotation()
     _patch_log_exports()
+    _patch_auto_pause()
 
 
 def _find(parameters: dict[str, Any]) -> Cluster | None:
@@ -173,3 +174,24 @@ def _patch_log_exports() -> None:
         return tag + str(original(cluster))
 
     rds._cluster_xml = described
+
+
+def _patch_auto_pause() -> None:
+    """Keep SecondsUntilAutoPause, without which a cluster that may pause is changed for ever."""
+    read, write = rds._serverlessv2_from_params, rds._serverlessv2_xml
+    end = "</ServerlessV2ScalingConfiguration>"
+
+    def scaling(parameters: dict[str, Any]) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = read(parameters)
+        seconds = rds._p(parameters, "ServerlessV2ScalingConfiguration.SecondsUntilAutoPause")
+        return {**found, "SecondsUntilAutoPause": int(seconds)} if found and seconds else found
+
+    def described(cluster: Cluster) -> str:
+        text = str(write(cluster))
+        seconds = (cluster.get("ServerlessV2ScalingConfiguration") or {}).get(
+            "SecondsUntilAutoPause"
+        )
+        tag = f"<SecondsUntilAutoPause>{seconds}</SecondsUntilAutoPause>"
+        return text.replace(end, tag + end) if seconds else text
+
+    rds._serverlessv2_from_params, rds._serverlessv2_xml = scaling, described

@@ -1,0 +1,141 @@
+"""Run a CodeBuild action of an emulated pipeline on this machine, as its service role."""
+
+import dataclasses
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.build import Build
+from local.buildspec import parse
+from local.credentials import CredentialsEndpoint
+from local.errors import LocalError
+from local.stack import Stack
+from local.state import REGION
+
+_REFERENCE = re.compile(r"#\{([^}]+)\}")
+# What a client needs to reach the emulators; nothing of the caller's own AWS settings.
+_EMULATOR = re.compile(r"AWS_(ENDPOINT_URL.*|REGION|DEFAULT_REGION|EC2_METADATA_DISABLED)|LOCAL_.*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """One CodeBuild action of a pipeline's execution."""
+
+    account: str
+    name: str
+    project: str
+    variables: Mapping[str, str]
+    pipeline: str
+
+
+def action_of(
+    definition: Mapping[str, Any], *, account: str, pipeline: str, known: Mapping[str, str]
+) -> Action:
+    """Read an action of a pipeline's definition, its references to `known` variables resolved.
+
+    Raises:
+        LocalError: it refers to a variable that nobody set, or to a secret or parameter.
+
+    """
+    settings = definition["configuration"]
+    variables = {}
+    for variable in json.loads(settings.get("EnvironmentVariables", "[]")):
+        if variable.get("type", "PLAINTEXT") != "PLAINTEXT":
+            raise LocalError(f"{variable['name']}: type {variable['type']} is not supported here")
+        variables[variable["name"]] = _resolve(variable["value"], known)
+    return Action(
+        account=account,
+        name=definition["name"],
+        project=settings["ProjectName"],
+        variables=variables,
+        pipeline=pipeline,
+    )
+
+
+def _resolve(text: str, known: Mapping[str, str]) -> str:
+    def value(reference: re.Match[str]) -> str:
+        if reference[1] not in known:
+            raise LocalError(f"the pipeline refers to {reference[0]}, which nothing sets")
+        return known[reference[1]]
+
+    return _REFERENCE.sub(value, text)
+
+
+def run_action(stack: Stack, action: Action, source: Path) -> bool:
+    """Run the action's build in `source`; return whether it succeeded."""
+    project = _project(stack, action)
+    file = project["source"].get("buildspec") or "buildspec.yml"
+    text = file if "\n" in file else _read(source / file)
+    spec = parse(text, "the project's buildspec" if "\n" in file else file)
+    identity = f"{action.project}:{uuid.uuid4()}"
+    sts = stack.client("sts", action.account)
+    with CredentialsEndpoint(
+        lambda: sts.assume_role(
+            RoleArn=project["serviceRole"],
+            RoleSessionName=f"AWSCodeBuild-{identity.rpartition(':')[2]}",
+        )["Credentials"]
+    ) as credentials:
+        environment = {
+            **_basics(stack, action),
+            **_codebuild(action, project, identity, source),
+            **credentials.environment,
+        }
+        return Build(spec, source, environment).run()
+
+
+def _project(stack: Stack, action: Action) -> dict[str, Any]:
+    found = stack.client("codebuild", action.account).batch_get_projects(names=[action.project])
+    if not found["projects"]:
+        raise LocalError(
+            f"action {action.name}: account {action.account} has no project {action.project}"
+        )
+    project: dict[str, Any] = found["projects"][0]
+    return project
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise LocalError(f"{path} is missing: it says what the build does") from None
+
+
+def _basics(stack: Stack, action: Action) -> dict[str, str]:
+    """Return what any process needs, nothing else of the caller's environment."""
+    emulator = {
+        name: value
+        for name, value in stack.environment(action.account).items()
+        if _EMULATOR.fullmatch(name)
+    }
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(stack.state.home),
+        "TMPDIR": str(stack.state.tmp),
+        "LANG": "C.UTF-8",
+        **emulator,
+    }
+
+
+def _codebuild(
+    action: Action, project: Mapping[str, Any], identity: str, source: Path
+) -> dict[str, str]:
+    """Return CodeBuild's own variables, the project's, and the action's, which win."""
+    configured = project.get("environment", {}).get("environmentVariables", [])
+    return {
+        **{variable["name"]: variable["value"] for variable in configured},
+        "CODEBUILD_BUILD_ARN": f"arn:aws:codebuild:{REGION}:{action.account}:build/{identity}",
+        "CODEBUILD_BUILD_ID": identity,
+        "CODEBUILD_BUILD_NUMBER": "1",
+        "CODEBUILD_BUILD_SUCCEEDING": "1",
+        "CODEBUILD_CI": "true",
+        "CODEBUILD_INITIATOR": f"codepipeline/{action.pipeline}",
+        "CODEBUILD_SRC_DIR": str(source),
+        "CODEBUILD_START_TIME": str(int(time.time() * 1000)),
+        "CI": "true",
+        **action.variables,
+    }

@@ -1,0 +1,122 @@
+"""`make local`: from nothing to a migrated database, and again whenever something changed."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from local.errors import LocalError
+from local.pipeline import run_pipeline
+from local.process import Process
+from local.stack import Stack
+from local.state import ACCOUNT, CLONE
+
+INVENTORY = "inventories/local"
+PIPELINE = "schema-migrations"
+# What the bootstrap's outcome depends on, besides the emulator being this very process.
+_BOOTSTRAP_INPUTS = (
+    "playbooks/bootstrap.yml", "playbooks/group_vars", "roles/account", "roles/pipeline_account",
+    "roles/preflight", "collections", INVENTORY,
+)  # fmt: skip
+
+
+def up(stack: Stack) -> bool:
+    """Bring everything up to date with the working tree; return whether the migration is green.
+
+    Raises:
+        LocalError: a step failed; running again goes on from there.
+
+    """
+    began = time.monotonic()
+    _say("emulated AWS")
+    stack.up()
+    bootstrap(stack)
+    _say("site.yml")
+    play(stack, "site.yml")
+    _say("migrate, as the pipeline does")
+    green = run_pipeline(stack, PIPELINE, account=ACCOUNT, source=CLONE, only={"Migrate"})
+    _say(f"{'done' if green else 'FAILED'} after {time.monotonic() - began:.0f} s")
+    if green:
+        sys.stdout.write(_what_next(stack))
+    return green
+
+
+def bootstrap(stack: Stack) -> None:
+    """Run the bootstrap unless this emulator has had exactly this one."""
+    stamp = stack.state.folder / "bootstrapped"
+    wanted = _stamp(stack)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    _say("bootstrap.yml")
+    play(stack, "playbooks/bootstrap.yml")
+    stamp.write_text(wanted)
+
+
+def play(stack: Stack, playbook: str, inventory: str = INVENTORY, account: str = ACCOUNT) -> None:
+    """Run a playbook against the emulators, with nothing of the caller's AWS settings.
+
+    Raises:
+        LocalError: it failed; Ansible has said why.
+
+    """
+    program = Path(sys.executable).parent / "ansible-playbook"
+    done = subprocess.run(
+        [program, playbook, "-i", inventory],
+        cwd=CLONE,
+        env=environment(stack, account),
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        raise LocalError(f"{playbook} failed, as shown above; make local goes on once it is fixed")
+
+
+def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
+    """Return the environment of a playbook: the emulators, and every file inside the state."""
+    kept = {name: os.environ[name] for name in ("TERM", "UV_CACHE_DIR") if name in os.environ}
+    return {
+        "UV_CACHE_DIR": str(CLONE / ".cache" / "uv"),
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        "HOME": str(stack.state.home),
+        "TMPDIR": str(stack.state.tmp),
+        "LANG": "C.UTF-8",
+        "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
+        "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
+        **({"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
+        **stack.environment(account),
+    }
+
+
+def _stamp(stack: Stack) -> str:
+    """Return what identifies a bootstrap: its inputs, and the process that holds its outcome."""
+    digest = hashlib.sha256(repr(Process.recorded(stack.state.pid_file("aws"))).encode())
+    for path in _files():
+        digest.update(f"\0{path.relative_to(CLONE)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _files() -> Iterator[Path]:
+    for name in _BOOTSTRAP_INPUTS:
+        path = CLONE / name
+        found = [path] if path.is_file() else sorted(path.rglob("*"))
+        yield from (file for file in found if file.is_file() and file.suffix != ".pyc")
+
+
+def _what_next(stack: Stack) -> str:
+    url, pgpass = stack.database()
+    return f"""
+The database:   make psql      or PGPASSFILE={pgpass} psql {url}
+Add a file:     sql/V00N__what_it_does.sql (.venv/bin/runner new NAME makes one), then make local
+Look at AWS:    eval "$(.venv/bin/python -m local env)", then any AWS client
+Stop it all:    make local-down
+"""
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"\n=== {text}\n")
+    sys.stdout.flush()
