@@ -47,7 +47,7 @@ def _patch_resources() -> None:
         if service == "ssm":  # AWS's own parameters belong to no account
             return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
         if service == "events":  # AWS leaves the default bus out of its rules' names
-            return arn.replace(":rule/default/", ":rule/")
+            arn = arn.replace(":rule/default/", ":rule/")
         if arn != "*":
             return arn
         return _resource(service, body, query_params, f"{region}:{account_id}")
