@@ -20,17 +20,25 @@ _DIRECTIVE = re.compile(r"--[ \t]*runner:[ \t]*(?P<body>[^\r\n]*)")
 _STRAY = re.compile(r"^--[ \t]*runner:", re.MULTILINE)
 _DURATION = re.compile(r"\d+(?:us|ms|s|min|h|d)?")
 _CHUNK = 1 << 20  # bytes read at a time while hashing
-_KNOWN = "no-transaction, out-of-order, lock_timeout=5s, statement_timeout=10min, irreversible: why"
+_ALLOW = "allow "
+_KNOWN = (
+    "no-transaction, out-of-order, lock_timeout=5s, statement_timeout=10min, irreversible: why,"
+    " allow rule: why"
+)
 
 
 class Directives(NamedTuple):
-    """What the comments at the top of a file ask for."""
+    """What the comments at the top of a file ask for.
+
+    `allow` is for the linter: rules that the file breaks with a reason, as (rule, reason).
+    """
 
     no_transaction: bool = False
     out_of_order: bool = False
     lock_timeout: str | None = None
     statement_timeout: str | None = None
     irreversible: str | None = None
+    allow: tuple[tuple[str, str], ...] = ()
 
 
 class Migration(NamedTuple):
@@ -205,7 +213,9 @@ def _directives(head: str) -> Directives:
                 if name in found:
                     raise ConfigurationError(f"directive {name} is given twice")
                 found[name] = value
-    return Directives(**found)  # type: ignore[arg-type]
+    waived = [name for name in found if name.startswith(_ALLOW)]
+    allow = tuple((name.removeprefix(_ALLOW), str(found.pop(name))) for name in waived)
+    return Directives(**found, allow=allow)  # type: ignore[arg-type]
 
 
 def _parse_directive(body: str) -> list[tuple[str, str | bool]]:
@@ -214,6 +224,13 @@ def _parse_directive(body: str) -> list[tuple[str, str | bool]]:
         if not (colon and reason.strip()):
             raise ConfigurationError("irreversible needs a reason: -- runner: irreversible: <why>")
         return [("irreversible", reason.strip())]
+    if re.match(r"allow(?:\s|$)", name):
+        rule = re.fullmatch(r"allow\s+([a-z0-9-]+)", name.strip())
+        if not (rule and reason.strip()):
+            raise ConfigurationError(
+                "allow needs one rule and a reason: -- runner: allow <rule>: <why>"
+            )
+        return [(_ALLOW + rule[1], reason.strip())]
     return [_parse_word(word) for word in re.split(r"[,\s]+", body) if word] or [_parse_word(body)]
 
 

@@ -152,6 +152,12 @@ def test_directives_are_read_from_the_top(tmp_path: Path) -> None:
     )
 
 
+def test_waivers_are_kept_with_their_reasons(tmp_path: Path) -> None:
+    text = "-- runner: allow a-rule: why: so\n-- runner: no-transaction\n-- runner: allow b: x\n"
+    found = read(tmp_path, {"V1__a.sql": text}).versioned[0].directives
+    assert found == Directives(no_transaction=True, allow=(("a-rule", "why: so"), ("b", "x")))
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -161,6 +167,12 @@ def test_directives_are_read_from_the_top(tmp_path: Path) -> None:
         ("-- runner: lock_timeout", "unknown directive"),
         ("-- runner: irreversible", "needs a reason"),
         ("-- runner: out-of-order out-of-order", "given twice"),
+        ("-- runner: allow", "one rule and a reason"),
+        ("-- runner: allow ban-drop-table", "one rule and a reason"),
+        ("-- runner: allow ban-drop-table:", "one rule and a reason"),
+        ("-- runner: allow a b: because", "one rule and a reason"),
+        ("-- runner: allow: because", "one rule and a reason"),
+        ("-- runner: allow a: b\n-- runner: allow a: c", "given twice"),
     ],
 )
 def test_wrong_directive_is_refused(tmp_path: Path, line: str, said: str) -> None:
