@@ -10,6 +10,7 @@ from runner.engine import Run, opened, reported
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.history import Record, Row
 from runner.migration import Folder, Version, canonical, parse_version, read_folder
+from runner.plan import changed
 from runner.result import Result
 
 
@@ -86,16 +87,20 @@ def _logged(change: Change, run_id: str) -> str:
 
 
 def _differences(folder: Folder, rows: Iterable[Row]) -> Iterable[Change]:
-    """Yield what makes the history fit the files."""
+    """Yield what makes the history fit the files.
+
+    A version newer than every file may be of a newer deployment: only --forget forgets it.
+    """
     files = folder.by_key()
+    newest = max((migration.version for migration in folder.versioned), default=())
     for row in rows:
         if row.kind != "versioned":
             continue
         file = files.get(row.version)
-        if file is None:
+        if file is None and parse_version(row.version) < newest:
             text = f"forget version {row.version} ({row.description}): its file is gone"
             yield Change(text, history.forgotten(row.version), row)
-        elif row.state == "applied" and row.checksum != file.checksum:
+        elif file and changed(file, row):
             text = f"accept {file.name} as it is now ({row.checksum} becomes {file.checksum})"
             yield Change(text, history.accepted(row.version, file.checksum, file.name), row)
 

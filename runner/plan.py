@@ -79,6 +79,7 @@ def plan_rollback(
         ValidationFailed: one of them is irreversible or has no U file; nothing is run then.
     """
     in_force = [row for row in history if row.kind == "versioned"]
+    in_force.sort(key=lambda row: row.state == "undoing")  # what is half undone goes on first
     if to is not None:
         known = {row.version for row in history} | {"0"}
         if canonical(to) not in known:
@@ -126,7 +127,7 @@ def check(folder: Folder, history: Iterable[Row], *, ahead: bool = False) -> lis
                     f" {row.file or ''} is missing: restore it from version control, or"
                     " runner repair to forget it"
                 )
-        elif file and _changed(file, row):
+        elif file and changed(file, row):
             problems.append(
                 f"{file.name}: changed since it was applied on {row.applied_at:%Y-%m-%d %H:%M}:"
                 " restore it and put the change into a new migration, or runner repair to accept it"
@@ -134,7 +135,8 @@ def check(folder: Folder, history: Iterable[Row], *, ahead: bool = False) -> lis
     return problems
 
 
-def _changed(file: Migration, row: Row) -> bool:
+def changed(file: Migration, row: Row) -> bool:
+    """Return whether a versioned file is another than was applied."""
     applied = row.kind == "versioned" and row.state == "applied"
     return applied and bool(row.checksum) and row.checksum != file.checksum
 
@@ -172,17 +174,19 @@ def _half_undone(history: Iterable[Row]) -> list[str]:
 def _out_of_order(pending: Iterable[Migration], rows: Iterable[Row], policy: Policy) -> list[str]:
     if policy.out_of_order:
         return []
+    versioned = [row for row in rows if row.kind == "versioned"]
+    begun = {row.version for row in versioned}  # what was allowed once may be finished
     newest = max(
-        (parse_version(row.version) for row in rows if row.kind == "versioned"
-         and row.state == "applied"),
-        default=(),
-    )  # fmt: skip
+        (parse_version(row.version) for row in versioned if row.state == "applied"), default=()
+    )
     return [
         f"{migration.name}: version {migration.key} is older than {canonical(newest)}, which is"
         " applied (a parallel branch?): give it a higher number, or allow it with"
         " --allow-out-of-order or the directive '-- runner: out-of-order'"
         for migration in pending
-        if migration.version < newest and not migration.directives.out_of_order
+        if migration.version < newest
+        and not migration.directives.out_of_order
+        and migration.key not in begun
     ]
 
 

@@ -9,12 +9,17 @@ from runner import statements
 from runner.errors import ValidationFailed
 from runner.history import Record
 from runner.migration import Migration, stray_directive
+from runner.names import index_built
 from runner.plan import Step
 from runner.statements import Statement
 
 # Characters of one message. Larger files go in several within one transaction: the server
 # parses a message whole, and at this size its memory and ours stay small at the same speed.
 _MESSAGE = 1 << 20
+
+_UNNAMED = (
+    "a concurrent index without a name: give it one, so that what a failed build leaves is found"
+)
 
 
 class Message(NamedTuple):
@@ -85,6 +90,9 @@ def examine(migration: Migration, text: str) -> tuple[list[str], bool, tuple[Mes
         reason = statements.non_transactional(statement)
         if reason:
             cannot.append((statement.start, reason))
+            index = index_built(statement)
+            if index and not index.name:
+                problems.append(_line(migration, text, statement.start, _UNNAMED))
         _gather(messages, statement)
     stray = stray_directive(text, first) if count else None
     if stray is not None:

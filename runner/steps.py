@@ -222,7 +222,7 @@ class Steps:
     def _fail(
         self, job: Job, statement: Statement, error: psycopg2.Error, watch: Watch
     ) -> NoReturn:
-        if not self._session.lost():
+        with contextlib.suppress(psycopg2.Error):  # else it stays in doubt
             self._session.run(history.step_failed(job.migration.key))
         note = "the statements before it are done and recorded; the next run goes on here"
         if index_built(statement):
