@@ -78,6 +78,7 @@ def run_action(stack: Stack, action: Action, source: Path) -> bool:
         lambda: sts.assume_role(
             RoleArn=project["serviceRole"],
             RoleSessionName=f"AWSCodeBuild-{identity.rpartition(':')[2]}",
+            ExternalId=project["arn"],  # the emulator takes it for aws:SourceArn
         )["Credentials"]
     ) as credentials:
         environment = {

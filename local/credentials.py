@@ -4,6 +4,7 @@ import datetime as dt
 import http.server
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Self
@@ -62,7 +63,12 @@ def _handler(path: str, token: str, current: Assume) -> type[http.server.BaseHTT
             if self.path != path or not secrets.compare_digest(given, token):
                 self.send_error(http.HTTPStatus.FORBIDDEN)
                 return
-            credentials = current()
+            try:
+                credentials = current()
+            except Exception as error:  # noqa: BLE001 (whatever it is, the build must see it)
+                self.send_error(http.HTTPStatus.INTERNAL_SERVER_ERROR, str(error)[:200])
+                sys.stderr.write(f"[build] no credentials for the service role: {error}\n")
+                return
             body = json.dumps(
                 {
                     "AccessKeyId": credentials["AccessKeyId"],

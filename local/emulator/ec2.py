@@ -77,7 +77,9 @@ def _patch_description() -> None:
     original = ec2._instance_xml
 
     def describe(instance: dict[str, Any]) -> str:
-        text = str(original(instance)).replace("<ipAddress></ipAddress>", "")
+        text = str(original(instance))
+        if not instance.get("PublicIpAddress"):
+            text = re.sub("<(dnsName|ipAddress)>[^<]*</(dnsName|ipAddress)>", "", text)
         head, end, tail = text.rpartition("</item>")
         return f"{head}{_metadata_xml(instance)}{_interface_xml(instance)}{end}{tail}"
 

@@ -4,11 +4,13 @@ Without this it evaluates these requests against "*", and a policy that is right
 """
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
+import dataclasses
 import importlib
 from typing import Any
 
 # ministack has no type information.
 actions: Any = importlib.import_module("ministack.core.iam_actions")
+evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
 iam: Any = importlib.import_module("ministack.services.iam")
 
 _RDS_RESOURCES = {
@@ -24,6 +26,7 @@ def patch() -> None:
     _patch_resources()
     _patch_lambda_aliases()
     _patch_permissions_boundary()
+    _patch_service_trust()
 
 
 def _patch_resources() -> None:
@@ -111,3 +114,25 @@ def _patch_permissions_boundary() -> None:
         return found
 
     actions.request_tag_context = context
+
+
+def _patch_service_trust() -> None:
+    """Let a service that assumes a role say for which resource it acts, as services do on AWS.
+
+    An account's root stands for the services here. The resource's ARN travels as ExternalId, and
+    becomes aws:SourceArn and aws:SourceAccount, on which our roles' trust depends.
+    """
+    original = evaluator.evaluate_trust_policy
+
+    def evaluate(trust: Any, caller: str, context: Any = None) -> bool:
+        if context and caller.endswith(":root"):
+            source = context.service_context.get("sts:externalid") or ""
+            if source.startswith("arn:"):
+                sources = {"aws:sourcearn": source, "aws:sourceaccount": source.split(":")[4]}
+                context = dataclasses.replace(
+                    context, service_context={**context.service_context, **sources}
+                )
+        allowed: bool = original(trust, caller, context)
+        return allowed
+
+    evaluator.evaluate_trust_policy = evaluate
