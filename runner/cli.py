@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,15 +53,44 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
             options=_pairs(options.option),
             progress=_say,
         )
+    if options.command == "lint":
+        from runner.lint import lint  # noqa: PLC0415
+
+        version = options.server_version
+        return lint(options.sql_dir, run_id, base=options.base, server_version=version).document()
+    if options.command == "report":
+        from runner.publish import publish  # noqa: PLC0415
+
+        return publish(options.result, run_id, options.output, options.markdown).document()
     if options.command == "validate":
         run = _database(options, run_id) if options.against_database else None
         return status.validate(run, options.sql_dir, run_id).document()
+    if options.command == "verify":
+        return _verify(options, run_id)
     chosen = {
         name: value
         for name in commands.COMMANDS[options.command][1]
         if (value := getattr(options, name, None)) is not None
     }
     return commands.perform(options.command, _database(options, run_id), chosen).document()
+
+
+def _verify(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
+    """Verify on the given server or, where none is given, on an embedded one of our own."""
+    from runner import connection, verify  # noqa: PLC0415
+
+    with contextlib.ExitStack() as stack:
+        if not connection.is_given(options.database_url):
+            # Only a checkout has the embedded server; the Lambda's zip has no use for it.
+            from local.postgres import temporary_server  # noqa: PLC0415
+
+            options.database_url = stack.enter_context(temporary_server()).url()
+        run = _database(options, run_id)
+        document = verify.verify(run, sample_rows=options.sample_rows).document()
+    if options.evidence:
+        options.evidence.parent.mkdir(parents=True, exist_ok=True)
+        options.evidence.write_text(report.as_json(verify.evidence(document)) + "\n")
+    return document
 
 
 def _database(options: argparse.Namespace, run_id: str) -> Any:
@@ -99,7 +129,9 @@ def _pairs(texts: Sequence[str]) -> dict[str, Any]:
 
 def _print(document: Mapping[str, Any], options: argparse.Namespace) -> None:
     if getattr(options, "junit", None):
-        report.write_junit(document, options.junit)
+        from runner import junit  # noqa: PLC0415
+
+        junit.write(document, options.junit)
     if options.json:
         print(report.as_json(document))
         return
@@ -116,9 +148,16 @@ def _data(document: Mapping[str, Any]) -> list[str]:
     ):
         return []
     columns: tuple[str, ...]
+    if document["command"] == "lint":
+        from runner.lint import lines  # noqa: PLC0415
+
+        return lines(data)
     if document["command"] == "status":
         columns = ("version", "description", "state", "undo", "applied_at", "applied_by")
         return report.table(columns, [_cells(entry, columns) for entry in data])
+    if document["command"] == "verify":
+        columns = ("version", "description", "undo", "proved", "irreversible")
+        return report.table(columns, [_cells(entry, columns) for entry in data["migrations"]])
     if document["command"] == "history":
         columns = ("at", "action", "version", "description", "by", "run_id", "duration_ms")
         return report.table(columns, [_cells(entry, columns) for entry in data])
@@ -202,6 +241,19 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument(
         "--against-database", action="store_true", help="and the files against the history"
     )
+    verify = add("verify", "prove on a scratch database that every migration can be undone")
+    verify.add_argument(
+        "--sample-rows", action="store_true", help="also on tables with rows; names what gets lost"
+    )
+    verify.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit XML")
+    verify.add_argument("--evidence", type=Path, metavar="FILE", help="write what was proved")
+    lint = add("lint", "hold the files against the rules of squawk and our own, offline")
+    lint.add_argument("--base", metavar="REF", help="a git commit to be merged into: origin/main")
+    lint.add_argument("--server-version", default="17", metavar="N", help="the target's (17)")
+    published = add("report", "turn a result (of --json) into a page or a comment")
+    published.add_argument("result", metavar="RESULT.json", help="'-' is stdin")
+    published.add_argument("-o", "--output", type=Path, metavar="FILE", help="the HTML page")
+    published.add_argument("--markdown", type=Path, metavar="FILE", help="Markdown, for a comment")
     add("new", "make the next V and U file").add_argument("name", metavar="NAME")
     baseline = add("baseline", "take everything up to a version as applied")
     baseline.add_argument("version", metavar="V")

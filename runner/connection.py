@@ -65,6 +65,13 @@ class Target(NamedTuple):
         return {name: value for name, value in shown.items() if value}
 
 
+def is_given(url: str | None, environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether anything says which database is meant."""
+    environ = os.environ if environ is None else environ
+    names = ("DATABASE_URL", "PGHOST", "PGDATABASE", "PGSERVICE")
+    return bool(url) or any(environ.get(name) for name in names)
+
+
 def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
     """Resolve the target from a URL (or DSN) or, without one, from the environment.
 
@@ -77,7 +84,7 @@ def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
     """
     environ = os.environ if environ is None else environ
     text = url or environ.get("DATABASE_URL")
-    if not text and not any(environ.get(name) for name in ("PGHOST", "PGDATABASE", "PGSERVICE")):
+    if not is_given(url, environ):
         raise ConfigurationError(
             "no database given",
             fix="pass --database-url postgresql://user@host/db, or set DATABASE_URL or PGHOST, …",

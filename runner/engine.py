@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg2
 
@@ -18,7 +18,7 @@ from runner.errors import (
     Unreachable,
     ValidationFailed,
 )
-from runner.migration import Folder, Version, read_folder
+from runner.migration import Folder, Migration, Version, read_folder
 from runner.plan import Policy, Step, plan_migrate, plan_rollback
 from runner.result import Result, describe
 from runner.running import Conduct
@@ -137,16 +137,17 @@ def _perform(
                 history.ensure(session.connection)
                 result.warnings += drift.check(session, on_drift)
                 try:
-                    _execute(run, session, result, jobs, single=single)
+                    execute(run, session, result, jobs, single=single)
                 finally:
                     if result.applied and not session.lost():
                         drift.record(session)
     return result
 
 
-def _execute(
-    run: Run, session: Session, result: Result, jobs: Sequence[Job], *, single: bool
+def execute(
+    run: Run, session: Session, result: Result, jobs: Sequence[Job], *, single: bool = False
 ) -> None:
+    """Run jobs in a session that holds the lock; each is in the result as soon as it is done."""
     transactions = Transactions(session, run.conduct)
     steps = Steps(session, run.conduct)
     if single:
@@ -172,6 +173,13 @@ def _execute(
         except Incomplete as stopped:
             raise _never_fits(job, stopped, result) from stopped
         result.done(job, duration, attempts)
+
+
+def run_one(run: Run, session: Session, action: str, migration: Migration) -> dict[str, Any]:
+    """Run one file, whatever the plan would say, and return its entry of the result."""
+    result = Result("verify", run.run_id)
+    execute(run, session, result, prepare([Step(action, migration, "to prove it")]))
+    return result.applied[0]
 
 
 def _refuse_mixed(jobs: Sequence[Job]) -> None:

@@ -1,15 +1,13 @@
-"""The result for people and for machines: a table, JSON, JUnit."""
+"""The result for people and for machines: a table, JSON."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
 _VERBS = {"apply": "applied", "repeat": "applied", "undo": "undone"}
 
@@ -22,7 +20,7 @@ def as_json(document: Mapping[str, Any]) -> str:
 def as_text(document: Mapping[str, Any], *, colour: bool = False) -> str:
     """Return the document as a person reads it: what was done, what is left, what went wrong."""
     text = "\n".join(_lines(document))
-    text = _UNPRINTABLE.sub("�", text)
+    text = UNPRINTABLE.sub("�", text)
     if not colour:
         return text
     paint = _RED if document["error"] else _GREEN
@@ -48,7 +46,7 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         )
     lines += _pending(document)
     lines += [f"warning: {warning}" for warning in document["warnings"]]
-    lines += _error(document["error"])
+    lines += error_lines(document["error"])
     return [*lines, summary(document)]
 
 
@@ -82,11 +80,20 @@ def _standing(document: Mapping[str, Any]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "empty"
 
 
+def _proved(entries: Sequence[Mapping[str, Any]]) -> str:
+    count = sum(entry["proved"] for entry in entries)
+    text = f"{count} of {len(entries)} proved"
+    return text if count == len(entries) else f"{text}, the others are irreversible"
+
+
 # What a command that only looks says at the end.
 _READERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "status": _standing,
     "history": lambda document: f"{len(document['data'])} entries",
+    "verify": lambda document: _proved(document["data"]["migrations"]),
     "validate": lambda _: "every file is fine",
+    "lint": lambda _: "every file is fine",
+    "report": lambda _: "written",
 }
 
 
@@ -128,7 +135,8 @@ def _pending(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _error(error: Mapping[str, Any] | None) -> list[str]:
+def error_lines(error: Mapping[str, Any] | None) -> list[str]:
+    """Return an error as a person reads it: where, what, why, what to do."""
     if not error:
         return []
     place = ":".join(str(error[key]) for key in ("file", "line", "column") if error.get(key))
@@ -143,32 +151,3 @@ def _error(error: Mapping[str, Any] | None) -> list[str]:
     if error["fix"]:
         lines.append(f"what to do: {error['fix']}")
     return lines
-
-
-def write_junit(document: Mapping[str, Any], path: Path) -> None:
-    """Write the result as JUnit XML, as CodeBuild's report tab shows it."""
-    error = document["error"]
-    cases = [
-        f'<testcase classname="migrations" name={_attribute(entry["file"])}'
-        f' time="{entry["duration_ms"] / 1000:.3f}"/>'
-        for entry in document["applied"]
-    ]
-    if error:
-        name = Path(error.get("file") or document["command"]).name
-        text = _UNPRINTABLE.sub("�", "\n".join(_error(error)))
-        cases.append(
-            f'<testcase classname="migrations" name={_attribute(name)}>'
-            f"<failure message={_attribute(error['message'])}>{escape(text)}</failure></testcase>"
-        )
-    if not cases:
-        cases.append(f'<testcase classname="migrations" name={_attribute(summary(document))}/>')
-    suite = (
-        f'<testsuite name="migrations" tests="{len(cases)}" failures="{int(bool(error))}"'
-        f' time="{document["duration_ms"] / 1000:.3f}">' + "".join(cases) + "</testsuite>"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{suite}\n', encoding="utf-8")
-
-
-def _attribute(text: str) -> str:
-    return quoteattr(_UNPRINTABLE.sub("�", text))

@@ -20,6 +20,7 @@ from runner.source import Job, Message
 BEGIN = "begin isolation level read committed read write; "
 
 _FOREVER = 2**31 - 1  # milliseconds: the most that statement_timeout takes
+_PERIODS = (0.02, 1.0)  # seconds: shortest and longest between two looks at a running file
 _PAUSES = (0.5, 30.0)  # seconds: first and longest pause between two attempts
 
 
@@ -51,6 +52,27 @@ class Progress(Protocol):
     @property
     def wants_ticks(self) -> bool:
         """Whether the running clock is shown."""
+
+
+class Silence:
+    """Progress that nobody wants to see."""
+
+    wants_ticks = False
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def started(self, job: Job) -> None:
+        """Say nothing."""
+
+    def tick(self, job: Job, seconds: float) -> None:
+        """Say nothing."""
+
+    def notices(self, job: Job, texts: list[str]) -> None:
+        """Say nothing."""
+
+    def finished(self, job: Job, duration_ms: int) -> None:
+        """Say nothing."""
 
 
 class Conduct(NamedTuple):
@@ -90,7 +112,14 @@ def statement_limit(job: Job, deadline: Deadline) -> int:
 
 
 def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Watch:
-    """Return the watch over a job's statements; `look` also sees who blocks them."""
+    """Return the watch over a job's statements.
+
+    Parameters:
+        look: also see who blocks them, because this attempt may be the last. Where there is a
+            deadline every attempt may be.
+    """
+    left = conduct.deadline.left()
+    lock = milliseconds(job.migration.directives.lock_timeout or conduct.settings.lock_timeout)
 
     def tick(seconds: float) -> None:
         conduct.progress.tick(job, seconds)
@@ -100,9 +129,10 @@ def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Wa
 
     return Watch(
         session.connection,
-        seconds=conduct.deadline.left(),
+        seconds=left,
         tick=tick if conduct.progress.wants_ticks else None,
-        look=eye if look else None,
+        look=eye if look or left is not None else None,
+        period=min(max(lock / 3000, _PERIODS[0]), _PERIODS[1]) if lock else _PERIODS[1],
     )
 
 

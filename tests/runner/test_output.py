@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from runner import report
+from runner import junit, report
 from runner.cli import main
 from runner.errors import EXIT_CODES
 from runner.preview import preview
@@ -118,7 +118,7 @@ def test_junit_shows_what_was_applied_and_what_failed(project: Project, tmp_path
     project.file("V1__a.sql", "create table a ()")
     project.file("V2__b.sql", "select '<&\x01'::int")
     path = tmp_path / "reports" / "migrate.xml"
-    report.write_junit(project.run("migrate"), path)
+    junit.write(project.run("migrate"), path)
     suite = ET.parse(path).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert [case.get("name") for case in suite] == ["V1__a.sql", "V2__b.sql"]

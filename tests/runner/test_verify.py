@@ -1,0 +1,135 @@
+"""A down file is proved, not hoped for."""
+
+import json
+from pathlib import Path
+
+import pytest
+from project import Project
+
+
+def problems(project: Project, *arguments: str) -> list[str]:
+    document = project.run("verify", *arguments)
+    assert document["exit_code"] == 7
+    return list(document["error"]["details"])
+
+
+@pytest.fixture
+def good(project: Project) -> Project:
+    """Give a project whose migrations are all undone exactly."""
+    project.file("V1__t.sql", "create table t (id bigint primary key, name text not null)")
+    project.file("U1__t.sql", "drop table t")
+    project.file("V2__i.sql", "create index concurrently t_name on t (name)")
+    project.file("U2__i.sql", "drop index concurrently t_name")
+    project.file("R__v.sql", "create or replace view v as select 1 as one")
+    return project
+
+
+def test_migrations_that_are_undone_exactly_are_proved(good: Project) -> None:
+    document = good.run("verify")
+    assert document["exit_code"] == 0
+    assert [entry["proved"] for entry in document["data"]["migrations"]] == [True, True, True]
+    databases = good.query("select count(*) from pg_database where datname ~ '^runner_verify'")
+    assert databases == [(0,)], "the scratch database is gone"
+    assert good.query("select to_regclass('t'), to_regclass('schema_version')") == [(None, None)]
+
+
+def test_down_that_forgets_something_is_named_object_by_object(good: Project) -> None:
+    good.file("V3__b.sql", "alter table t add b int; create table if not exists x ()")
+    good.file("U3__b.sql", "alter table t drop b")
+    lines = problems(good)
+    assert lines[0] == "V3__b.sql: after U3__b.sql the schema differs:"
+    assert lines[1].startswith("V3__b.sql: + table public.x:")
+
+
+def test_down_that_fails_is_named(good: Project) -> None:
+    good.file("V3__b.sql", "create table b ()")
+    good.file("U3__b.sql", "drop table c")
+    assert problems(good) == ['V3__b.sql: U3__b.sql fails: table "c" does not exist']
+
+
+def test_down_that_keeps_the_up_from_running_again_is_named(good: Project) -> None:
+    good.file("V3__b.sql", "create table b ()")
+    good.file("U3__b.sql", "select 1")
+    document = good.run("verify")
+    assert "V3__b.sql cannot be applied again" in document["error"]["message"]
+
+
+def test_missing_undo_is_not_proved_and_irreversible_is_listed_with_its_reason(
+    good: Project,
+) -> None:
+    good.file("V3__a.sql", "-- runner: irreversible: names are hashed\nupdate t set name = ''")
+    document = good.run("verify")
+    assert document["exit_code"] == 0
+    assert document["data"]["migrations"][2]["irreversible"] == "names are hashed"
+    good.file("V4__b.sql", "create table b ()")
+    assert problems(good) == ["V4__b.sql: there is no U file"]
+
+
+def test_repeatable_that_stands_in_the_way_of_a_down_is_found(good: Project) -> None:
+    good.file("R__v.sql", "create or replace view v as select name from t")
+    (line,) = problems(good)
+    assert "U1__t.sql fails when everything is applied" in line
+
+
+def test_repeatable_that_differs_when_run_again_is_found(good: Project) -> None:
+    good.file(
+        "R__v.sql",
+        "do $$ begin execute format('create table r%s ()', (select count(*) from pg_class));end $$",
+    )
+    assert "run again, it gives another schema" in problems(good)[0]
+
+
+def test_down_that_loses_data_is_named_with_its_column(good: Project) -> None:
+    good.file("V3__n.sql", "alter table t drop name")
+    good.file("U3__n.sql", "alter table t add name text; create index t_name on t (name)")
+    good.file("V3__n.sql", "alter table t alter name drop not null; update t set name = null")
+    good.file("U3__n.sql", "update t set name = id; alter table t alter name set not null")
+    assert good.run("verify")["exit_code"] == 0
+    lines = problems(good, "--sample-rows")
+    assert lines == [
+        "V3__n.sql: U3__n.sql loses data: public.t.name had 2 values, 2 are left or they are others"
+    ]
+
+
+def test_up_that_fails_on_a_table_with_rows_is_found(good: Project) -> None:
+    good.file("V3__c.sql", "alter table t add must int not null")
+    good.file("U3__c.sql", "alter table t drop must")
+    assert good.run("verify")["exit_code"] == 0
+    (line,) = problems(good, "--sample-rows")
+    assert "V3__c.sql fails on tables with rows" in line
+
+
+def test_sample_rows_respect_foreign_keys_enums_and_checks(good: Project) -> None:
+    good.file(
+        "V3__many.sql",
+        "create type mood as enum ('fine', 'bad');"
+        "create table child (id bigint generated always as identity primary key,"
+        " t bigint not null references t, feels mood not null, at timestamptz not null,"
+        " price int not null check (price > 0), tags text[] not null, data jsonb not null,"
+        " key uuid not null unique)",
+    )
+    good.file("U3__many.sql", "drop table child; drop type mood")
+    good.file("V4__x.sql", "create view w as select count(*) as n from child")
+    good.file("U4__x.sql", "drop view w")
+    document = good.run("verify", "--sample-rows")
+    assert document["exit_code"] == 0
+    assert document["data"]["migrations"][3]["unsampled"] == []
+
+
+def test_evidence_is_keyed_by_content(good: Project, tmp_path: Path) -> None:
+    good.run("verify", "--evidence", str(tmp_path / "e" / "evidence.json"))
+    evidence = json.loads((tmp_path / "e" / "evidence.json").read_text())
+    assert {entry["file"] for entry in evidence["proved"].values()} == {
+        "V1__t.sql",
+        "V2__i.sql",
+        "R__v.sql",
+    }
+
+
+def test_without_a_server_the_embedded_one_serves(
+    good: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "PGHOST", "PGDATABASE", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    good.url = ""
+    assert good.run("verify")["exit_code"] == 0
