@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class Watch:
         seconds: cancel the statement after so many seconds; None: never.
         tick: called about once a second with the seconds that have passed; None: not.
         look: opens a second connection to see who blocks us; None: does not look.
+        period: seconds between two looks, and before the first.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class Watch:
         seconds: float | None = None,
         tick: Callable[[float], None] | None = None,
         look: Callable[[], Connection] | None = None,
+        period: float = 1.0,
     ):
         self._running = running
         self._seconds = seconds
         self._tick = tick
         self._look = look
+        self._period = period
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self.blockers: tuple[dict[str, Any], ...] = ()
@@ -108,28 +112,27 @@ class Watch:
         began = time.monotonic()
         pid = self._running.info.backend_pid
         eye: Connection | None = None
-        period = 0.05 if self._look else 1.0  # a lock_timeout can be short
         try:
-            while not self._over.wait(self._pause(began, period)):
+            while not self._over.wait(self._pause(began)):
                 passed = time.monotonic() - began
                 if self._seconds is not None and passed >= self._seconds:
                     self.cancelled = True
-                    self._running.cancel()
                     self._seconds = None
+                    with contextlib.suppress(psycopg2.Error):  # statement_timeout is as good
+                        self._running.cancel()
                 if self._tick:
                     self._tick(passed)
-                if self._look:
-                    eye = eye or self._look()
-                    seen = _rows(eye, _BLOCKERS, (pid, pid))
+                try:
+                    eye = eye or (self._look() if self._look else None)
+                    seen = _rows(eye, _BLOCKERS, (pid, pid)) if eye else []
                     self.blockers = tuple(seen) or self.blockers
-                    period = min(2 * period, 1.0)
-        except (psycopg2.Error, RunnerError):
-            return  # what is only looked at must not break what runs
+                except (psycopg2.Error, RunnerError):
+                    self._look = eye = None  # a look must not break what runs, nor its clock
         finally:
             if eye:
                 eye.close()
 
-    def _pause(self, began: float, period: float) -> float:
+    def _pause(self, began: float) -> float:
         if self._seconds is None:
-            return period
-        return max(0.0, min(period, began + self._seconds - time.monotonic()))
+            return self._period
+        return max(0.0, min(self._period, began + self._seconds - time.monotonic()))
