@@ -69,6 +69,7 @@ lint: setup  ## every linter, no exceptions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/runner lint
 
 .PHONY: test
 test: setup  ## every test; on a clean clone nothing else is needed

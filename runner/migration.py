@@ -95,6 +95,12 @@ def parse_version(text: str) -> Version:
     return tuple(numbers)
 
 
+def version_of(name: str) -> Version | None:
+    """Return the version of a V file's name, None for any other name."""
+    match = _NAME.fullmatch(name)
+    return parse_version(match["version"]) if match and match["kind"] == "V" else None
+
+
 def canonical(version: Version) -> str:
     """Return the version as the history writes it."""
     return ".".join(str(number) for number in version)

@@ -1,4 +1,5 @@
 -- What was bought: an order of a customer, its lines at the price of that day.
+-- runner: allow prefer-bigint-over-int: a line of an order never counts two billion pieces
 
 create table customer_order (
     order_id bigint generated always as identity,
