@@ -16,7 +16,11 @@ from ansible_collections.migrations.aws.plugins.module_utils.converge import (
 ENGINE = "aurora-postgresql"
 NO_CLUSTER = ("DBClusterNotFoundFault",)
 NO_INSTANCE = ("DBInstanceNotFound", "DBInstanceNotFoundFault")
-NO_GROUP = ("DBParameterGroupNotFound", "DBClusterParameterGroupNotFound", "DBClusterParameterGroupNotFoundFault")
+NO_GROUP = (
+    "DBParameterGroupNotFound",
+    "DBClusterParameterGroupNotFound",
+    "DBClusterParameterGroupNotFoundFault",
+)
 
 
 class Part:
@@ -53,7 +57,9 @@ class ParameterGroup(Part):
     def find(self) -> Document:
         """Return the group."""
         answer = self.run.read(
-            self.rds.describe_db_cluster_parameter_groups, NO_GROUP, DBClusterParameterGroupName=self.p["name"]
+            self.rds.describe_db_cluster_parameter_groups,
+            NO_GROUP,
+            DBClusterParameterGroupName=self.p["name"],
         )
         return next(iter((answer or {}).get("DBClusterParameterGroups", [])), {})
 
@@ -72,20 +78,28 @@ class ParameterGroup(Part):
         wrong = {k: str(v) for k, v in self.p["parameters"].items() if have.get(k) != str(v)}
         self.note({k: have.get(k) for k in wrong}, dict(wrong))
         if wrong:
-            # A static parameter accepts no other method; a dynamic one takes effect with the next reboot at the latest.
-            changes = [{"ParameterName": k, "ParameterValue": v, "ApplyMethod": "pending-reboot"} for k, v in wrong.items()]
+            # A static parameter accepts no other method; a dynamic one can wait as well.
+            changes = [
+                {"ParameterName": k, "ParameterValue": v, "ApplyMethod": "pending-reboot"}
+                for k, v in wrong.items()
+            ]
             self.run.send(self.rds.modify_db_cluster_parameter_group, Parameters=changes, **name)
 
     def _values(self) -> dict[str, str]:
         """Return the parameters that someone has set."""
         request: Document = {"DBClusterParameterGroupName": self.p["name"], "Source": "user"}
         answer = self.run.read(self.rds.describe_db_cluster_parameters, **request) or {}
-        return {p["ParameterName"]: p.get("ParameterValue", "") for p in answer.get("Parameters", [])}
+        return {
+            p["ParameterName"]: p.get("ParameterValue", "") for p in answer.get("Parameters", [])
+        }
 
     def remove(self) -> None:
         """Delete the group; the cluster must be gone."""
         if self.current:
-            self.run.send(self.rds.delete_db_cluster_parameter_group, DBClusterParameterGroupName=self.p["name"])
+            self.run.send(
+                self.rds.delete_db_cluster_parameter_group,
+                DBClusterParameterGroupName=self.p["name"],
+            )
 
 
 class Cluster(Part):
@@ -95,7 +109,9 @@ class Cluster(Part):
 
     def find(self) -> Document:
         """Return the cluster."""
-        answer = self.run.read(self.rds.describe_db_clusters, NO_CLUSTER, DBClusterIdentifier=self.p["name"])
+        answer = self.run.read(
+            self.rds.describe_db_clusters, NO_CLUSTER, DBClusterIdentifier=self.p["name"]
+        )
         return next(iter((answer or {}).get("DBClusters", [])), {})
 
     def described(self) -> Document:
@@ -109,7 +125,10 @@ class Cluster(Part):
 
     def settings(self) -> Document:
         """Return what create and modify share, in the request's names."""
-        scaling: Document = {"MinCapacity": self.p["min_capacity"], "MaxCapacity": self.p["max_capacity"]}
+        scaling: Document = {
+            "MinCapacity": self.p["min_capacity"],
+            "MaxCapacity": self.p["max_capacity"],
+        }
         if not self.p["min_capacity"]:
             scaling["SecondsUntilAutoPause"] = self.p["pause_after"]
         return {
@@ -128,7 +147,9 @@ class Cluster(Part):
         c = self.current
         return {
             "DBClusterParameterGroupName": c.get("DBClusterParameterGroup"),
-            "VpcSecurityGroupIds": sorted(g["VpcSecurityGroupId"] for g in c.get("VpcSecurityGroups", [])),
+            "VpcSecurityGroupIds": sorted(
+                g["VpcSecurityGroupId"] for g in c.get("VpcSecurityGroups", [])
+            ),
             "ServerlessV2ScalingConfiguration": c.get("ServerlessV2ScalingConfiguration", {}),
             "EnableHttpEndpoint": c.get("HttpEndpointEnabled", False),
             "EnableIAMDatabaseAuthentication": c.get("IAMDatabaseAuthenticationEnabled", False),
@@ -169,7 +190,7 @@ class Cluster(Part):
 
     def _modify(self) -> None:
         changes = difference(self.found_settings(), self.settings())
-        # EnableHttpEndpoint of modify is ignored for Serverless v2: the Data API has its own requests.
+        # modify ignores EnableHttpEndpoint for Serverless v2; the Data API has its own requests.
         data_api = changes.pop("EnableHttpEndpoint", None)
         self._refuse_major_upgrade()
         logs = self._log_changes()
@@ -179,7 +200,10 @@ class Cluster(Part):
         self.note(before, dict(changes))
         if changes:
             self.run.send(
-                self.rds.modify_db_cluster, DBClusterIdentifier=self.p["name"], ApplyImmediately=True, **changes
+                self.rds.modify_db_cluster,
+                DBClusterIdentifier=self.p["name"],
+                ApplyImmediately=True,
+                **changes,
             )
         if data_api is not None:
             self.note({"EnableHttpEndpoint": not data_api}, {"EnableHttpEndpoint": data_api})
@@ -193,18 +217,26 @@ class Cluster(Part):
         have, want = self.current["EngineVersion"], self.p["engine_version"]
         if have.split(".")[0] != want.split(".")[0]:
             self.run.module.fail_json(
-                msg=f"The cluster {self.p['name']} is version {have}, and {want} is wanted. A major upgrade needs a "
-                "plan of its own and is not made here: upgrade the cluster, then set the version in the inventory."
+                msg=f"The cluster {self.p['name']} is version {have}, and {want} is wanted. A major "
+                "upgrade needs a plan of its own and is not made here: upgrade the cluster, then "
+                "set the version in the inventory."
             )
 
     def _log_changes(self) -> Document:
-        have, want = set(self.current.get("EnabledCloudwatchLogsExports", [])), set(self.p["log_exports"])
+        have, want = (
+            set(self.current.get("EnabledCloudwatchLogsExports", [])),
+            set(self.p["log_exports"]),
+        )
         lists = {"EnableLogTypes": sorted(want - have), "DisableLogTypes": sorted(have - want)}
         return {key: value for key, value in lists.items() if value}
 
     def _wait(self) -> None:
         self.run.wait(
-            self.rds, "db_cluster_available", delay=5, timeout=self.p["timeout"], DBClusterIdentifier=self.p["name"]
+            self.rds,
+            "db_cluster_available",
+            delay=5,
+            timeout=self.p["timeout"],
+            DBClusterIdentifier=self.p["name"],
         )
         self.current = self.find()
 
@@ -223,7 +255,11 @@ class Cluster(Part):
                 **snapshot,
             )
         self.run.wait(
-            self.rds, "db_cluster_deleted", delay=5, timeout=self.p["timeout"], DBClusterIdentifier=self.p["name"]
+            self.rds,
+            "db_cluster_deleted",
+            delay=5,
+            timeout=self.p["timeout"],
+            DBClusterIdentifier=self.p["name"],
         )
         self.current = {}
 
@@ -240,7 +276,9 @@ class Instance(Part):
 
     def find(self) -> Document:
         """Return the instance."""
-        answer = self.run.read(self.rds.describe_db_instances, NO_INSTANCE, DBInstanceIdentifier=self.name)
+        answer = self.run.read(
+            self.rds.describe_db_instances, NO_INSTANCE, DBInstanceIdentifier=self.name
+        )
         return next(iter((answer or {}).get("DBInstances", [])), {})
 
     def ensure(self) -> None:
@@ -260,7 +298,9 @@ class Instance(Part):
                 Tags=tag_list(self.p["tags"]),
             )
         elif self.current.get("PerformanceInsightsEnabled", False) != insights:
-            self.note({"EnablePerformanceInsights": not insights}, {"EnablePerformanceInsights": insights})
+            self.note(
+                {"EnablePerformanceInsights": not insights}, {"EnablePerformanceInsights": insights}
+            )
             self.run.send(
                 self.rds.modify_db_instance,
                 DBInstanceIdentifier=self.name,
@@ -271,7 +311,11 @@ class Instance(Part):
             self.tag(self.current["DBInstanceArn"], self.current.get("TagList", []))
         if self.run.changed or self.current.get("DBInstanceStatus") != "available":
             self.run.wait(
-                self.rds, "db_instance_available", delay=5, timeout=self.p["timeout"], DBInstanceIdentifier=self.name
+                self.rds,
+                "db_instance_available",
+                delay=5,
+                timeout=self.p["timeout"],
+                DBInstanceIdentifier=self.name,
             )
 
     def remove(self) -> None:
@@ -279,9 +323,15 @@ class Instance(Part):
         if not self.current:
             return
         if self.current.get("DBInstanceStatus") != "deleting":
-            self.run.send(self.rds.delete_db_instance, DBInstanceIdentifier=self.name, SkipFinalSnapshot=True)
+            self.run.send(
+                self.rds.delete_db_instance, DBInstanceIdentifier=self.name, SkipFinalSnapshot=True
+            )
         self.run.wait(
-            self.rds, "db_instance_deleted", delay=5, timeout=self.p["timeout"], DBInstanceIdentifier=self.name
+            self.rds,
+            "db_instance_deleted",
+            delay=5,
+            timeout=self.p["timeout"],
+            DBInstanceIdentifier=self.name,
         )
 
 
@@ -295,9 +345,18 @@ class Secret:
     def ensure(self) -> None:
         """Set the days between rotations; RDS does the rotating."""
         days = self.run.params["rotation_days"]
-        found = (self.run.read(self.secrets.describe_secret, SecretId=self.arn) or {}) if self.arn else {}
+        found = (
+            (self.run.read(self.secrets.describe_secret, SecretId=self.arn) or {})
+            if self.arn
+            else {}
+        )
         have = found.get("RotationRules", {}).get("AutomaticallyAfterDays")
         if found and have != days:
             self.run.before["rotation days"], self.run.after["rotation days"] = have, days
             rules = {"AutomaticallyAfterDays": days}
-            self.run.send(self.secrets.rotate_secret, SecretId=self.arn, RotationRules=rules, RotateImmediately=False)
+            self.run.send(
+                self.secrets.rotate_secret,
+                SecretId=self.arn,
+                RotationRules=rules,
+                RotateImmediately=False,
+            )

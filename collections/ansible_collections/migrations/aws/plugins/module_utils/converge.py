@@ -34,10 +34,13 @@ class Converge:
         """Return a boto3 client that has the task's credentials and region."""
         return self.module.client(service)
 
-    def read(self, call: Callable[..., Document], missing: Iterable[str] = (), **request: Any) -> Document | None:
+    def read(
+        self, call: Callable[..., Document], missing: Iterable[str] = (), **request: Any
+    ) -> Document | None:
         """Return the answer to a request that changes nothing.
 
-        None if AWS answers with one of the error codes in `missing`; any other error ends the module.
+        None if AWS answers with one of the error codes in `missing`; any other error ends
+        the module.
         """
         try:
             return call(**request)
@@ -57,7 +60,12 @@ class Converge:
             self.fail(exc, call)
 
     def send_when_ready(
-        self, call: Callable[..., Document], codes: Iterable[str], text: str, attempts: int, **request: Any
+        self,
+        call: Callable[..., Document],
+        codes: Iterable[str],
+        text: str,
+        attempts: int,
+        **request: Any,
     ) -> Document:
         """Send a change that AWS refuses until something made before is known everywhere.
 
@@ -77,8 +85,10 @@ class Converge:
                 time.sleep(min(8, 2**attempt))
         raise AssertionError
 
-    def wait(self, client: Any, waiter: str, delay: int = 2, timeout: int = 1800, **request: Any) -> None:
-        """Wait, polling every `delay` seconds for at most `timeout`, until the waiter is satisfied."""
+    def wait(
+        self, client: Any, waiter: str, delay: int = 2, timeout: int = 1800, **request: Any
+    ) -> None:
+        """Poll every `delay` seconds, for at most `timeout`, until the waiter is satisfied."""
         if self.module.check_mode:
             return
         try:
@@ -114,7 +124,9 @@ def difference(current: Document, wanted: Document) -> Document:
 def matches(current: Any, wanted: Any) -> bool:
     """Tell whether AWS's value holds all that is wanted; it may know more keys than we name."""
     if isinstance(wanted, dict):
-        return isinstance(current, dict) and all(matches(current.get(k), v) for k, v in wanted.items())
+        return isinstance(current, dict) and all(
+            matches(current.get(k), v) for k, v in wanted.items()
+        )
     if isinstance(wanted, list):
         return (
             isinstance(current, list)
@@ -129,7 +141,9 @@ def tag_list(tags: dict[str, str], key: str = "Key", value: str = "Value") -> li
     return [{key: name, value: tags[name]} for name in sorted(tags)]
 
 
-def tag_dict(tags: Iterable[dict[str, str]], key: str = "Key", value: str = "Value") -> dict[str, str]:
+def tag_dict(
+    tags: Iterable[dict[str, str]], key: str = "Key", value: str = "Value"
+) -> dict[str, str]:
     """Return a list of tags as a dictionary."""
     return {tag[key]: tag[value] for tag in tags}
 

@@ -1,0 +1,1 @@
+"""Modules for what the AWS collections cannot express or repeat."""

@@ -13,7 +13,7 @@ from ansible_collections.migrations.aws.plugins.module_utils.converge import Con
 
 DOCUMENTATION = r"""
 module: aurora_cluster
-short_description: Ensure an Aurora PostgreSQL Serverless v2 cluster, its instance and its parameter group
+short_description: Ensure an Aurora PostgreSQL Serverless v2 cluster
 description:
   - The cluster with one C(db.serverless) instance, a parameter group of its own that refuses
     connections without TLS, and a master password that RDS keeps in Secrets Manager and rotates.
@@ -21,11 +21,11 @@ description:
     version that AWS has raised by itself is left alone.
 options:
   name:
-    description: Identifier of the cluster; the instance's is the same with C(-1), the parameter group's is the same.
+    description: Identifier of cluster and parameter group; the instance's has C(-1) at its end.
     type: str
     required: true
   engine_version:
-    description: Version of Aurora PostgreSQL for a new cluster. Later only a different major version is a change.
+    description: Version of a new cluster. Of an existing one only the major version is compared.
     type: str
   database:
     description: Database made with the cluster.
@@ -102,7 +102,7 @@ options:
     type: dict
     default: {}
   state:
-    description: Whether the cluster is to exist. With C(absent), deletion protection must be off already.
+    description: Whether the cluster is to exist. C(absent) needs deletion protection to be off.
     type: str
     choices: [present, absent]
     default: present

@@ -119,7 +119,9 @@ def wanted(p: Document) -> Document:
         "timeoutInMinutes": p["timeout"],
     }
     if p["log_group"]:
-        project["logsConfig"] = {"cloudWatchLogs": {"status": "ENABLED", "groupName": p["log_group"]}}
+        project["logsConfig"] = {
+            "cloudWatchLogs": {"status": "ENABLED", "groupName": p["log_group"]}
+        }
     if p["concurrent"]:
         project["concurrentBuildLimit"] = p["concurrent"]
     return project

@@ -19,7 +19,8 @@ options:
   description:
     description:
       - What a new repository is for.
-      - With O(state=absent) only a repository with this description is deleted; another was not made by this module.
+      - With O(state=absent) only a repository with this description is deleted; another one
+        was not made by this module.
     type: str
     default: ""
   tags:
@@ -77,7 +78,11 @@ def main() -> None:
             api.create_repository, repositoryDescription=p["description"], tags=p["tags"], **name
         )
         found = answer.get("repositoryMetadata", {})
-    elif p["state"] == "absent" and found.get("repositoryDescription", "") == p["description"] and found:
+    elif (
+        p["state"] == "absent"
+        and found.get("repositoryDescription", "") == p["description"]
+        and found
+    ):
         run.before = {"name": p["name"]}
         run.send(api.delete_repository, **name)
     run.exit(arn=found.get("Arn", ""), clone_url=found.get("cloneUrlHttp", ""))

@@ -96,7 +96,11 @@ SPEC = {
     "bucket": {"type": "str"},
     "kms_key": {"type": "str"},
     "stages": {"type": "list", "elements": "dict"},
-    "execution_mode": {"type": "str", "choices": ["QUEUED", "SUPERSEDED", "PARALLEL"], "default": "QUEUED"},
+    "execution_mode": {
+        "type": "str",
+        "choices": ["QUEUED", "SUPERSEDED", "PARALLEL"],
+        "default": "QUEUED",
+    },
     "triggers": {"type": "list", "elements": "dict", "default": []},
     "variables": {"type": "list", "elements": "dict", "default": []},
     "tags": {"type": "dict", "default": {}},
@@ -130,7 +134,9 @@ def pruned(value: Any) -> Any:
 
 def main() -> None:
     """Run the module."""
-    run = Converge(SPEC, required_if=[("state", "present", ["role", "bucket", "kms_key", "stages"])])
+    run = Converge(
+        SPEC, required_if=[("state", "present", ["role", "bucket", "kms_key", "stages"])]
+    )
     p, api = run.params, run.client("codepipeline")
     answer = run.read(api.get_pipeline, ("PipelineNotFoundException",), name=p["name"]) or {}
     found: Document = answer.get("pipeline", {})
@@ -143,7 +149,9 @@ def main() -> None:
     arn = answer.get("metadata", {}).get("pipelineArn", "")
     if not found:
         run.after = pipeline
-        answer = run.send(api.create_pipeline, pipeline=pipeline, tags=tag_list(p["tags"], "key", "value"))
+        answer = run.send(
+            api.create_pipeline, pipeline=pipeline, tags=tag_list(p["tags"], "key", "value")
+        )
         found = answer.get("pipeline", {})
     else:
         changes = difference(pruned(found), pruned(pipeline))
@@ -152,7 +160,11 @@ def main() -> None:
             run.before = {key: found.get(key) for key in [*changes, *gone]}
             run.after = {key: pipeline[key] for key in [*changes, *gone]}
             found = run.send(api.update_pipeline, pipeline=pipeline).get("pipeline", found)
-        tags = tag_dict((run.read(api.list_tags_for_resource, resourceArn=arn) or {}).get("tags", []), "key", "value")
+        tags = tag_dict(
+            (run.read(api.list_tags_for_resource, resourceArn=arn) or {}).get("tags", []),
+            "key",
+            "value",
+        )
         missing = {k: v for k, v in p["tags"].items() if tags.get(k) != v}
         if missing:
             run.send(api.tag_resource, resourceArn=arn, tags=tag_list(missing, "key", "value"))

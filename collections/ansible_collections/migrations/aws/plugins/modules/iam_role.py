@@ -85,7 +85,7 @@ EXAMPLES = r"""
         Statement:
           - Effect: Allow
             Action: [logs:CreateLogStream, logs:PutLogEvents]
-            Resource: "arn:aws:logs:eu-central-1:111122223333:log-group:/aws/lambda/shop-dev-runner:*"
+            Resource: arn:aws:logs:eu-central-1:111122223333:log-group:/aws/lambda/shop:*
 """
 
 RETURN = r"""
@@ -127,14 +127,21 @@ class Role:
     def _describe(self) -> Document:
         """Return the role in the terms of the module's options."""
         names = (self._read(self.iam.list_role_policies) or {}).get("PolicyNames", [])
-        attached = (self._read(self.iam.list_attached_role_policies) or {}).get("AttachedPolicies", [])
-        profiles = (self._read(self.iam.list_instance_profiles_for_role) or {}).get("InstanceProfiles", [])
+        attached = (self._read(self.iam.list_attached_role_policies) or {}).get(
+            "AttachedPolicies", []
+        )
+        profiles = (self._read(self.iam.list_instance_profiles_for_role) or {}).get(
+            "InstanceProfiles", []
+        )
         return {
             "description": self.role.get("Description") or None,
             "trust": document(self.role["AssumeRolePolicyDocument"]),
             "boundary": self.role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
             "policies": {
-                n: document((self._read(self.iam.get_role_policy, PolicyName=n) or {})["PolicyDocument"]) for n in names
+                n: document(
+                    (self._read(self.iam.get_role_policy, PolicyName=n) or {})["PolicyDocument"]
+                )
+                for n in names
             },
             "managed_policies": sorted(p["PolicyArn"] for p in attached),
             "instance_profile": any(p["InstanceProfileName"] == self.name for p in profiles),
@@ -156,7 +163,11 @@ class Role:
 
     def _create(self, want: Document) -> None:
         request = without_empty(
-            {"Description": want["description"], "PermissionsBoundary": want["boundary"], "MaxSessionDuration": want["max_session"]}
+            {
+                "Description": want["description"],
+                "PermissionsBoundary": want["boundary"],
+                "MaxSessionDuration": want["max_session"],
+            }
         )
         answer = self.run.send(
             self.iam.create_role,
@@ -172,13 +183,20 @@ class Role:
     def _settings(self, want: Document) -> None:
         have, send, role = self.before, self.run.send, {"RoleName": self.name}
         if have["trust"] != want["trust"]:
-            send(self.iam.update_assume_role_policy, PolicyDocument=json.dumps(want["trust"]), **role)
+            send(
+                self.iam.update_assume_role_policy, PolicyDocument=json.dumps(want["trust"]), **role
+            )
         if (have["description"], have["max_session"]) != (want["description"], want["max_session"]):
             send(
-                self.iam.update_role, Description=want["description"] or "", MaxSessionDuration=want["max_session"], **role
+                self.iam.update_role,
+                Description=want["description"] or "",
+                MaxSessionDuration=want["max_session"],
+                **role,
             )
         if want["boundary"] and have["boundary"] != want["boundary"]:
-            send(self.iam.put_role_permissions_boundary, PermissionsBoundary=want["boundary"], **role)
+            send(
+                self.iam.put_role_permissions_boundary, PermissionsBoundary=want["boundary"], **role
+            )
         tags = {k: v for k, v in want["tags"].items() if have["tags"].get(k) != v}
         if tags:
             send(self.iam.tag_role, Tags=tag_list(tags), **role)
@@ -189,7 +207,12 @@ class Role:
             send(self.iam.delete_role_policy, PolicyName=name, **role)
         for name, text in sorted(want["policies"].items()):
             if have["policies"].get(name) != text:
-                send(self.iam.put_role_policy, PolicyName=name, PolicyDocument=json.dumps(text), **role)
+                send(
+                    self.iam.put_role_policy,
+                    PolicyName=name,
+                    PolicyDocument=json.dumps(text),
+                    **role,
+                )
         for arn in sorted(set(have["managed_policies"]) - set(want["managed_policies"])):
             send(self.iam.detach_role_policy, PolicyArn=arn, **role)
         for arn in sorted(set(want["managed_policies"]) - set(have["managed_policies"])):
@@ -198,7 +221,9 @@ class Role:
     def _make_profile(self) -> None:
         profile = {"InstanceProfileName": self.name}
         if not self.run.read(self.iam.get_instance_profile, MISSING, **profile):
-            self.run.send(self.iam.create_instance_profile, Tags=tag_list(self.run.params["tags"]), **profile)
+            self.run.send(
+                self.iam.create_instance_profile, Tags=tag_list(self.run.params["tags"]), **profile
+            )
             self.run.wait(self.iam, "instance_profile_exists", **profile)
         self.run.send(self.iam.add_role_to_instance_profile, RoleName=self.name, **profile)
 

@@ -35,7 +35,7 @@ options:
     description: Path of the zip; required when the function is to exist.
     type: path
   sha256:
-    description: The zip's SHA-256 in base64, as M(migrations.aws.lambda_zip) returns it. In check mode the zip may not exist yet.
+    description: The zip's SHA-256 in base64, as M(migrations.aws.lambda_zip) returns it.
     type: str
   runtime:
     description: Lambda's name of the runtime.
@@ -134,7 +134,16 @@ MISSING = ("ResourceNotFoundException",)
 # A role made a moment ago is not known everywhere; AWS then answers with this.
 ROLE_NOT_READY = ("InvalidParameterValueException",)
 ROLE_ATTEMPTS = 10
-RELEASED = ("CodeSha256", "Runtime", "Handler", "Role", "Timeout", "MemorySize", "Environment", "Description")
+RELEASED = (
+    "CodeSha256",
+    "Runtime",
+    "Handler",
+    "Role",
+    "Timeout",
+    "MemorySize",
+    "Environment",
+    "Description",
+)
 
 
 class Function:
@@ -159,7 +168,10 @@ class Function:
             "Timeout": p["timeout"],
             "MemorySize": p["memory"],
             "Environment": {"Variables": {k: str(v) for k, v in p["environment"].items()}},
-            "VpcConfig": {"SubnetIds": sorted(p["subnets"]), "SecurityGroupIds": sorted(p["security_groups"])},
+            "VpcConfig": {
+                "SubnetIds": sorted(p["subnets"]),
+                "SecurityGroupIds": sorted(p["security_groups"]),
+            },
         }
 
     def comparable(self) -> Document:
@@ -168,7 +180,9 @@ class Function:
         return {
             **self.current,
             "Environment": self.current.get("Environment", {"Variables": {}}),
-            "VpcConfig": {key: sorted(vpc.get(key, [])) for key in ("SubnetIds", "SecurityGroupIds")},
+            "VpcConfig": {
+                key: sorted(vpc.get(key, [])) for key in ("SubnetIds", "SecurityGroupIds")
+            },
         }
 
     def ensure(self) -> None:
@@ -191,7 +205,9 @@ class Function:
             self.run.after |= update
             package = b"" if self.run.module.check_mode else Path(p["package"]).read_bytes()
             architectures = {"Architectures": code["Architectures"]}
-            self.run.send(self.api.update_function_code, **self.name, ZipFile=package, **architectures)
+            self.run.send(
+                self.api.update_function_code, **self.name, ZipFile=package, **architectures
+            )
             self._settle()
         if missing := {k: v for k, v in p["tags"].items() if self.tags.get(k) != v}:
             self.run.send(self.api.tag_resource, Resource=self.current["FunctionArn"], Tags=missing)
@@ -213,7 +229,7 @@ class Function:
         self._settle()
 
     def _settle(self) -> None:
-        """Wait for Active and for the last update; an Inactive function (idle for 14 days) may stay so."""
+        """Wait until the function is usable; one that was idle for 14 days may stay Inactive."""
         if self.current.get("State") != "Inactive":
             self.run.wait(self.api, "function_active_v2", **self.name)
         self.run.wait(self.api, "function_updated_v2", **self.name)
@@ -234,7 +250,12 @@ class Function:
         return version
 
     def _same_as_latest(self, version: str) -> bool:
-        released = self.run.read(self.api.get_function_configuration, MISSING, **self.name, Qualifier=version) or {}
+        released = (
+            self.run.read(
+                self.api.get_function_configuration, MISSING, **self.name, Qualifier=version
+            )
+            or {}
+        )
         return all(released.get(key) == self.current.get(key) for key in RELEASED)
 
     def remove(self) -> None:

@@ -122,7 +122,16 @@ SPEC = {
 }
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 # What an installer notes about itself, or Python makes at run time: different on each machine.
-NOT_CONTENT = {"__pycache__", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", ".lock", "bin"}
+NOT_CONTENT = {
+    "__pycache__",
+    "RECORD",
+    "INSTALLER",
+    "REQUESTED",
+    "direct_url.json",
+    "uv_cache.json",
+    ".lock",
+    "bin",
+}
 # The earliest date a zip can hold.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -152,18 +161,41 @@ def wheels(cache: Path, requirements: str, python: str, architecture: str) -> Pa
     folder = cache / f"{python}-{architecture}-{key}"
     if folder.is_dir():
         return folder
-    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    uv = shutil.which(
+        "uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    )
     if not uv:
         raise PackageError("The installer 'uv' is missing. Run `make setup`.")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         listing = Path(scratch, "requirements.txt")
         listing.write_text(requirements)
-        command = [uv, "pip", "install", "--quiet", "--target", f"{scratch}/wheels", "--no-deps", "--require-hashes"]
-        command += ["--only-binary", ":all:", "--python-platform", target, "--python-version", python, "-r", str(listing)]
+        command = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--target",
+            f"{scratch}/wheels",
+            "--no-deps",
+            "--require-hashes",
+        ]
+        command += [
+            "--only-binary",
+            ":all:",
+            "--python-platform",
+            target,
+            "--python-version",
+            python,
+            "-r",
+            str(listing),
+        ]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
-            raise PackageError(f"The wheels for {target}, Python {python}, cannot be installed: {done.stderr.strip()}")
+            raise PackageError(
+                f"The wheels for {target}, Python {python}, cannot be installed: "
+                f"{done.stderr.strip()}"
+            )
         Path(scratch, "wheels").rename(folder)
     return folder
 
@@ -181,7 +213,9 @@ def collect(module: AnsibleModule, architecture: str, python: str) -> dict[str, 
     p = module.params
     source = Path(p["source"])
     contents: dict[str, Path] = {}
-    if folder := wheels(Path(p["cache"]), pins(Path(p["lock"]), p["requirements"]), python, architecture):
+    if folder := wheels(
+        Path(p["cache"]), pins(Path(p["lock"]), p["requirements"]), python, architecture
+    ):
         contents |= entries(folder, folder)
     for name in p["folders"]:
         if not (source / name).is_dir():

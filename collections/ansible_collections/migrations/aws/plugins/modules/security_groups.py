@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.migrations.aws.plugins.module_utils.converge import Converge, Document, tag_list
+from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    Converge,
+    Document,
+    tag_list,
+)
 
 DOCUMENTATION = r"""
 module: security_groups
@@ -100,7 +104,11 @@ groups:
   sample: {"database": "sg-0123456789abcdef0"}
 """
 
-RULE = {"group": {"type": "str"}, "prefix_list": {"type": "str"}, "port": {"type": "int", "required": True}}
+RULE = {
+    "group": {"type": "str"},
+    "prefix_list": {"type": "str"},
+    "port": {"type": "int", "required": True},
+}
 RULES = {
     "type": "list",
     "elements": "dict",
@@ -138,11 +146,17 @@ class Groups:
         self.ec2 = run.client("ec2")
         self.wanted: list[Document] = run.params["groups"]
         self.found = self._describe()
-        self.ids = {g["name"]: self.found.get(self.aws_name(g), {}).get("GroupId", "") for g in self.wanted}
+        self.ids = {
+            g["name"]: self.found.get(self.aws_name(g), {}).get("GroupId", "") for g in self.wanted
+        }
 
     def aws_name(self, group: Document) -> str:
         """Return the group's name in AWS."""
-        return "default" if group["name"] == "default" else f"{self.run.params['prefix']}-{group['name']}"
+        return (
+            "default"
+            if group["name"] == "default"
+            else f"{self.run.params['prefix']}-{group['name']}"
+        )
 
     def _describe(self) -> dict[str, Document]:
         """Return the groups of the VPC that are in the set, by their names in AWS."""
@@ -194,7 +208,9 @@ class Groups:
         want = {**self.run.params["tags"], "Name": self.aws_name(group)}
         missing = {k: v for k, v in want.items() if have.get(k) != v}
         if missing:
-            self.run.send(self.ec2.create_tags, Resources=[self.ids[group["name"]]], Tags=tag_list(missing))
+            self.run.send(
+                self.ec2.create_tags, Resources=[self.ids[group["name"]]], Tags=tag_list(missing)
+            )
 
     def _wanted_rules(self, rules: list[Document]) -> set[Rule]:
         return {("tcp", r["port"], r["port"], self._other_end(r)) for r in rules}
@@ -204,13 +220,16 @@ class Groups:
             return self._prefix_list(rule["prefix_list"])
         if rule["group"] not in self.ids:
             self.run.module.fail_json(
-                msg=f"A rule names the group '{rule['group']}', which is not listed: {', '.join(self.ids)}"
+                msg=f"A rule names the group '{rule['group']}', which is not listed: "
+                f"{', '.join(self.ids)}"
             )
         return self.ids[rule["group"]] or f"sg-{rule['group']}"  # check mode has no id yet
 
     def _prefix_list(self, name: str) -> str:
         filters = [{"Name": "prefix-list-name", "Values": [name]}]
-        lists = (self.run.read(self.ec2.describe_managed_prefix_lists, Filters=filters) or {}).get("PrefixLists", [])
+        lists = (self.run.read(self.ec2.describe_managed_prefix_lists, Filters=filters) or {}).get(
+            "PrefixLists", []
+        )
         if not lists:
             self.run.module.fail_json(msg=f"There is no prefix list '{name}' in this region")
         return str(lists[0]["PrefixListId"])
@@ -219,11 +238,16 @@ class Groups:
         key = "IpPermissions" if direction == "ingress" else "IpPermissionsEgress"
         have = flatten(self.found[self.aws_name(group)].get(key, []))
         label = f"{group['name']} {direction}"
-        self.run.before[label], self.run.after[label] = sorted(map(str, have)), sorted(map(str, want))
+        self.run.before[label], self.run.after[label] = (
+            sorted(map(str, have)),
+            sorted(map(str, want)),
+        )
         for verb, rules in (("revoke", have - want), ("authorize", want - have)):
             if rules:
                 call = getattr(self.ec2, f"{verb}_security_group_{direction}")
-                self.run.send(call, GroupId=self.ids[group["name"]], IpPermissions=permissions(rules))
+                self.run.send(
+                    call, GroupId=self.ids[group["name"]], IpPermissions=permissions(rules)
+                )
 
 
 def flatten(found: list[Document]) -> set[Rule]:
@@ -234,7 +258,9 @@ def flatten(found: list[Document]) -> set[Rule]:
         ends += [e["PrefixListId"] for e in p.get("PrefixListIds", [])]
         ends += [e["CidrIp"] for e in p.get("IpRanges", [])]
         ends += [e["CidrIpv6"] for e in p.get("Ipv6Ranges", [])]
-        rules |= {(p["IpProtocol"], p.get("FromPort", -1), p.get("ToPort", -1), end) for end in ends}
+        rules |= {
+            (p["IpProtocol"], p.get("FromPort", -1), p.get("ToPort", -1), end) for end in ends
+        }
     return rules
 
 

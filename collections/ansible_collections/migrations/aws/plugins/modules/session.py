@@ -7,11 +7,20 @@ import os
 from typing import NoReturn
 
 try:
-    from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        EndpointConnectionError,
+        NoCredentialsError,
+    )
 except ImportError:
     BotoCoreError = ClientError = EndpointConnectionError = NoCredentialsError = Exception
 
-from ansible_collections.migrations.aws.plugins.module_utils.converge import Converge, Document, error_code
+from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    Converge,
+    Document,
+    error_code,
+)
 
 DOCUMENTATION = r"""
 module: session
@@ -30,7 +39,7 @@ options:
     type: str
     required: true
   role:
-    description: Name of the role in that account to assume; without it the credentials are only looked at.
+    description: Name of the role to assume; without it the credentials are only looked at.
     type: str
   trusted_callers:
     description: ARNs of roles in other accounts whose credentials are accepted as well.
@@ -93,37 +102,42 @@ def role_of(arn: str) -> str:
 
 def caller_identity(run: Converge) -> Document:
     """Return whose credentials these are."""
-    p = run.params
-    if p["account_id"] == EMULATED and not os.environ.get("AWS_ENDPOINT_URL"):
+    account, name = run.params["account_id"], run.params["environment"]
+    if account == EMULATED and not os.environ.get("AWS_ENDPOINT_URL"):
         refuse(
             run,
-            f"The inventory '{p['environment']}' is an emulated account, but AWS_ENDPOINT_URL is not set, so this "
-            'would go to the real AWS. Run `make local`, or in a shell: eval "$(.venv/bin/python -m local env)"',
+            f"The inventory '{name}' is an emulated account, but AWS_ENDPOINT_URL is not set, so "
+            "this would go to the real AWS. Run `make local`, or in a shell: "
+            'eval "$(.venv/bin/python -m local env)"',
         )
     try:
         return dict(run.client("sts").get_caller_identity())
     except NoCredentialsError:
         refuse(
             run,
-            f"No AWS credentials were found. Give those of account {p['account_id']} ('{p['environment']}'): "
+            f"No AWS credentials were found. Give those of account {account} ('{name}'): "
             "AWS_PROFILE=… ansible-playbook …",
         )
     except EndpointConnectionError as exc:
-        refuse(run, f"{exc}. Is AWS_ENDPOINT_URL right? `make local` starts the local stack.")
+        refuse(run, f"{exc} Is AWS_ENDPOINT_URL right? `make local` starts the local stack.")
     except (BotoCoreError, ClientError) as exc:
-        refuse(run, f"AWS refuses these credentials: {exc}. Sign in again, or choose another AWS_PROFILE.")
+        refuse(
+            run,
+            f"AWS refuses these credentials: {exc}. Sign in again, or choose another AWS_PROFILE.",
+        )
 
 
 def check_account(run: Converge, caller: Document) -> None:
     """Refuse an identity of another account that is not explicitly trusted."""
-    p = run.params
-    if caller["Account"] != p["account_id"] and role_of(caller["Arn"]) not in p["trusted_callers"]:
-        refuse(
-            run,
-            f"These credentials are of account {caller['Account']} ({caller['Arn']}), but the inventory "
-            f"'{p['environment']}' is account {p['account_id']}. Use credentials of {p['account_id']} "
-            "(AWS_PROFILE=… ansible-playbook …), or correct account_id in the inventory's group_vars/aws.yml.",
-        )
+    account, name = run.params["account_id"], run.params["environment"]
+    if caller["Account"] == account or role_of(caller["Arn"]) in run.params["trusted_callers"]:
+        return
+    refuse(
+        run,
+        f"These credentials are of account {caller['Account']} ({caller['Arn']}), but the inventory "
+        f"'{name}' is account {account}. Use credentials of {account} (AWS_PROFILE=… "
+        "ansible-playbook …), or correct account_id in the inventory's group_vars/aws.yml.",
+    )
 
 
 def assume(run: Converge, caller: Document) -> Document:
@@ -137,8 +151,9 @@ def assume(run: Converge, caller: Document) -> Document:
         if error_code(exc) in ("AccessDenied", "NoSuchEntity"):
             refuse(
                 run,
-                f"{caller['Arn']} may not assume {arn}. If this account is new, run first, with an administrator's "
-                f"credentials: ansible-playbook playbooks/bootstrap.yml -i inventories/{p['environment']}",
+                f"{caller['Arn']} may not assume {arn}. If this account is new, run first, with an "
+                "administrator's credentials: ansible-playbook playbooks/bootstrap.yml "
+                f"-i inventories/{p['environment']}",
             )
         run.fail(exc, sts.assume_role)
     credentials = answer["Credentials"]
