@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import time
 import uuid
@@ -14,6 +13,7 @@ from local.build import Build
 from local.buildspec import parse
 from local.credentials import CredentialsEndpoint
 from local.errors import LocalError
+from local.machine import basics
 from local.stack import Stack
 from local.state import REGION
 
@@ -107,19 +107,13 @@ def _read(path: Path) -> str:
 
 
 def _basics(stack: Stack, action: Action) -> dict[str, str]:
-    """Return what any process needs, nothing else of the caller's environment."""
+    """Return what any process needs here, and how to reach the emulators."""
     emulator = {
         name: value
         for name, value in stack.environment(action.account).items()
         if _EMULATOR.fullmatch(name)
     }
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(stack.state.home),
-        "TMPDIR": str(stack.state.tmp),
-        "LANG": "C.UTF-8",
-        **emulator,
-    }
+    return {**basics(stack.state), **emulator}
 
 
 def _codebuild(

@@ -1,7 +1,6 @@
 """`make local`: from nothing to a migrated database, and again whenever something changed."""
 
 import hashlib
-import os
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from local.errors import LocalError
+from local.machine import basics
 from local.pipeline import run_pipeline
 from local.process import Process
 from local.stack import Stack
@@ -76,14 +76,11 @@ def play(stack: Stack, playbook: str, inventory: str = INVENTORY, account: str =
 
 def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
     """Return the environment of a playbook: the emulators, and every file inside the state."""
-    kept = {name: os.environ[name] for name in ("TERM", "UV_CACHE_DIR") if name in os.environ}
+    inherited = basics(stack.state)
     return {
         "UV_CACHE_DIR": str(CLONE / ".cache" / "uv"),
-        **kept,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-        "HOME": str(stack.state.home),
-        "TMPDIR": str(stack.state.tmp),
-        "LANG": "C.UTF-8",
+        **inherited,
+        "PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}",
         "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
         "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
         **({"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),

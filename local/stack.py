@@ -15,6 +15,7 @@ from typing import Any
 from local.certificates import ensure_certificates
 from local.errors import LocalError
 from local.postgres import Server, embedded_bin_dir
+from local.machine import basics
 from local.process import Process, command_line, require_free
 from local.state import ACCOUNT, CLONE, REGION, State, port_variable
 
@@ -137,9 +138,7 @@ class Stack:
     def _daemons(self) -> list[Daemon]:
         state = self.state
         base = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(state.home),
-            "TMPDIR": str(state.tmp),
+            **basics(state),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(CLONE),
             "DOCKER_HOST": "unix:///nonexistent",  # no containers, whatever runs here

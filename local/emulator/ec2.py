@@ -47,8 +47,10 @@ def _patch_run() -> None:
 
 
 def _adjust(instance: dict[str, Any], parameters: dict[str, Any]) -> None:
-    """Keep what the request said about addresses and metadata."""
-    if ec2._p(parameters, f"{_INTERFACE}AssociatePublicIpAddress") == "false":
+    """Keep what the request, else the subnet, said about addresses, and the metadata options."""
+    asked = ec2._p(parameters, f"{_INTERFACE}AssociatePublicIpAddress")
+    subnet = ec2._subnets.get(instance["SubnetId"], {})
+    if asked == "false" or (not asked and not subnet.get("MapPublicIpOnLaunch")):
         instance["PublicIpAddress"] = instance["PublicDnsName"] = ""
     instance["_metadata"] = {
         key: ec2._p(parameters, f"MetadataOptions.{key}") or default

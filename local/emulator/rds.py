@@ -86,9 +86,17 @@ def _creating(original: Action, databases: Databases) -> Action:
             refusal: Response = rds._error("InternalFailure", str(error), 400)
             return refusal
         _publish(cluster, port)
+        _schedule_rotation(cluster)
         return _reply("CreateDBCluster", cluster)
 
     return create
+
+
+def _schedule_rotation(cluster: Cluster) -> None:
+    """Rotate a managed secret every week, as RDS does unless told otherwise."""
+    if managed := cluster.get("MasterUserSecret"):
+        _, secret = secrets._resolve(managed["SecretArn"])
+        secret |= {"RotationEnabled": True, "RotationRules": {"AutomaticallyAfterDays": 7}}
 
 
 def _modifying(original: Action) -> Action:
@@ -146,13 +154,16 @@ def _patch_managed_rotation() -> None:
         arn = secret["ARN"] if secret else None
         for cluster in rds._clusters.values():
             if arn and (cluster.get("MasterUserSecret") or {}).get("SecretArn") == arn:
-                rds._modify_db_cluster(
-                    {
-                        "DBClusterIdentifier": cluster["DBClusterIdentifier"],
-                        "RotateMasterUserPassword": "true",
-                        "ApplyImmediately": "true",
-                    }
-                )
+                if rules := data.get("RotationRules"):
+                    secret |= {"RotationEnabled": True, "RotationRules": rules}
+                if data.get("RotateImmediately", True):
+                    rds._modify_db_cluster(
+                        {
+                            "DBClusterIdentifier": cluster["DBClusterIdentifier"],
+                            "RotateMasterUserPassword": "true",
+                            "ApplyImmediately": "true",
+                        }
+                    )
                 version, _ = secrets._find_stage_version(secret, "AWSCURRENT")
                 reply: Response = responses.json_response(
                     {"ARN": arn, "Name": secret["Name"], "VersionId": version}

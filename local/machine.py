@@ -1,0 +1,28 @@
+"""What a process may inherit from the caller: the way to the machine and its network, no more."""
+
+import os
+import re
+
+from local.state import State
+
+# Where a machine reaches the world through a proxy or an authority of its own, so must a build.
+_NETWORK = re.compile(
+    r"SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|(HTTPS?|ALL)_PROXY|PIP_.*|UV_.*", re.IGNORECASE
+)
+
+
+def basics(state: State) -> dict[str, str]:
+    """Return a process's environment without any AWS setting; HOME and TMPDIR are the state's."""
+    network = {name: value for name, value in os.environ.items() if _NETWORK.fullmatch(name)}
+    direct = ",".join(
+        filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"))
+    )
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(state.home),
+        "TMPDIR": str(state.tmp),
+        "LANG": "C.UTF-8",
+        "NO_PROXY": direct,
+        "no_proxy": direct,
+        **network,
+    }
