@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
-from runner import history
+from runner import history, records
 from runner.engine import Run, opened, reported
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.history import Record
@@ -230,6 +230,6 @@ def _write(session: Session, run: Run, tool: str, folder: Folder, found: list[Ap
             file.checksum if file else None,
             run.run_id,
         )
-        parts.append(history.adopted(record, entry.at, entry.by))
-        parts.append(history.event("adopt", record, details={"from": tool, "name": entry.name}))
+        parts.append(records.adopted(record, entry.at, entry.by))
+        parts.append(records.event("adopt", record, details={"from": tool, "name": entry.name}))
     session.run("; ".join([*parts, "commit"]))

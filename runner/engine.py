@@ -156,8 +156,8 @@ def execute(
             done = transactions.run(jobs, None)
         except Incomplete as stopped:
             raise _never_fits(jobs[0], stopped, result) from stopped
-        for job, (duration, attempts) in zip(jobs, done, strict=True):
-            result.done(job, duration, attempts)
+        for job, entry in zip(jobs, done, strict=True):
+            result.done(job, entry.duration_ms, attempts=entry.attempts, trace=entry.trace)
         return
     for job, following in zip(jobs, [*jobs[1:], None], strict=True):
         if run.conduct.deadline.passed():
@@ -165,14 +165,14 @@ def execute(
                 f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
             )
         if not job.transactional:
-            result.done(job, steps.run(job, first=not result.applied), 1)
+            result.done(job, steps.run(job, first=not result.applied))
             continue
         ahead = following if following and following.transactional else None
         try:
-            ((duration, attempts),) = transactions.run([job], ahead)
+            (entry,) = transactions.run([job], ahead)
         except Incomplete as stopped:
             raise _never_fits(job, stopped, result) from stopped
-        result.done(job, duration, attempts)
+        result.done(job, entry.duration_ms, attempts=entry.attempts, trace=entry.trace)
 
 
 def run_one(run: Run, session: Session, action: str, migration: Migration) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from runner import history
+from runner import history, records
 from runner.engine import Run, opened, reported
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.history import Record, Row
@@ -38,8 +38,8 @@ def baseline(run: Run, version: Version) -> Result:
         history.ensure(session.connection)
         key = canonical(version)
         record = Record(key, "baseline", "baseline", None, None, run.run_id)
-        logged = history.event("baseline", record)
-        session.run(f"begin; {history.baselined(record)}; {logged}; commit")
+        logged = records.event("baseline", record)
+        session.run(f"begin; {records.baselined(record)}; {logged}; commit")
         result.data = [f"everything up to version {key} counts as applied"]
         result.changed = True
     return result
@@ -83,7 +83,7 @@ def repair(
 def _logged(change: Change, run_id: str) -> str:
     row = change.row
     record = Record(row.version, row.kind, row.description, row.file, row.checksum, run_id)
-    return history.event("repair", record, details={"change": change.text})
+    return records.event("repair", record, details={"change": change.text})
 
 
 def _differences(folder: Folder, rows: Iterable[Row]) -> Iterable[Change]:
@@ -99,10 +99,10 @@ def _differences(folder: Folder, rows: Iterable[Row]) -> Iterable[Change]:
         file = files.get(row.version)
         if file is None and parse_version(row.version) < newest:
             text = f"forget version {row.version} ({row.description}): its file is gone"
-            yield Change(text, history.forgotten(row.version), row)
+            yield Change(text, records.forgotten(row.version), row)
         elif file and changed(file, row):
             text = f"accept {file.name} as it is now ({row.checksum} becomes {file.checksum})"
-            yield Change(text, history.accepted(row.version, file.checksum, file.name), row)
+            yield Change(text, records.accepted(row.version, file.checksum, file.name), row)
 
 
 def _chosen(
@@ -111,7 +111,7 @@ def _chosen(
     """Yield what a person decided about single versions."""
     if forget:
         row = _row(rows, forget)
-        yield Change(f"forget version {row.version}", history.forgotten(row.version), row)
+        yield Change(f"forget version {row.version}", records.forgotten(row.version), row)
     for version, took_effect in ((done, True), (again, False)):
         if not version:
             continue
@@ -120,9 +120,9 @@ def _chosen(
             raise ConfigurationError(f"version {row.version} has no statement in doubt")
         what = row.step_in_doubt
         if took_effect:
-            sql = history.step_done(row.version, what["digest"])
+            sql = records.step_done(row.version, what["digest"])
         else:
-            sql = history.step_failed(row.version)
+            sql = records.step_failed(row.version)
         outcome = "took effect" if took_effect else "did not take effect"
         yield Change(f"version {row.version}: this {outcome}: {what['text']}", sql, row)
 

@@ -50,10 +50,18 @@ class Result:
         """The documented exit code."""
         return self.error.exit_code if self.error else 0
 
-    def done(self, job: Job, duration_ms: int, attempts: int) -> None:
-        """Take a job that was applied and recorded."""
+    def done(
+        self,
+        job: Job,
+        duration_ms: int,
+        *,
+        attempts: int = 1,
+        trace: dict[str, Any] | None = None,
+    ) -> None:
+        """Take a job that was applied and recorded, with the locks it took where they are known."""
         self.pending = [entry for entry in self.pending if entry["file"] != job.migration.name]
-        self.applied.append({**describe(job), "duration_ms": duration_ms, "attempts": attempts})
+        entry = {**describe(job), "duration_ms": duration_ms, "attempts": attempts}
+        self.applied.append({**entry, **(trace or {})})
 
     def document(self) -> dict[str, Any]:
         """Return the result as JSON has it."""

@@ -24,7 +24,7 @@ LOCK_KEY = int.from_bytes(hashlib.sha256(TABLE.encode()).digest()[:8], "big", si
 _MARGIN = 5.0  # seconds kept for recording and for the answer before a deadline
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two tries for the lock
 
-_RESET = "reset session authorization; reset role; reset all; "
+_ITSELF = "reset session authorization; reset role; "
 # In a transaction of its own: a BEGIN that follows in the same message would take it into the
 # next file's, whose rollback would bring back the temporary tables and what was listened to.
 FORGET = "begin; discard temp; discard sequences; deallocate all; close all; unlisten *; commit; "
@@ -110,11 +110,18 @@ class Session:
 
     def clean(self) -> str:
         """Return the SQL that makes the session as it is before each file."""
-        role = ""
-        if self.target.role:
-            quoted = self.target.role.replace('"', '""')
-            role = f'set role "{quoted}"; '
-        return _RESET + connecting.settings(self.server.version) + role
+        settings = connecting.settings(self.server.version)
+        return f"{_ITSELF}reset all; {settings}{self._set_role()}"
+
+    def as_itself(self) -> str:
+        """Return the SQL that takes back only the role that a file may have taken."""
+        return _ITSELF + self._set_role()
+
+    def _set_role(self) -> str:
+        if not self.target.role:
+            return ""
+        quoted = self.target.role.replace('"', '""')
+        return f'set role "{quoted}"; '
 
     def lock(self, *, wait: float, deadline: Deadline, progress: Callable[[str], None]) -> None:
         """Take the runner's lock, polling: a waiting statement would block index builds.

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import psycopg2
 
-from runner import history, recovery, statements
+from runner import records, recovery, statements
 from runner.errors import Incomplete, NeedsAttention
 from runner.failure import (
     CANCELLED,
@@ -64,9 +64,11 @@ class Steps:
         try:
             self._run(job)
             duration = round((time.monotonic() - began) * 1000)
-            write = history.undone if job.step.action == "undo" else history.steps_finished
-            record = write(job.record(self._session.run_id), duration)
-            self._session.run(f"begin; {self._session.clean()}{record}; commit")
+            record = job.record(self._session.run_id)
+            undo = job.step.action == "undo"
+            written = records.undone(record) if undo else records.steps_finished(record, duration)
+            logged = records.event(job.step.action, record, duration)
+            self._session.run(f"begin; {self._session.clean()}{written}; {logged}; commit")
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
@@ -102,7 +104,7 @@ class Steps:
         if row and row.state != "applied":
             return row.steps, row.step_in_doubt or {}
         state = "undoing" if job.step.action == "undo" else "applying"
-        self._session.run(history.begin_steps(job.record(self._session.run_id), state))
+        self._session.run(records.begin_steps(job.record(self._session.run_id), state))
         return [], {}
 
     def _again(self, job: Job, statement: Statement, digest: str) -> None:
@@ -137,14 +139,14 @@ class Steps:
 
     def _together(self, job: Job, statement: Statement) -> bool:
         """Run a statement and its journal entry in one transaction; False: it must be alone."""
-        done = history.step_done(job.migration.key, _digest(statement))
+        done = records.step_done(job.migration.key, _digest(statement))
         try:
             opening = f"{BEGIN}{timeouts(job, self._conduct)}select {TRANSACTION_LOCK}"
             if not self._session.run(opening)[0]:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
                 send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
-            self._session.run(f"{done}; select {LOCK}; commit")
+            self._session.run(f"{self._session.itself()}{done}; select {LOCK}; commit")
         except psycopg2.Error as error:
             self._session.rollback()
             # Only the server knows of REINDEX on a partitioned table, or a CALL that commits.
@@ -173,9 +175,9 @@ class Steps:
                 "text": _short(statement),
                 "index": index_built(statement),
             }
-            session.run(history.step_begun(key, doubt) + self._limits(job, statement))
+            session.run(records.step_begun(key, doubt) + self._limits(job, statement))
             session.run(sql)
-        if not session.run(f"{history.step_done(key, digest)}; select {LOCK}")[0]:
+        if not session.run(f"{records.step_done(key, digest)}; select {LOCK}")[0]:
             raise lock_lost(job)
 
     def _limits(self, job: Job, statement: Statement) -> str:
@@ -189,7 +191,7 @@ class Steps:
             harmless = "CONCURRENTLY" in statement.tokens()
             wanted = "0" if harmless else self._settings.lock_timeout
         limit = statement_limit(job, self._deadline)
-        return f"; set lock_timeout = {milliseconds(wanted)}; set statement_timeout = {limit}"
+        return f"set lock_timeout = {milliseconds(wanted)}; set statement_timeout = {limit}"
 
     def _decide(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> str | None:
         """Return the SQL to run for a statement that was begun before, None if it took effect.
@@ -223,7 +225,7 @@ class Steps:
         self, job: Job, statement: Statement, error: psycopg2.Error, watch: Watch
     ) -> NoReturn:
         with contextlib.suppress(psycopg2.Error):  # else it stays in doubt
-            self._session.run(history.step_failed(job.migration.key))
+            self._session.run(records.step_failed(job.migration.key))
         note = "the statements before it are done and recorded; the next run goes on here"
         if index_built(statement):
             note += ", and drops the INVALID index that a failed build leaves"

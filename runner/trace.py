@@ -52,24 +52,20 @@ _LOCKS = f"""
 """
 
 
-def record(version: str, run_id: str) -> str:
-    """Return the SQL that adds the trace of this transaction to the log, to run before a reset.
+# The trace as the history's log keeps it, to be read before anything is reset; a file that
+# resets all settings leaves nothing to compare with, and so no locks.
+DETAILS = f"""(
+    select pg_catalog.jsonb_build_object(
+        'locks', coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+            'relation', relation, 'mode', mode) order by relation), '[]'),
+        'rewritten', coalesce(pg_catalog.jsonb_agg(relation order by relation)
+            filter (where rewritten), '[]'),
+        'dropped', coalesce(pg_catalog.jsonb_agg(relation order by relation)
+            filter (where dropped), '[]'),
+        'held_ms', round(extract(epoch from
+            clock_timestamp() - transaction_timestamp()) * 1000))
+    from ({_LOCKS}) taken
+)"""
 
-    A file that resets all settings leaves nothing to compare with, and so no locks.
-
-    Parameters:
-        version, run_id: quoted literals.
-    """
-    return f"""
-        insert into {LOG} (action, version, run_id, details)
-        select 'locks', {version}, {run_id}, pg_catalog.jsonb_build_object(
-            'locks', coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                'relation', relation, 'mode', mode) order by relation), '[]'),
-            'rewritten', coalesce(pg_catalog.jsonb_agg(relation order by relation)
-                filter (where rewritten), '[]'),
-            'dropped', coalesce(pg_catalog.jsonb_agg(relation order by relation)
-                filter (where dropped), '[]'),
-            'held_ms', round(extract(epoch from
-                clock_timestamp() - transaction_timestamp()) * 1000))
-        from ({_LOCKS}) taken
-    """
+# The trace that was recorded last, for the answer.
+LAST = f"(select details from {LOG} order by id desc limit 1)"

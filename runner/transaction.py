@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
-from runner import history, ownership
+from runner import ownership, records, trace
 from runner.errors import Incomplete, MigrationFailed, Unreachable
 from runner.failure import (
     CANCELLED,
@@ -35,6 +35,17 @@ _GUARD = "RN001"  # the SQLSTATE that our guard raises
 _REPLAY = 5.0  # seconds: a file that failed within them is run again to find the statement
 
 
+class Done(NamedTuple):
+    """A job that was committed: how long its file ran, what it locked, in which attempt.
+
+    `trace` is as the history's log has it; None where the answer to the commit was lost.
+    """
+
+    duration_ms: int
+    trace: dict[str, Any] | None
+    attempts: int = 1
+
+
 class Transactions:
     """Runs transactional jobs in one session.
 
@@ -51,7 +62,7 @@ class Transactions:
         # whether that has the lock, and its id.
         self._begun: tuple[bool, str] | None = None
 
-    def run(self, jobs: Sequence[Job], following: Job | None) -> list[tuple[int, int]]:
+    def run(self, jobs: Sequence[Job], following: Job | None) -> list[Done]:
         """Run jobs in one transaction, again as a whole when a lock is not to be had.
 
         Parameters:
@@ -59,7 +70,7 @@ class Transactions:
                 message that commits this one.
 
         Returns:
-            For each job its duration in milliseconds and the number of attempts.
+            For each job what came of it.
 
         Raises:
             MigrationFailed: it was rolled back.
@@ -69,7 +80,7 @@ class Transactions:
         for attempt in range(1, self._settings.lock_attempts + 1):
             last = attempt == self._settings.lock_attempts
             try:
-                durations = self._attempt(jobs, following, look=attempt > 1 or last)
+                done = self._attempt(jobs, following, look=attempt > 1 or last)
             except _Blocked as blocked:
                 self._progress.note(
                     f"{blocked.failure.file}: {blocked.failure.message}; rolled back"
@@ -78,11 +89,11 @@ class Transactions:
                 if last or not pause(attempt, self._deadline):
                     raise blocked.failure from blocked.__cause__
             else:
-                return [(duration, attempt) for duration in durations]
+                return [entry._replace(attempts=attempt) for entry in done]
         raise AssertionError("at least one attempt is made")
 
-    def _attempt(self, jobs: Sequence[Job], following: Job | None, *, look: bool) -> list[int]:
-        durations = []
+    def _attempt(self, jobs: Sequence[Job], following: Job | None, *, look: bool) -> list[Done]:
+        done: list[Done] = []
         for place, job in enumerate(jobs):
             inside = jobs[place + 1] if place + 1 < len(jobs) else None
             sent = _Sent()
@@ -91,29 +102,34 @@ class Transactions:
                 xid = self._begin(job)
                 with watch:
                     self._send(job, sent)
-                durations.append(sent.milliseconds())
-                self._finish(job, xid, durations[-1], inside, following)
+                took = sent.milliseconds()
+                done.append(self._finish(job, xid, took, inside, following))
             except psycopg2.Error as error:
                 self._abandon()
-                if not (sent.file and self._committed(job, xid)):
+                ended = error.pgcode == _GUARD  # then it was the file that committed
+                if ended or not (sent.file and self._committed(job, xid)):
                     self._fail(jobs[: place + 1], error, sent, watch)
+                done.append(Done(took, None))
             except BaseException:
                 self._abandon()
                 raise
-        for job, duration in zip(jobs, durations, strict=True):
-            self._progress.finished(job, duration)
-        return durations
+        for job, entry in zip(jobs, done, strict=True):
+            self._progress.finished(job, entry.duration_ms)
+        return done
 
     def _begin(self, job: Job) -> str:
         """Begin, unless the message that ended the last file did; return the transaction's id."""
-        locked, xid = self._begun or self._session.run(self._opening(job))
+        locked, xid = self._begun or self._session.run(self._opening(job))[:2]
         self._begun = None
         if not locked:
             raise lock_lost(job)
         return str(xid)
 
     def _opening(self, job: Job) -> str:
-        return f"{BEGIN}{timeouts(job, self._conduct)}select {TRANSACTION_LOCK}, {_XID}"
+        return (
+            f"{BEGIN}{timeouts(job, self._conduct)}{trace.BEFORE}"
+            f" select {TRANSACTION_LOCK}, {_XID}, {trace.LAST}"
+        )
 
     def _send(self, job: Job, sent: _Sent) -> None:
         self._progress.started(job)
@@ -142,22 +158,31 @@ class Transactions:
 
     def _finish(
         self, job: Job, xid: str, duration: int, inside: Job | None, following: Job | None
-    ) -> None:
-        """Guard, record, and commit unless another file shares the transaction."""
-        write = history.undone if job.step.action == "undo" else history.applied
+    ) -> Done:
+        """Trace, guard, record, and commit unless another file shares the transaction."""
         role = self._session.target.role
+        record = job.record(self._session.run_id)
+        undo = job.step.action == "undo"
+        limits = timeouts(inside or job, self._conduct)
         sql = (
-            f"{self._session.clean()}{timeouts(inside or job, self._conduct)}{_guard(xid)}"
+            # The trace is read before the reset, which would wipe what it compares with.
+            f"{self._session.as_itself()}{limits}"
+            f"{records.event(job.step.action, record, duration, trace.DETAILS)}; "
+            f"{self._session.clean()}{limits}{_guard(xid)}"
             f"{ownership.check(role) if role else ''}"
-            f"{write(job.record(self._session.run_id), duration)}; select {LOCK}"
+            f"{records.undone(record) if undo else records.applied(record, duration)}; "
+            f"select {LOCK}"
         )
         if inside:
-            self._session.run(sql)
+            (traced,) = self._session.run(f"{sql}; {trace.BEFORE} select {trace.LAST}")
             self._begun = (True, xid)
         elif following and not self._deadline.passed():
-            self._begun = self._session.run(f"{sql}; commit; {FORGET}{self._opening(following)}")
+            opening = self._opening(following)
+            *begun, traced = self._session.run(f"{sql}; commit; {FORGET}{opening}")
+            self._begun = (begun[0], begun[1])
         else:
-            self._session.run(f"{sql}; commit; {FORGET}")
+            (traced,) = self._session.run(f"{sql}; commit; {FORGET}select {trace.LAST}")
+        return Done(duration, traced)
 
     def _abandon(self) -> None:
         self._begun = None
