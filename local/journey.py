@@ -83,6 +83,7 @@ def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}",
         "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
         "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "0",
         **({"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         **stack.environment(account),
     }

@@ -14,8 +14,8 @@ from typing import Any
 
 from local.certificates import ensure_certificates
 from local.errors import LocalError
-from local.postgres import Server, embedded_bin_dir
 from local.machine import basics
+from local.postgres import Server, embedded_bin_dir
 from local.process import Process, command_line, require_free
 from local.state import ACCOUNT, CLONE, REGION, State, port_variable
 

@@ -1,0 +1,180 @@
+"""A pipeline's actions run in their order, as the project's role, and stop at the first failure."""
+
+import json
+import sys
+
+import pytest
+
+from local.errors import LocalError
+from local.pipeline import run_pipeline
+
+ACCOUNT = "000000000000"
+REGION = "eu-central-1"
+
+# Writes down who it is: the credentials come from the container endpoint only.
+BUILDSPEC = """
+version: 0.2
+phases:
+  build:
+    commands:
+      - echo "$WHAT $RUN_ID" >> ran
+      - test "$WHAT" != fail
+      - test -z "${AWS_ACCESS_KEY_ID:-}"
+      - %s -c "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])" > who
+"""
+
+
+@pytest.fixture(scope="module")
+def role(stack):
+    """A service role that trusts CodeBuild for the test's own project only."""
+    source = f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/test-line"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "codebuild.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"ArnEquals": {"aws:SourceArn": source}},
+        },
+    }
+    iam = stack.client("iam")
+    created = iam.create_role(
+        RoleName="test-line", AssumeRolePolicyDocument=json.dumps(trust)
+    )["Role"]  # fmt: skip
+    yield created["Arn"]
+    iam.delete_role(RoleName="test-line")
+
+
+@pytest.fixture
+def project(stack, role):
+    """Make a CodeBuild project; delete it after the test."""
+    codebuild = stack.client("codebuild")
+    made = []
+
+    def make(name="test-line"):
+        codebuild.create_project(
+            name=name, serviceRole=role,
+            source={"type": "CODEPIPELINE", "buildspec": BUILDSPEC % sys.executable},
+            artifacts={"type": "CODEPIPELINE"},
+            environment={
+                "type": "LINUX_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL",
+            },
+        )  # fmt: skip
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        codebuild.delete_project(name=name)
+
+
+@pytest.fixture
+def pipeline(stack):
+    """Make a pipeline of the given actions after its source; delete it after the test."""
+    codepipeline = stack.client("codepipeline")
+
+    def make(*actions):
+        source = action("Source", "Source", "CodeCommit", RepositoryName="r", BranchName="main")
+        codepipeline.create_pipeline(
+            pipeline={
+                "name": "test-line",
+                "roleArn": f"arn:aws:iam::{ACCOUNT}:role/any",
+                "artifactStore": {"type": "S3", "location": "bucket"},
+                "stages": [
+                    {"name": "Source", "actions": [source]},
+                    {"name": "Test", "actions": list(actions)},
+                ],
+            }
+        )
+
+    yield make
+    codepipeline.delete_pipeline(name="test-line")
+
+
+def action(name, category, provider, order=1, **configuration):
+    return {
+        "name": name,
+        "actionTypeId": {
+            "category": category,
+            "owner": "AWS",
+            "provider": provider,
+            "version": "1",
+        },
+        "runOrder": order,
+        "configuration": configuration,
+    }
+
+
+def build(name, project, order=1, **variables):
+    listed = [{"name": key, "value": value} for key, value in variables.items()]
+    return action(
+        name, "Build", "CodeBuild", order,
+        ProjectName=project, EnvironmentVariables=json.dumps(listed),
+    )  # fmt: skip
+
+
+def run(stack, folder, **options):
+    return run_pipeline(stack, "test-line", account=ACCOUNT, source=folder, **options)
+
+
+def test_actions_run_in_order_as_the_projects_role(stack, project, pipeline, tmp_path):
+    name = project()
+    pipeline(
+        build("Second", name, 2, WHAT="second"),
+        build("First", name, 1, WHAT="first", RUN_ID="#{codepipeline.PipelineExecutionId}-x"),
+    )
+    assert run(stack, tmp_path)
+    first, second = (tmp_path / "ran").read_text().splitlines()
+    assert first.startswith("first ")
+    assert first.endswith("-x")
+    assert len(first) > len("first -x")
+    assert second == "second "
+    assert ":assumed-role/test-line/AWSCodeBuild-" in (tmp_path / "who").read_text()
+
+
+def test_nothing_runs_after_a_failed_action(stack, project, pipeline, tmp_path):
+    name = project()
+    pipeline(build("First", name, 1, WHAT="fail"), build("Second", name, 2, WHAT="second"))
+    assert not run(stack, tmp_path)
+    assert (tmp_path / "ran").read_text() == "fail \n"
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_an_approval_decides_whether_the_rest_runs(stack, project, pipeline, tmp_path, answer):
+    asked = []
+    pipeline(
+        action("Approve", "Approval", "Manual", 1, CustomData="Deploy?"),
+        build("Build", project(), 2, WHAT="approved"),
+    )
+    assert run(stack, tmp_path, approve=lambda text: asked.append(text) or answer) == answer
+    assert asked == ["Deploy?"]
+    assert (tmp_path / "ran").exists() == answer
+
+
+def test_only_the_named_actions_run(stack, project, pipeline, tmp_path):
+    name = project()
+    pipeline(build("First", name, 1, WHAT="first"), build("Second", name, 2, WHAT="second"))
+    assert run(stack, tmp_path, only={"Second"})
+    assert (tmp_path / "ran").read_text() == "second \n"
+
+
+def test_a_role_that_does_not_trust_the_project_gives_no_credentials(
+    stack, project, pipeline, tmp_path
+):
+    pipeline(build("Build", project("test-other"), WHAT="x"))
+    assert not run(stack, tmp_path)
+    assert (tmp_path / "who").read_text() == ""
+
+
+def test_a_reference_to_nothing_is_refused(stack, project, pipeline, tmp_path):
+    pipeline(build("Build", project(), WHAT="#{Source.CommitId}"))
+    with pytest.raises(LocalError, match=r"#\{Source.CommitId\}, which nothing sets"):
+        run(stack, tmp_path)
+
+
+def test_a_missing_pipeline_or_project_is_said_with_the_way_out(stack, pipeline, tmp_path):
+    with pytest.raises(LocalError, match=r"no pipeline nowhere: run ansible-playbook"):
+        run_pipeline(stack, "nowhere", account=ACCOUNT, source=tmp_path)
+    pipeline(build("Build", "nothing", WHAT="x"))
+    with pytest.raises(LocalError, match="has no project nothing"):
+        run(stack, tmp_path)
