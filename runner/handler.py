@@ -38,7 +38,8 @@ def handle(event: Any, context: Any) -> dict[str, Any]:
         RunFailed: with the result document as its text.
     """
     result = _run(event, context)
-    document = json.loads(report.as_json(result.document()))
+    # Files are named as in the repository, not by where the zip was unpacked.
+    document = json.loads(report.as_json(result.document()).replace(f"{_ROOT}/", ""))
     print(report.as_text(document))
     if result.error:
         raise RunFailed(json.dumps(document, ensure_ascii=False))

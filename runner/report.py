@@ -91,6 +91,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "status": _standing,
     "history": lambda document: f"{len(document['data'])} entries",
     "verify": lambda document: _proved(document["data"]["migrations"]),
+    "new": lambda _: "write the SQL of both, then migrate",
     "validate": lambda _: "every file is fine",
     "lint": lambda _: "every file is fine",
     "report": lambda _: "written",
