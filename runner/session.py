@@ -117,11 +117,20 @@ class Session:
         """Return the SQL that takes back only the role that a file may have taken."""
         return _ITSELF + self._set_role()
 
-    def _set_role(self) -> str:
+    def within(self) -> str:
+        """Return the SQL that takes it back for the rest of a transaction only.
+
+        Afterwards the session is again what the file made it: SET LOCAL covers a SET before it.
+        """
+        return "set local session authorization default; set local role none; " + self._set_role(
+            "local role"
+        )
+
+    def _set_role(self, what: str = "role") -> str:
         if not self.target.role:
             return ""
         quoted = self.target.role.replace('"', '""')
-        return f'set role "{quoted}"; '
+        return f'set {what} "{quoted}"; '
 
     def lock(self, *, wait: float, deadline: Deadline, progress: Callable[[str], None]) -> None:
         """Take the runner's lock, polling: a waiting statement would block index builds.

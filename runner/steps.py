@@ -68,7 +68,7 @@ class Steps:
             undo = job.step.action == "undo"
             written = records.undone(record) if undo else records.steps_finished(record, duration)
             logged = records.event(job.step.action, record, duration)
-            self._session.run(f"begin; {self._session.clean()}{written}; {logged}; commit")
+            self._session.run(f"{BEGIN}{self._session.clean()}{written}; {logged}; commit")
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
@@ -146,7 +146,7 @@ class Steps:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
                 send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
-            self._session.run(f"{self._session.itself()}{done}; select {LOCK}; commit")
+            self._session.run(f"{self._session.within()}{done}; select {LOCK}; commit")
         except psycopg2.Error as error:
             self._session.rollback()
             # Only the server knows of REINDEX on a partitioned table, or a CALL that commits.
@@ -175,10 +175,15 @@ class Steps:
                 "text": _short(statement),
                 "index": index_built(statement),
             }
-            session.run(records.step_begun(key, doubt) + self._limits(job, statement))
+            self._write(job, records.step_begun(key, doubt), then=self._limits(job, statement))
             session.run(sql)
-        if not session.run(f"{records.step_done(key, digest)}; select {LOCK}")[0]:
+        if not self._write(job, records.step_done(key, digest), then=f"select {LOCK}")[0]:
             raise lock_lost(job)
+
+    def _write(self, job: Job, sql: str, *, then: str = "") -> Any:
+        """Write to the journal as ourselves, whatever the file made of the session."""
+        own = f"{BEGIN}{timeouts(job, self._conduct)}{self._session.within()}"
+        return self._session.run(f"{own}{sql}; commit; {then}")
 
     def _limits(self, job: Job, statement: Statement) -> str:
         """Return the SQL that sets the timeouts of a statement outside a transaction.
@@ -225,7 +230,7 @@ class Steps:
         self, job: Job, statement: Statement, error: psycopg2.Error, watch: Watch
     ) -> NoReturn:
         with contextlib.suppress(psycopg2.Error):  # else it stays in doubt
-            self._session.run(records.step_failed(job.migration.key))
+            self._write(job, records.step_failed(job.migration.key))
         note = "the statements before it are done and recorded; the next run goes on here"
         if index_built(statement):
             note += ", and drops the INVALID index that a failed build leaves"
