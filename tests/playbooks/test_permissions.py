@@ -1,0 +1,154 @@
+"""Who may do what, and whom an account trusts."""
+
+import json
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from local.stack import Stack
+from tests.playbooks.plays import ACCOUNTS
+
+DEV, PROD = ACCOUNTS["dev"], ACCOUNTS["prod"]
+INLINE_LIMIT = 10240  # characters of all inline policies of a role, white space not counted
+
+
+def roles(stack: Stack, account: str) -> dict[str, dict[str, Any]]:
+    """Return our roles of an account by their names."""
+    found = stack.client("iam", account).list_roles()["Roles"]
+    return {r["RoleName"]: r for r in found if r["RoleName"].startswith("schema-migrations-")}
+
+
+def policies(stack: Stack, account: str, role: str) -> list[dict[str, Any]]:
+    """Return the inline policies of a role."""
+    iam = stack.client("iam", account)
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    return [iam.get_role_policy(RoleName=role, PolicyName=n)["PolicyDocument"] for n in names]
+
+
+def session(stack: Stack, role: str, source: str) -> Any:
+    """Return an STS client that acts as a CodeBuild role of dev, as its project would."""
+    arn = f"arn:aws:codebuild:eu-central-1:{DEV}:project/{source}"
+    answer = stack.client("sts", DEV).assume_role(
+        RoleArn=f"arn:aws:iam::{DEV}:role/{role}", RoleSessionName="build", ExternalId=arn
+    )
+    keys = answer["Credentials"]
+    import boto3  # noqa: PLC0415
+
+    return boto3.client(
+        "sts",
+        endpoint_url=stack.environment()["AWS_ENDPOINT_URL"],
+        region_name="eu-central-1",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+
+
+def test_prod_trusts_exactly_the_deploying_build(provisioned: Stack) -> None:
+    trust = roles(provisioned, PROD)["schema-migrations-deploy"]["AssumeRolePolicyDocument"]
+    assert trust["Statement"][0]["Principal"]["AWS"] == [
+        f"arn:aws:iam::{PROD}:root",
+        f"arn:aws:iam::{DEV}:role/schema-migrations-build-deploy",
+    ]
+
+
+def test_prod_trusts_exactly_the_migrating_build(provisioned: Stack) -> None:
+    trust = roles(provisioned, PROD)["schema-migrations-invoke"]["AssumeRolePolicyDocument"]
+    assert trust["Statement"][0]["Principal"]["AWS"] == [
+        f"arn:aws:iam::{PROD}:root",
+        f"arn:aws:iam::{DEV}:role/schema-migrations-build-migrate",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("build", "role"),
+    [("build-deploy", "schema-migrations-deploy"), ("build-migrate", "schema-migrations-invoke")],
+)
+def test_a_build_reaches_its_role_in_prod(provisioned: Stack, build: str, role: str) -> None:
+    sts = session(provisioned, f"schema-migrations-{build}", f"schema-migrations-{build[6:]}")
+    answer = sts.assume_role(RoleArn=f"arn:aws:iam::{PROD}:role/{role}", RoleSessionName="prod")
+    assert answer["AssumedRoleUser"]["Arn"].startswith(f"arn:aws:sts::{PROD}:assumed-role/{role}/")
+
+
+@pytest.mark.parametrize(
+    ("build", "role"),
+    [("build-migrate", "schema-migrations-deploy"), ("build-deploy", "schema-migrations-invoke")],
+)
+def test_a_build_does_not_reach_the_other_role(provisioned: Stack, build: str, role: str) -> None:
+    sts = session(provisioned, f"schema-migrations-{build}", f"schema-migrations-{build[6:]}")
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        sts.assume_role(RoleArn=f"arn:aws:iam::{PROD}:role/{role}", RoleSessionName="prod")
+
+
+def test_dev_itself_does_not_reach_prod(provisioned: Stack) -> None:
+    sts = provisioned.client("sts", DEV)
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        sts.assume_role(
+            RoleArn=f"arn:aws:iam::{PROD}:role/schema-migrations-deploy", RoleSessionName="prod"
+        )
+
+
+@pytest.mark.parametrize("account", ACCOUNTS.values(), ids=list(ACCOUNTS))
+def test_nothing_has_a_managed_policy_or_every_action(provisioned: Stack, account: str) -> None:
+    iam = provisioned.client("iam", account)
+    for role in roles(provisioned, account):
+        assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+        for policy in policies(provisioned, account, role):
+            for statement in policy["Statement"]:
+                actions = statement["Action"]
+                assert not any(
+                    "*" in a for a in ([actions] if isinstance(actions, str) else actions)
+                )
+
+
+@pytest.mark.parametrize("account", ACCOUNTS.values(), ids=list(ACCOUNTS))
+def test_policies_fit_what_aws_allows(provisioned: Stack, account: str) -> None:
+    for role in roles(provisioned, account):
+        found = policies(provisioned, account, role)
+        size = sum(len(json.dumps(p, separators=(",", ":"))) for p in found)
+        assert size <= INLINE_LIMIT, (role, size)
+
+
+@pytest.mark.parametrize("env", ACCOUNTS)
+def test_what_a_deployment_makes_is_bounded(provisioned: Stack, env: str) -> None:
+    iam = provisioned.client("iam", ACCOUNTS[env])
+    for what in ("runner", "bastion"):
+        role = iam.get_role(RoleName=f"schema-migrations-{env}-{what}")["Role"]
+        boundary = role["PermissionsBoundary"]["PermissionsBoundaryArn"]
+        assert boundary == f"arn:aws:iam::{ACCOUNTS[env]}:policy/schema-migrations-boundary"
+
+
+@pytest.mark.parametrize("role", ["build-deploy", "build-migrate", "pipeline", "trigger"])
+def test_services_are_trusted_for_one_resource_only(provisioned: Stack, role: str) -> None:
+    found = roles(provisioned, DEV)[f"schema-migrations-{role}"]
+    (statement,) = found["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == DEV
+    assert statement["Condition"]["ArnEquals"]["aws:SourceArn"].startswith("arn:aws:")
+    assert "*" not in statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+
+
+def test_invoke_role_may_invoke_and_nothing_else(provisioned: Stack) -> None:
+    (policy,) = policies(provisioned, PROD, "schema-migrations-invoke")
+    (statement,) = policy["Statement"]
+    assert statement["Action"] == ["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"]
+    assert all("function:schema-migrations-prod-runner" in r for r in statement["Resource"])
+
+
+def test_the_deploy_role_cannot_make_a_role_without_boundary(provisioned: Stack) -> None:
+    answer = provisioned.client("sts", PROD).assume_role(
+        RoleArn=f"arn:aws:iam::{PROD}:role/schema-migrations-deploy", RoleSessionName="test"
+    )
+    keys = answer["Credentials"]
+    import boto3  # noqa: PLC0415
+
+    iam = boto3.client(
+        "iam",
+        endpoint_url=provisioned.environment()["AWS_ENDPOINT_URL"],
+        region_name="eu-central-1",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        iam.create_role(RoleName="schema-migrations-prod-runner", AssumeRolePolicyDocument="{}")

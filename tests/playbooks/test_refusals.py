@@ -1,0 +1,85 @@
+"""Bad input gives one clear line with the fix, and changes nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from local.stack import Stack
+from tests.playbooks.plays import ROOT, Playbook
+
+
+def test_credentials_of_another_account_are_refused(playbook: Playbook) -> None:
+    play = playbook("site.yml", "prod", AWS_ACCESS_KEY_ID="111122223333")
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert (
+        "These credentials are of account 111122223333 (arn:aws:iam::111122223333:root), but the "
+        "inventory 'prod' is account 444455556666. Use credentials of 444455556666" in play.message
+    )
+
+
+def test_bootstrap_refuses_another_account_too(playbook: Playbook) -> None:
+    play = playbook("playbooks/bootstrap.yml", "dev", AWS_ACCESS_KEY_ID="444455556666")
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "but the inventory 'dev' is account 111122223333" in play.message
+
+
+def test_missing_credentials_are_asked_for(playbook: Playbook) -> None:
+    play = playbook("site.yml", "prod", AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
+    assert play.status != 0
+    assert "No AWS credentials were found. Give those of account 444455556666" in play.message
+
+
+def test_the_local_inventory_never_reaches_the_real_aws(playbook: Playbook) -> None:
+    play = playbook("site.yml", "local", AWS_ENDPOINT_URL=None)
+    assert play.status != 0
+    assert "AWS_ENDPOINT_URL is not set" in play.message
+    assert "Run `make local`" in play.message
+
+
+def test_an_endpoint_that_nobody_serves_is_named(playbook: Playbook) -> None:
+    play = playbook("site.yml", "local", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert play.status != 0
+    assert 'Could not connect to the endpoint URL: "http://127.0.0.1:9/"' in play.message
+    assert "`make local` starts the local stack" in play.message
+
+
+def test_an_account_without_bootstrap_is_told_to_run_it(playbook: Playbook) -> None:
+    play = playbook(
+        "site.yml", "prod", "-e", "account_id=555566667777", AWS_ACCESS_KEY_ID="555566667777"
+    )
+    assert play.status != 0
+    assert "playbooks/bootstrap.yml -i inventories/prod" in play.message
+
+
+def test_a_missing_variable_is_named(playbook: Playbook, stack: Stack, tmp_path: Path) -> None:
+    folder = tmp_path / "group_vars"
+    folder.mkdir()
+    (tmp_path / "hosts.yml").write_text("aws: { hosts: { bare: } }\npipeline:\n")
+    given = (ROOT / "inventories/local/group_vars/aws.yml").read_text().splitlines()
+    kept = [line for line in given if not line.startswith("network_cidr")]
+    (folder / "aws.yml").write_text("\n".join(kept))
+    play = playbook(
+        "playbooks/network.yml",
+        "local",
+        "-i",
+        str(tmp_path),
+        "--limit",
+        "bare",
+        "-e",
+        "preflight_connection={}",
+    )
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "missing required arguments: network_cidr" in play.message
+
+
+@pytest.mark.parametrize("options", [(), ("-e", "confirm=dev")], ids=["nothing", "another name"])
+def test_destroy_wants_the_name_of_the_environment(
+    playbook: Playbook, options: tuple[str, ...]
+) -> None:
+    play = playbook("playbooks/destroy.yml", "prod", *options)
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "-i inventories/prod -e confirm=prod" in play.message

@@ -1,0 +1,218 @@
+"""What site.yml makes of the three inventories, as AWS describes it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from tests.playbooks.plays import ACCOUNTS, Play, Playbook
+
+ENVIRONMENTS = list(ACCOUNTS)
+RUNS = [f"{env} {name}" for env in ENVIRONMENTS for name in ("bootstrap", "site")]
+
+
+def named(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return the resource that has this Name tag."""
+    return next(r for r in found if {"Key": "Name", "Value": name} in r["Tags"])
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_first_run_creates(first: dict[str, Play], run: str) -> None:
+    assert first[run].count("changed") > 0
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_second_run_changes_nothing(second: dict[str, Play], run: str) -> None:
+    assert second[run].count("changed") == 0, second[run].output
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_no_run_warns(second: dict[str, Play], run: str) -> None:
+    assert "[WARNING]" not in second[run].output
+    assert "[DEPRECATION" not in second[run].output
+
+
+def test_check_mode_sees_an_existing_stack_as_it_is(provisioned: Stack, playbook: Playbook) -> None:
+    play = playbook("site.yml", "prod", "--check", "--diff")
+    assert play.status == 0, play.output
+    assert play.count("changed") == 0, play.output
+
+
+def test_check_mode_tells_a_change_and_does_not_make_it(
+    provisioned: Stack, playbook: Playbook
+) -> None:
+    play = playbook(
+        "playbooks/database.yml", "prod", "--check", "--diff", "-e", "database_max_capacity=16"
+    )
+    cluster = provisioned.client("rds", ACCOUNTS["prod"]).describe_db_clusters()["DBClusters"][0]
+    assert play.count("changed") == 1, play.output
+    assert "MaxCapacity: 16.0" in play.output
+    assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 8
+
+
+def test_a_playbook_works_alone(provisioned: Stack, playbook: Playbook) -> None:
+    play = playbook("playbooks/runner.yml", "prod")
+    assert play.status == 0, play.output
+    assert play.count("changed") == 0, play.output
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_network_is_private(provisioned: Stack, env: str) -> None:
+    ec2 = provisioned.client("ec2", ACCOUNTS[env])
+    vpc = named(ec2.describe_vpcs()["Vpcs"], f"schema-migrations-{env}")["VpcId"]
+    here = [{"Name": "vpc-id", "Values": [vpc]}]
+    subnets = ec2.describe_subnets(Filters=here)["Subnets"]
+    attached = [{"Name": "attachment.vpc-id", "Values": [vpc]}]
+    assert {s["AvailabilityZone"] for s in subnets} == {"eu-central-1a", "eu-central-1b"}
+    assert not any(s["MapPublicIpOnLaunch"] for s in subnets)
+    assert ec2.describe_internet_gateways(Filters=attached)["InternetGateways"] == []
+    assert ec2.describe_nat_gateways(Filters=here)["NatGateways"] == []
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_security_rules_refer_to_groups_only(provisioned: Stack, env: str) -> None:
+    ec2 = provisioned.client("ec2", ACCOUNTS[env])
+    vpc = named(ec2.describe_vpcs()["Vpcs"], f"schema-migrations-{env}")["VpcId"]
+    found = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    names = {g["GroupId"]: g["GroupName"].rpartition("-")[2] for g in found["SecurityGroups"]}
+    edges = set()
+    for group in found["SecurityGroups"]:
+        for direction in ("IpPermissions", "IpPermissionsEgress"):
+            for rule in group[direction]:
+                assert not rule.get("IpRanges")
+                assert not rule.get("Ipv6Ranges")
+                ends = [names[p["GroupId"]] for p in rule["UserIdGroupPairs"]]
+                ends += [p["PrefixListId"][:3] for p in rule["PrefixListIds"]]
+                edges |= {(direction, names[group["GroupId"]], end, rule["ToPort"]) for end in ends}
+    assert edges == {
+        ("IpPermissions", "database", "runner", 5432),
+        ("IpPermissions", "database", "bastion", 5432),
+        ("IpPermissions", "endpoints", "runner", 443),
+        ("IpPermissions", "endpoints", "bastion", 443),
+        ("IpPermissionsEgress", "runner", "database", 5432),
+        ("IpPermissionsEgress", "runner", "endpoints", 443),
+        ("IpPermissionsEgress", "bastion", "database", 5432),
+        ("IpPermissionsEgress", "bastion", "endpoints", 443),
+        ("IpPermissionsEgress", "bastion", "pl-", 443),
+    }
+
+
+@pytest.mark.parametrize(
+    ("env", "least", "protected"), [("dev", 0, False), ("prod", 0.5, True), ("local", 0, False)]
+)
+def test_database_is_as_the_inventory_says(
+    provisioned: Stack, env: str, least: float, protected: bool
+) -> None:
+    rds = provisioned.client("rds", ACCOUNTS[env])
+    name = f"schema-migrations-{env}"
+    cluster = rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]
+    instance = rds.describe_db_instances(DBInstanceIdentifier=f"{name}-1")["DBInstances"][0]
+    parameters = rds.describe_db_cluster_parameters(DBClusterParameterGroupName=name, Source="user")
+    forced = {p["ParameterName"]: p["ParameterValue"] for p in parameters["Parameters"]}
+    scaling = cluster["ServerlessV2ScalingConfiguration"]
+    assert instance["DBInstanceClass"] == "db.serverless"
+    assert not instance["PubliclyAccessible"]
+    assert cluster["StorageEncrypted"]
+    assert f":{ACCOUNTS[env]}:key/" in cluster["KmsKeyId"]
+    assert cluster["MasterUserSecret"]["SecretStatus"] == "active"
+    assert cluster["HttpEndpointEnabled"]
+    assert cluster["IAMDatabaseAuthenticationEnabled"]
+    assert cluster["EnabledCloudwatchLogsExports"] == ["postgresql"]
+    assert cluster["DeletionProtection"] == protected
+    assert scaling["MinCapacity"] == least
+    assert ("SecondsUntilAutoPause" in scaling) == (least == 0)
+    assert forced["rds.force_ssl"] == "1"
+
+
+@pytest.mark.parametrize("env", ["dev", "prod"])
+def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: str) -> None:
+    functions = provisioned.client("lambda", ACCOUNTS[env])
+    name = f"schema-migrations-{env}-runner"
+    live = functions.get_function_configuration(FunctionName=name, Qualifier="live")
+    assert (live["Runtime"], live["Architectures"]) == ("python3.13", ["arm64"])
+    assert (live["Handler"], live["Timeout"]) == ("runner.handler.handle", 900)
+    assert live["State"] == "Active"
+    assert set(live["Environment"]["Variables"]) == {
+        "PGHOST",
+        "PGPORT",
+        "PGDATABASE",
+        "PGSSLMODE",
+        "DATABASE_SECRET_ARN",
+    }
+    assert len(live["VpcConfig"]["SubnetIds"]) == 2
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_logs_do_not_stay_for_ever(provisioned: Stack, env: str) -> None:
+    groups = provisioned.client("logs", ACCOUNTS[env]).describe_log_groups()["logGroups"]
+    ours = [g for g in groups if "schema-migrations" in g["logGroupName"]]
+    assert ours
+    assert all(g.get("retentionInDays") for g in ours)
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_bastion_is_isolated(provisioned: Stack, env: str) -> None:
+    ec2 = provisioned.client("ec2", ACCOUNTS[env])
+    reservations = ec2.describe_instances()["Reservations"]
+    (bastion,) = [
+        i for r in reservations for i in r["Instances"] if i["State"]["Name"] == "running"
+    ]
+    assert bastion["MetadataOptions"]["HttpTokens"] == "required"
+    assert not bastion.get("PublicIpAddress")
+    assert not bastion.get("KeyName")
+    assert bastion["IamInstanceProfile"]["Arn"].endswith(f"/schema-migrations-{env}-bastion")
+
+
+def test_pipeline_goes_from_dev_to_prod(provisioned: Stack) -> None:
+    client = provisioned.client("codepipeline", ACCOUNTS["dev"])
+    pipeline = client.get_pipeline(name="schema-migrations")["pipeline"]
+    stages = {s["name"]: [a["name"] for a in s["actions"]] for s in pipeline["stages"]}
+    orders = [a["runOrder"] for a in pipeline["stages"][-1]["actions"]]
+    assert (pipeline["pipelineType"], pipeline["executionMode"]) == ("V2", "QUEUED")
+    assert stages == {
+        "Source": ["Source"],
+        "Dev": ["Deploy", "Migrate"],
+        "Prod": ["Approve", "Deploy", "Migrate"],
+    }
+    assert orders == [1, 2, 3]
+
+
+def test_migrate_action_names_function_role_and_run(provisioned: Stack) -> None:
+    client = provisioned.client("codepipeline", ACCOUNTS["dev"])
+    migrate = client.get_pipeline(name="schema-migrations")["pipeline"]["stages"][-1]["actions"][-1]
+    variables = json.loads(migrate["configuration"]["EnvironmentVariables"])
+    assert {v["name"]: v["value"] for v in variables} == {
+        "STEP": "migrate",
+        "ENVIRONMENT": "prod",
+        "RUNNER_FUNCTION": "arn:aws:lambda:eu-central-1:444455556666:function:"
+        "schema-migrations-prod-runner:live",
+        "INVOKE_ROLE_ARN": "arn:aws:iam::444455556666:role/schema-migrations-invoke",
+        "RUN_ID": "#{codepipeline.PipelineExecutionId}-prod",
+    }
+
+
+def test_local_pipeline_has_its_one_stage(provisioned: Stack) -> None:
+    client = provisioned.client("codepipeline", ACCOUNTS["local"])
+    pipeline = client.get_pipeline(name="schema-migrations")["pipeline"]
+    assert [s["name"] for s in pipeline["stages"]] == ["Source", "Local"]
+
+
+def test_a_push_starts_the_pipeline(provisioned: Stack) -> None:
+    events = provisioned.client("events", ACCOUNTS["dev"])
+    rule = events.describe_rule(Name="schema-migrations-trigger")
+    (target,) = events.list_targets_by_rule(Rule="schema-migrations-trigger")["Targets"]
+    assert json.loads(rule["EventPattern"])["detail"]["referenceName"] == ["main"]
+    assert target["Arn"] == "arn:aws:codepipeline:eu-central-1:111122223333:schema-migrations"
+    assert target["RoleArn"] == "arn:aws:iam::111122223333:role/schema-migrations-trigger"
+
+
+@pytest.mark.parametrize(("project", "limit"), [("deploy", 2), ("migrate", 1)])
+def test_builds_run_under_a_role_of_their_own(provisioned: Stack, project: str, limit: int) -> None:
+    codebuild = provisioned.client("codebuild", ACCOUNTS["dev"])
+    name = f"schema-migrations-{project}"
+    (found,) = codebuild.batch_get_projects(names=[name])["projects"]
+    assert found["serviceRole"].endswith(f"role/schema-migrations-build-{project}")
+    assert found["source"] == {"type": "CODEPIPELINE", "buildspec": "buildspec.yml"}
+    assert found["concurrentBuildLimit"] == limit
+    assert found["logsConfig"]["cloudWatchLogs"]["groupName"] == f"/aws/codebuild/{name}"
