@@ -70,6 +70,8 @@ lint: setup  ## every linter, no exceptions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/runner lint
+	$(BIN)/yamllint --strict .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --strict
 
 .PHONY: test
 test: setup  ## every test; on a clean clone nothing else is needed
