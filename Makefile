@@ -77,6 +77,10 @@ lint: setup  ## every linter, no exceptions
 test: setup  ## every test; on a clean clone nothing else is needed
 	$(BIN)/pytest
 
+.PHONY: test-browser
+test-browser: setup  ## the report's page in a headless Chromium (apt-get install -y chromium)
+	$(BIN)/pytest tests/browser
+
 .PHONY: clean
 clean: local-down  ## remove everything that was made here
 	rm -rf $(VENV) .cache .local build reports
