@@ -1,0 +1,106 @@
+"""The whole line on one machine, as a stranger sees it: make local, one more file, a mistake."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from local.process import command_line, free_port
+from local.state import CLONE
+
+GOOD = "alter table customer_order add column status text not null default 'open';\n"
+BAD = "alter table customer_order\n    add colum status text;\n"
+
+
+class Line:
+    """A copy of the clone, with ports of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        names = ("AWS", "PIPELINE", "DATABASE", "PSQL")
+        self.environment = os.environ | {f"LOCAL_{name}_PORT": str(free_port()) for name in names}
+
+    def make(self, target):
+        done = subprocess.run(
+            ["make", target], cwd=self.folder, env=self.environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    def query(self, statement):
+        (pgpass,) = (self.folder / ".local" / "postgres").glob("*/pgpass")
+        host, port, _, user, _ = pgpass.read_text().splitlines()[0].split(":", 4)
+        connection = psycopg2.connect(
+            host=host, port=port, user=user, passfile=pgpass, dbname="app"
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            rows = cursor.fetchall()
+        connection.close()
+        return rows
+
+
+def copy_clone(folder):
+    """Copy what git would hand out of the working tree; .venv is shared, as it is the same lock."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CLONE, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (CLONE / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CLONE / name, folder / name)
+    (folder / ".venv").symlink_to(CLONE / ".venv")
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("line")
+    copy_clone(folder)
+    started = Line(folder)
+    yield started
+    started.make("local-down")
+
+
+def outside(folder):
+    """What is in the places where programs leave things, without this test's own folder."""
+    places = (Path("/tmp"), Path("/dev/shm"), Path.home())
+    found = {path for place in places for path in place.iterdir()}
+    return {path for path in found if path not in folder.parents and "pytest" not in path.name}
+
+
+def test_from_nothing_to_a_fixed_mistake_and_down_again(line):
+    before = outside(line.folder)
+
+    status, said = line.make("local")
+    assert status == 0, said
+    assert "done: 4 migrations" in said
+    assert "make psql" in said
+    history = line.query("select * from schema_version")
+
+    mistake = line.folder / "sql" / "V004__add_order_status.sql"
+    mistake.write_text(BAD)
+    status, said = line.make("local")
+    assert status != 0
+    assert "V004__add_order_status.sql" in said
+    assert "line 2" in said or ":2:" in said
+    assert "^" in said
+    assert line.query("select * from schema_version") == history
+
+    mistake.write_text(GOOD)
+    status, said = line.make("local")
+    assert status == 0, said
+    assert "done: 1 migration " in said
+    assert line.query("select distinct status from customer_order") == []
+
+    status, said = line.make("local-down")
+    assert status == 0, said
+    assert [
+        command_line(int(path.name))
+        for path in Path("/proc").glob("[0-9]*")
+        if any(str(line.folder) in text for text in command_line(int(path.name)))
+    ] == []
+    assert outside(line.folder) - before == set()
