@@ -10,6 +10,7 @@ from runner.errors import EXIT_CODES
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
     codes = "\n".join(f"  {code}  {text}" for code, text in EXIT_CODES.items())
     top = argparse.ArgumentParser(
         prog="runner",
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     _add_migrate(add("migrate", "apply what is pending"))
+    _add_policy(add("plan", "show what migrate would do here: SQL, locks, sizes, risk, digest"))
     rollback = add("rollback", "undo the newest versions with their U files")
     which = rollback.add_mutually_exclusive_group(required=True)
     which.add_argument("--to", metavar="V", help="the version that is the newest afterwards")
@@ -100,21 +102,20 @@ def _common(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 
 def _add_migrate(migrate: argparse.ArgumentParser) -> None:
-    migrate.add_argument("--target", metavar="V", help="the last version to apply")
-    migrate.add_argument("--dry-run", action="store_true", help="print the SQL, run nothing")
-    migrate.add_argument(
-        "--single-transaction", action="store_true", help="all pending files in one transaction"
-    )
-    migrate.add_argument(
-        "--allow-out-of-order", action="store_true", help="apply versions older than the newest"
-    )
-    migrate.add_argument(
-        "--on-drift", choices=("warn", "fail", "ignore"),
-        help="what to do about changes made outside the migrations (warn)",
-    )  # fmt: skip
-    migrate.add_argument(
-        "--allow-ahead", action="store_true", help="accept a database newer than every file"
-    )
+    _add_policy(migrate)
+    add = migrate.add_argument
+    add("--dry-run", action="store_true", help="print the SQL, run nothing")
+    add("--single-transaction", action="store_true", help="all pending files in one transaction")
+    add("--plan-digest", metavar="D", help="run only the plan of this digest (see plan)")
+    add("--on-drift", choices=("warn", "fail", "ignore"),
+        help="what to do about changes made outside the migrations (warn)")  # fmt: skip
+
+
+def _add_policy(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--target", metavar="V", help="the last version to apply")
+    add("--allow-out-of-order", action="store_true", help="apply versions older than the newest")
+    add("--allow-ahead", action="store_true", help="accept a database newer than every file")
 
 
 def _add_repair(repair: argparse.ArgumentParser) -> None:

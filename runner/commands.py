@@ -17,19 +17,27 @@ from runner.result import Result
 _Options = Mapping[str, Any]
 
 
-def _migrate(run: Run, options: _Options) -> Result:
+def _policy(options: _Options) -> Policy:
     target = options.get("target")
-    policy = Policy(
+    return Policy(
         target=parse_version(target) if target else None,
         out_of_order=options.get("allow_out_of_order", False),
         ahead=options.get("allow_ahead", False),
     )
+
+
+def _plan(run: Run, options: _Options) -> Result:
+    return engine.plan(run, _policy(options))
+
+
+def _migrate(run: Run, options: _Options) -> Result:
     return engine.migrate(
         run,
-        policy,
+        _policy(options),
         single=options.get("single_transaction", False),
         dry_run=options.get("dry_run", False),
         on_drift=options.get("on_drift", "warn"),
+        plan_digest=options.get("plan_digest"),
     )
 
 
@@ -82,19 +90,21 @@ def _adopt(run: Run, options: _Options) -> Result:
     )
 
 
+_POLICY: dict[str, type] = {"target": str, "allow_out_of_order": bool, "allow_ahead": bool}
+
 # Each command with the options it takes and their types; the Lambda's event is checked by it.
 COMMANDS: dict[str, tuple[Callable[[Run, _Options], Result], dict[str, type]]] = {
     "migrate": (
         _migrate,
         {
-            "target": str,
+            **_POLICY,
             "dry_run": bool,
             "single_transaction": bool,
-            "allow_out_of_order": bool,
-            "allow_ahead": bool,
             "on_drift": str,
+            "plan_digest": str,
         },
     ),
+    "plan": (_plan, _POLICY),
     "rollback": (_rollback, {"to": str, "steps": int, "dry_run": bool}),
     "status": (_status, {"check": bool, "drift": bool}),
     "history": (_history, {"limit": int}),

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import psycopg2
 
 from runner import connection as connecting
-from runner import drift, history
+from runner import drift, history, risk
 from runner.errors import (
     Incomplete,
     MigrationFailed,
+    Refused,
     RunnerError,
     Unreachable,
     ValidationFailed,
@@ -49,6 +50,7 @@ def migrate(
     single: bool = False,
     dry_run: bool = False,
     on_drift: str = "warn",
+    plan_digest: str | None = None,
 ) -> Result:
     """Apply what is pending.
 
@@ -57,12 +59,34 @@ def migrate(
         single: all pending files in one transaction.
         dry_run: only plan: nothing is locked or written.
         on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
+        plan_digest: refuse anything but the plan of this digest, which somebody approved.
     """
 
     def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
         return plan_migrate(folder, rows, policy)
 
-    return _perform(run, "migrate", plan, single=single, dry_run=dry_run, on_drift=on_drift)
+    def approve(session: Session, jobs: Sequence[Job]) -> None:
+        found = risk.digest(jobs, session.server.database)
+        if plan_digest and found != plan_digest:
+            raise Refused(
+                "what would run now is not what was approved",
+                details=(f"approved: {plan_digest}", f"now:      {found}"),
+                fix="look at the plan again (runner plan) and approve its digest",
+            )
+
+    return _perform(
+        run, "migrate", plan, single=single, show=_sql if dry_run else None, on_drift=on_drift,
+        approve=approve,
+    )  # fmt: skip
+
+
+def plan(run: Run, policy: Policy) -> Result:
+    """Show what migrate would do to this database, and its digest; nothing is locked."""
+
+    def steps(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
+        return plan_migrate(folder, rows, policy)
+
+    return _perform(run, "plan", steps, show=risk.document)
 
 
 def rollback(
@@ -73,7 +97,11 @@ def rollback(
     def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
         return plan_rollback(folder, rows, to=to, steps=steps)
 
-    return _perform(run, "rollback", plan, dry_run=dry_run)
+    return _perform(run, "rollback", plan, show=_sql if dry_run else None)
+
+
+def _sql(_: Session, jobs: Sequence[Job]) -> list[dict[str, str]]:
+    return [{"file": job.migration.name, "sql": job.text} for job in jobs]
 
 
 @contextmanager
@@ -83,9 +111,11 @@ def reported(result: Result) -> Iterator[None]:
         yield
     except RunnerError as error:
         result.error = error
-    except psycopg2.Error as error:
-        # Of a statement of ours: no right to make the history, a session that was ended.
-        result.error = Unreachable(
+    except psycopg2.Error as error:  # of a statement of ours, outside of any file
+        state = error.pgcode or "08000"
+        lost = state.startswith(("08", "57P"))
+        kind = Unreachable if lost else ConfigurationError if state == "42501" else RunnerError
+        result.error = kind(
             f"the database refused: {str(error).strip()}",
             fix="mend that and run again; runner status tells where it stands",
         )
@@ -121,18 +151,21 @@ def _perform(
     plan: Callable[[Folder, Sequence[history.Row]], list[Step]],
     *,
     single: bool = False,
-    dry_run: bool = False,
+    show: Callable[[Session, Sequence[Job]], Any] | None = None,
     on_drift: str = "warn",
+    approve: Callable[[Session, Sequence[Job]], None] = lambda *_: None,
 ) -> Result:
+    """Plan and run; with `show`, only plan and put what that says into the result."""
     result = Result(command, run.run_id)
     with reported(result):
         folder = read_folder(run.sql_dir)
-        with opened(run, result, locked=not dry_run) as session:
+        with opened(run, result, locked=show is None) as session:
             jobs = prepare(plan(folder, history.read(session.connection)))
             result.pending = [describe(job) for job in jobs]
-            if dry_run:
+            approve(session, jobs)
+            if show:
                 result.planned = True
-                result.data = [{"file": job.migration.name, "sql": job.text} for job in jobs]
+                result.data = show(session, jobs)
             elif jobs:
                 history.ensure(session.connection)
                 result.warnings += drift.check(session, on_drift)

@@ -49,7 +49,7 @@ def index_dropped(tokens: list[str]) -> str | None:
 
 def reindexed(tokens: list[str]) -> str | None:
     """Return the table or index that REINDEX rebuilds, None for another statement."""
-    rest = [token for token in tokens[1:] if token != "CONCURRENTLY"]  # noqa: S105
+    rest = [token for token in tokens[1:] if token != "CONCURRENTLY"]
     if rest[:1] == ["("] and ")" in rest:
         rest = rest[rest.index(")") + 1 :]
     return qualified(rest[1:]) if tokens[0] == "REINDEX" and rest[0] in {"INDEX", "TABLE"} else None

@@ -40,6 +40,14 @@ _BLOCKERS = f"""
 """  # noqa: S608 - constants
 
 
+_LONGEST = f"""
+    select {_SESSION} from pg_catalog.pg_stat_activity a
+    where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
+      and a.xact_start is not null
+    order by a.xact_start limit 1
+"""  # noqa: S608 - constants
+
+
 def _rows(connection: Connection, sql: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -50,6 +58,12 @@ def _rows(connection: Connection, sql: str, values: tuple[Any, ...]) -> list[dic
 def lock_holder(connection: Connection, key: int) -> dict[str, Any] | None:
     """Return the session that holds an advisory lock in this database, None if it was freed."""
     found = _rows(connection, _HOLDER, (key,))
+    return found[0] if found else None
+
+
+def longest_transaction(connection: Connection) -> dict[str, Any] | None:
+    """Return the session that has been in a transaction longest here, None where none is."""
+    found = _rows(connection, _LONGEST, ())
     return found[0] if found else None
 
 

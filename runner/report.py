@@ -61,7 +61,7 @@ def summary(document: Mapping[str, Any]) -> str:
         "noop": "nothing to do",
         "planned": (
             f"planned only, nothing was run: {left} to run"
-            if document["command"] in {"migrate", "rollback"}
+            if document["command"] in {"migrate", "rollback", "plan"}
             else "nothing was written; to do it: the same command with --yes"
         ),
         "incomplete": f"incomplete: {count} done, {left} left; run again to go on",
@@ -125,15 +125,33 @@ def _pending(document: Mapping[str, Any]) -> list[str]:
     if document["outcome"] != "planned":
         names = ", ".join(entry["file"] for entry in document["pending"])
         return [f"not run: {names}"]
+    return _planned(document["pending"], document["data"] or [])
+
+
+def _planned(
+    pending: Sequence[Mapping[str, Any]], data: Mapping[str, Any] | Sequence[Any]
+) -> list[str]:
+    """Return the files of a plan with their SQL and, where it was looked for, their risk."""
     from runner.preview import preview  # noqa: PLC0415 - sqlparse takes its time to import
 
-    texts = {entry["file"]: entry["sql"] for entry in document["data"] or ()}
+    whole: Mapping[str, Any] = data if isinstance(data, Mapping) else {"files": data}
+    shown = {entry["file"]: entry for entry in whole["files"]}
     lines = []
-    for entry in document["pending"]:
+    for entry in pending:
+        more = shown.get(entry["file"], {})
         how = "in a transaction" if entry["transactional"] else "statement by statement"
-        lines += [f"-- {entry['action']} {entry['file']} ({entry['why']}), {how}"]
-        lines += [*preview(texts.get(entry["file"], "")), ""]
-    return lines
+        lines.append(f"-- {entry['action']} {entry['file']} ({entry['why']}), {how}")
+        lines += [f"--   {risk}" for risk in more.get("risks", ())]
+        if more.get("irreversible"):
+            lines.append(f"--   irreversible: {more['irreversible']}")
+        lines += [*preview(more.get("sql", "")), ""]
+    longest = whole.get("longest_transaction")
+    if longest:
+        lines.append(
+            f"longest open transaction: {duration(longest['seconds'] * 1000)}, pid"
+            f" {longest['pid']}, user {longest['user']}: {' '.join(longest['query'].split())}"
+        )
+    return [*lines, f"digest: {whole['digest']}"] if "digest" in whole else lines
 
 
 def error_lines(error: Mapping[str, Any] | None) -> list[str]:

@@ -1,0 +1,89 @@
+"""What an approver sees, and that nothing else is run."""
+
+import psycopg2
+import pytest
+from project import Project
+
+_BIG = """
+    create table orders (id bigint generated always as identity primary key, note text);
+    insert into orders (note) select repeat('x', 1000) from generate_series(1, 80000);
+    create table small (id int primary key);
+    analyze;
+"""
+
+
+@pytest.fixture
+def orders(project: Project) -> Project:
+    """Give a database with a table of some 90 MB and a small one."""
+    project.query(_BIG)
+    return project
+
+
+def test_plan_shows_locks_sizes_and_risk_of_the_target(orders: Project) -> None:
+    orders.file("V1__type.sql", "alter table orders alter id type numeric")
+    orders.file("V2__small.sql", "alter table small add b int")
+    orders.file("V3__new.sql", "create table fresh (n int); create index on fresh (n)")
+    document = orders.run("plan")
+    assert (document["outcome"], document["exit_code"]) == ("planned", 0)
+    first, second, third = document["data"]["files"]
+    assert first["locks"] == [
+        {"relation": "orders", "mode": "AccessExclusiveLock", "rewrite": True}
+    ]
+    assert first["relations"][0]["bytes"] > 80_000_000
+    assert first["risks"][0].startswith("ACCESS EXCLUSIVE on orders, ")
+    assert "table rewrite" in first["risks"][0]
+    assert first["risk"] in {"notice", "block"}
+    assert (second["risk"], third["risk"], third["locks"]) == ("none", "none", [])
+    assert orders.query("select to_regclass('schema_version')") == [(None,)]
+
+
+def test_plan_names_code_it_cannot_read_and_what_is_irreversible(orders: Project) -> None:
+    orders.file("V1__do.sql", "-- runner: irreversible: why not\ndo $$ begin end $$")
+    (file,) = orders.run("plan")["data"]["files"]
+    assert file["irreversible"] == "why not"
+    assert "rehearse it" in file["risks"][0]
+
+
+def test_plan_names_the_longest_transaction(
+    orders: Project, bystander: "psycopg2.extensions.connection"
+) -> None:
+    with bystander.cursor() as cursor:
+        cursor.execute("select 42 as answer")
+    longest = orders.run("plan")["data"]["longest_transaction"]
+    assert longest["pid"] == bystander.info.backend_pid
+    assert "42" in longest["query"]
+
+
+def test_approved_plan_runs(project: Project) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    digest = project.run("plan")["data"]["digest"]
+    assert project.run("migrate", "--plan-digest", digest)["outcome"] == "applied"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("V1__a.sql", "create table a (n int)"),
+        ("V2__b.sql", "create table b ()"),
+        ("R__v.sql", "create view v as select 1 as one"),
+    ],
+    ids=["changed", "one more version", "one more repeatable"],
+)
+def test_anything_but_the_approved_plan_is_refused(project: Project, name: str, text: str) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    digest = project.run("plan")["data"]["digest"]
+    project.file(name, text)
+    document = project.run("migrate", "--plan-digest", digest)
+    assert document["exit_code"] == 7
+    assert document["error"]["details"][0] == f"approved: {digest}"
+    assert project.query("select to_regclass('a')") == [(None,)]
+
+
+def test_plan_reads_as_text(orders: Project) -> None:
+    orders.file("V1__type.sql", "alter table orders alter id type numeric")
+    code, out, _ = orders.text("plan")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "-- apply V1__type.sql (new), in a transaction"
+    assert lines[1].startswith("--   ACCESS EXCLUSIVE on orders")
+    assert any(line.startswith("digest: sha256:") for line in lines)
