@@ -52,7 +52,9 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
 
 def summary(document: Mapping[str, Any]) -> str:
     """Return the last line: the outcome, where, and how many."""
-    if document["command"] in _READERS and not document["error"]:
+    if document["command"] in _READERS:
+        if document["error"]:
+            return f"failed (exit code {document['exit_code']}){_where(document)}"
         return _READERS[document["command"]](document) + _where(document)
     count, left = len(document["applied"]), len(document["pending"])
     took = duration(document["duration_ms"])
