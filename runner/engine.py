@@ -12,6 +12,7 @@ import psycopg2
 from runner import connection as connecting
 from runner import drift, history, risk
 from runner.errors import (
+    ConfigurationError,
     Incomplete,
     MigrationFailed,
     Refused,
