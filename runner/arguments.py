@@ -51,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--sample-rows", action="store_true", help="also on tables with rows; names what gets lost"
     )
-    verify.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit XML")
     verify.add_argument("--evidence", type=Path, metavar="FILE", help="write what was proved")
     lint = add("lint", "hold the files against the rules of squawk and our own, offline")
     lint.add_argument("--base", metavar="REF", help="a git commit to be merged into: origin/main")
@@ -86,6 +85,10 @@ def _common(parser: argparse.ArgumentParser, *, top: bool) -> None:
         help="else DATABASE_URL, else PG*; keep passwords in ~/.pgpass or a secret")  # fmt: skip
     add("--sql-dir", metavar="DIR", type=Path, default=default(Path("sql")), help="sql")
     add("--json", action="store_true", default=default(False), help="the result document")
+    add("--save", metavar="FILE", type=Path, default=default(None),
+        help="also write the result document, for runner report")  # fmt: skip
+    add("--junit", metavar="FILE", type=Path, default=default(None),
+        help="also write the result as JUnit XML")  # fmt: skip
     add("--run-id", metavar="ID", default=default(None), help="recorded with what the run does")
     group = parser.add_argument_group("time")
     add = group.add_argument
@@ -128,9 +131,6 @@ def _add_repair(repair: argparse.ArgumentParser) -> None:
 
 def _add_invoke(invoke: argparse.ArgumentParser) -> None:
     invoke.add_argument("--function", required=True, metavar="NAME", help="name or ARN")
-    invoke.add_argument(
-        "--junit", type=Path, metavar="FILE", help="also write the result as JUnit XML"
-    )
     invoke.add_argument("invoked", nargs="?", default="migrate", metavar="COMMAND", help="migrate")
     invoke.add_argument(
         "--option", action="append", default=[], metavar="NAME[=VALUE]",

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from runner import report
@@ -100,8 +101,7 @@ def _verify(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
         run = _database(options, run_id)
         document = verify.verify(run, sample_rows=options.sample_rows).document()
     if options.evidence:
-        options.evidence.parent.mkdir(parents=True, exist_ok=True)
-        options.evidence.write_text(report.as_json(verify.evidence(document)) + "\n")
+        _write(options.evidence, report.as_json(verify.evidence(document)))
     return document
 
 
@@ -151,10 +151,12 @@ def _pairs(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _print(document: Mapping[str, Any], options: argparse.Namespace) -> None:
-    if getattr(options, "junit", None):
+    if options.junit:
         from runner import junit  # noqa: PLC0415
 
         junit.write(document, options.junit)
+    if options.save:
+        _write(options.save, report.as_json(document))
     if options.json:
         print(report.as_json(document))
         return
@@ -162,6 +164,11 @@ def _print(document: Mapping[str, Any], options: argparse.Namespace) -> None:
         print(line)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     print(report.as_text(document, colour=colour))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _data(document: Mapping[str, Any]) -> list[str]:

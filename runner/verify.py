@@ -23,6 +23,7 @@ from runner.running import Silence
 from runner.session import Session
 from runner.status import file_problems
 
+_TRACED = ("locks", "rewritten", "dropped", "held_ms")
 _SHOWN = 30  # lines of a difference
 
 
@@ -94,7 +95,9 @@ def _prove_each(run: Run, session: Session, folder: Folder, entries: list[dict[s
         entry = _entry(folder, migration)
         entries.append(entry)
         undo = folder.undo.get(migration.key)
-        entry["up_ms"] = run_one(run, session, "apply", migration)["duration_ms"]
+        applied = run_one(run, session, "apply", migration)
+        entry["up_ms"] = applied["duration_ms"]
+        entry |= {name: applied[name] for name in _TRACED if name in applied}
         after = catalog.read(session.connection)
         if undo:
             _round(run, session, entry, (migration, undo), (before, after))
