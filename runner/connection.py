@@ -170,8 +170,11 @@ def _secret(arn: str) -> dict[str, str]:
     import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
+    # An ARN says its region; a bare name means the environment's.
+    region = arn.split(":")[3] if arn.count(":") > 5 else None  # noqa: PLR2004
     try:
-        answer = boto3.client("secretsmanager").get_secret_value(SecretId=arn)
+        client = boto3.client("secretsmanager", region_name=region)
+        answer = client.get_secret_value(SecretId=arn)
         body = json.loads(answer["SecretString"])
         return {"user": body["username"], "password": body["password"]}
     except (BotoCoreError, ClientError) as error:
