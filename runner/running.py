@@ -15,6 +15,7 @@ from runner.migration import milliseconds
 from runner.observe import Watch
 from runner.session import Deadline, Session
 from runner.source import Job, Message
+from runner.statements import Statement
 
 # Whatever the database's own defaults are.
 BEGIN = "begin isolation level read committed read write; "
@@ -100,11 +101,25 @@ def timeouts(job: Job, conduct: Conduct) -> str:
     The server ends a statement in time even where the client has died.
     """
     lock = milliseconds(job.migration.directives.lock_timeout or conduct.settings.lock_timeout)
-    limit = statement_limit(job, conduct.deadline)
+    limit = _statement_limit(job, conduct.deadline)
     return f"set local lock_timeout = {lock}; set local statement_timeout = {limit}; "
 
 
-def statement_limit(job: Job, deadline: Deadline) -> int:
+def limits(job: Job, conduct: Conduct, statement: Statement) -> str:
+    """Return the SQL that sets the timeouts of a statement outside a transaction.
+
+    What works concurrently waits for locks without harm to others, so none of its waits is
+    cut short unless the file asks for it.
+    """
+    wanted = job.migration.directives.lock_timeout
+    if not wanted:
+        harmless = "CONCURRENTLY" in statement.tokens()
+        wanted = "0" if harmless else conduct.settings.lock_timeout
+    limit = _statement_limit(job, conduct.deadline)
+    return f"set lock_timeout = {milliseconds(wanted)}; set statement_timeout = {limit}"
+
+
+def _statement_limit(job: Job, deadline: Deadline) -> int:
     """Return the milliseconds that a statement may take: what the file asks for and time allows."""
     limit = milliseconds(job.migration.directives.statement_timeout or "0")
     left = deadline.left()

@@ -25,10 +25,9 @@ from runner.failure import (
     migration_failed,
     undecided,
 )
-from runner.migration import milliseconds
 from runner.names import Index, index_built
 from runner.observe import Watch
-from runner.running import BEGIN, Conduct, pause, send, statement_limit, timeouts, watch_job
+from runner.running import BEGIN, Conduct, limits, pause, send, timeouts, watch_job
 from runner.session import FORGET, LOCK, TRANSACTION_LOCK, Session
 from runner.source import Job, Message
 from runner.statements import Statement
@@ -175,7 +174,9 @@ class Steps:
                 "text": _short(statement),
                 "index": index_built(statement),
             }
-            self._write(job, records.step_begun(key, doubt), then=self._limits(job, statement))
+            self._write(
+                job, records.step_begun(key, doubt), then=limits(job, self._conduct, statement)
+            )
             session.run(sql)
         if not self._write(job, records.step_done(key, digest), then=f"select {LOCK}")[0]:
             raise lock_lost(job)
@@ -184,19 +185,6 @@ class Steps:
         """Write to the journal as ourselves, whatever the file made of the session."""
         own = f"{BEGIN}{timeouts(job, self._conduct)}{self._session.within()}"
         return self._session.run(f"{own}{sql}; commit; {then}")
-
-    def _limits(self, job: Job, statement: Statement) -> str:
-        """Return the SQL that sets the timeouts of a statement outside a transaction.
-
-        What works concurrently waits for locks without harm to others, so none of its waits is
-        cut short unless the file asks for it.
-        """
-        wanted = job.migration.directives.lock_timeout
-        if not wanted:
-            harmless = "CONCURRENTLY" in statement.tokens()
-            wanted = "0" if harmless else self._settings.lock_timeout
-        limit = statement_limit(job, self._deadline)
-        return f"set lock_timeout = {milliseconds(wanted)}; set statement_timeout = {limit}"
 
     def _decide(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> str | None:
         """Return the SQL to run for a statement that was begun before, None if it took effect.

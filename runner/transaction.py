@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
-from runner import ownership, records, trace
+from runner import guard, ownership, records, trace
 from runner.errors import Incomplete, MigrationFailed, Unreachable
 from runner.failure import (
     CANCELLED,
@@ -22,7 +21,6 @@ from runner.failure import (
     LOCK_TIMEOUT,
     lock_lost,
     migration_failed,
-    needs_attention,
 )
 from runner.observe import Watch
 from runner.replay import failing_statement
@@ -31,7 +29,6 @@ from runner.session import FORGET, LOCK, TRANSACTION_LOCK, Session
 from runner.source import Job
 
 _XID = "pg_catalog.pg_current_xact_id()::text"
-_GUARD = "RN001"  # the SQLSTATE that our guard raises
 _REPLAY = 5.0  # seconds: a file that failed within them is run again to find the statement
 
 
@@ -96,7 +93,7 @@ class Transactions:
         done: list[Done] = []
         for place, job in enumerate(jobs):
             inside = jobs[place + 1] if place + 1 < len(jobs) else None
-            sent = _Sent()
+            sent, xid = _Sent(), None
             watch = watch_job(self._session, job, self._conduct, look=look)
             try:
                 xid = self._begin(job)
@@ -106,9 +103,10 @@ class Transactions:
                 done.append(self._finish(job, xid, took, inside, following))
             except psycopg2.Error as error:
                 self._abandon()
-                ended = error.pgcode == _GUARD  # then it was the file that committed
-                if ended or not (sent.file and self._committed(job, xid)):
+                if not self._committed(job, xid, sent):
                     self._fail(jobs[: place + 1], error, sent, watch)
+                if error.pgcode == guard.ANOTHER or not sent.file:
+                    raise guard.ended(job) from error
                 done.append(Done(took, None))
             except BaseException:
                 self._abandon()
@@ -138,23 +136,9 @@ class Transactions:
             for message in job.messages:
                 sent.base = message.start
                 send(cursor, job, message)
-                self._refuse_ended(job)
+                guard.check(self._session, job)
         sent.file = True
         self._progress.notices(job, self._session.notices())
-
-    def _refuse_ended(self, job: Job) -> None:
-        """See that the transaction is open and text is still read as we send it; no round trip."""
-        info = self._session.connection.info
-        if info.transaction_status != TRANSACTION_STATUS_INTRANS:
-            raise _ended(job)
-        strings = info.parameter_status("standard_conforming_strings")
-        if strings != "on" or info.parameter_status("client_encoding") != "UTF8":
-            raise MigrationFailed(
-                "the file changes how text is read (standard_conforming_strings or"
-                " client_encoding); it was rolled back",
-                file=str(job.migration.path),
-                fix="take that setting out of the file",
-            )
 
     def _finish(
         self, job: Job, xid: str, duration: int, inside: Job | None, following: Job | None
@@ -168,7 +152,7 @@ class Transactions:
             # The trace is read before the reset, which would wipe what it compares with.
             f"{self._session.as_itself()}{limits}"
             f"{records.event(job.step.action, record, duration, trace.DETAILS)}; "
-            f"{self._session.clean()}{limits}{_guard(xid)}"
+            f"{self._session.clean()}{limits}{guard.same(xid)}"
             f"{ownership.check(role) if role else ''}"
             f"{records.undone(record) if undo else records.applied(record, duration)}; "
             f"select {LOCK}"
@@ -188,8 +172,13 @@ class Transactions:
         self._begun = None
         self._session.rollback()
 
-    def _committed(self, job: Job, xid: str) -> bool:
-        """Say what came of a commit that failed or was not answered."""
+    def _committed(self, job: Job, xid: str | None, sent: _Sent) -> bool:
+        """Say whether a transaction was committed although its last message failed.
+
+        That message's answer was lost; or the file did it.
+        """
+        if xid is None or (self._session.lost() and not sent.file):
+            return False
         try:
             return self._session.committed(xid)
         except Unreachable as error:
@@ -206,8 +195,8 @@ class Transactions:
         """Raise what an error means after which everything was rolled back."""
         job = jobs[-1]
         lost = self._session.lost()
-        if error.pgcode == _GUARD:
-            raise _ended(job) from error
+        if error.pgcode == guard.ANOTHER:  # and the one we began was rolled back
+            raise guard.ended(job) from error
         if error.pgcode == CANCELLED and (watch.cancelled or self._deadline.passed()):
             raise Incomplete(
                 f"{job.migration.name} was stopped at the deadline and rolled back",
@@ -250,20 +239,3 @@ class _Blocked(Exception):
     def __init__(self, failure: MigrationFailed):
         super().__init__()
         self.failure = failure
-
-
-def _guard(xid: str) -> str:
-    return (
-        f"do $guard$ begin if pg_catalog.pg_current_xact_id()::text <> '{xid}' then"
-        f" raise exception 'the transaction is another one' using errcode = '{_GUARD}';"
-        " end if; end $guard$; "
-    )
-
-
-def _ended(job: Job) -> MigrationFailed:
-    return needs_attention(
-        job,
-        "the file ended the runner's transaction; what it did before that is committed, and"
-        " nothing is recorded",
-        fix="undo by hand what it did, take the transaction control out, and run again",
-    )

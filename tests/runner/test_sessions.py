@@ -320,6 +320,7 @@ def _transactions(project: Project) -> "contextlib.AbstractContextManager[Transa
         "create table x (); commit",
         "create table x (); commit; begin",
         "create table x (); commit and chain",
+        "create table x (); commit; select 1 / 0",
         "create table x (); rollback; begin; create table y ()",
     ],
 )
