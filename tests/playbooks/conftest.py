@@ -16,8 +16,9 @@ from tests.playbooks.plays import ACCOUNTS, ROOT, Play, Playbook
 def playbook(stack: Stack) -> Playbook:
     """Run a playbook with an inventory as it is, endpoints and credentials in the environment."""
 
-    def run(name: str, env: str, *options: str, **environment: str | None) -> Play:
-        inventory = f"inventories/{env}"
+    def run(
+        name: str, env: str, *options: str, inventory: str = "", **environment: str | None
+    ) -> Play:
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
             "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
@@ -30,7 +31,7 @@ def playbook(stack: Stack) -> Playbook:
                 Path(sys.executable).with_name("ansible-playbook"),
                 name,
                 "-i",
-                inventory,
+                inventory or f"inventories/{env}",
                 *options,
             ],
             cwd=ROOT,

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import boto3
 import botocore.exceptions
 import pytest
 
@@ -26,23 +27,28 @@ def policies(stack: Stack, account: str, role: str) -> list[dict[str, Any]]:
     return [iam.get_role_policy(RoleName=role, PolicyName=n)["PolicyDocument"] for n in names]
 
 
-def session(stack: Stack, role: str, source: str) -> Any:
-    """Return an STS client that acts as a CodeBuild role of dev, as its project would."""
-    arn = f"arn:aws:codebuild:eu-central-1:{DEV}:project/{source}"
-    answer = stack.client("sts", DEV).assume_role(
-        RoleArn=f"arn:aws:iam::{DEV}:role/{role}", RoleSessionName="build", ExternalId=arn
-    )
-    keys = answer["Credentials"]
-    import boto3  # noqa: PLC0415
-
+def client(stack: Stack, service: str, keys: dict[str, str]) -> Any:
+    """Return a client that uses a session's keys."""
     return boto3.client(
-        "sts",
+        service,
         endpoint_url=stack.environment()["AWS_ENDPOINT_URL"],
         region_name="eu-central-1",
         aws_access_key_id=keys["AccessKeyId"],
         aws_secret_access_key=keys["SecretAccessKey"],
         aws_session_token=keys["SessionToken"],
     )
+
+
+def session(stack: Stack, build: str) -> Any:
+    """Return an STS client that acts as a CodeBuild role of dev, as its project would."""
+    project = f"schema-migrations-{build.removeprefix('build-')}"
+    answer = stack.client("sts", DEV).assume_role(
+        RoleArn=f"arn:aws:iam::{DEV}:role/schema-migrations-{build}",
+        RoleSessionName="build",
+        # The emulator takes it for aws:SourceArn.
+        ExternalId=f"arn:aws:codebuild:eu-central-1:{DEV}:project/{project}",
+    )
+    return client(stack, "sts", answer["Credentials"])
 
 
 def test_prod_trusts_exactly_the_deploying_build(provisioned: Stack) -> None:
@@ -66,7 +72,7 @@ def test_prod_trusts_exactly_the_migrating_build(provisioned: Stack) -> None:
     [("build-deploy", "schema-migrations-deploy"), ("build-migrate", "schema-migrations-invoke")],
 )
 def test_a_build_reaches_its_role_in_prod(provisioned: Stack, build: str, role: str) -> None:
-    sts = session(provisioned, f"schema-migrations-{build}", f"schema-migrations-{build[6:]}")
+    sts = session(provisioned, build)
     answer = sts.assume_role(RoleArn=f"arn:aws:iam::{PROD}:role/{role}", RoleSessionName="prod")
     assert answer["AssumedRoleUser"]["Arn"].startswith(f"arn:aws:sts::{PROD}:assumed-role/{role}/")
 
@@ -76,7 +82,7 @@ def test_a_build_reaches_its_role_in_prod(provisioned: Stack, build: str, role: 
     [("build-migrate", "schema-migrations-deploy"), ("build-deploy", "schema-migrations-invoke")],
 )
 def test_a_build_does_not_reach_the_other_role(provisioned: Stack, build: str, role: str) -> None:
-    sts = session(provisioned, f"schema-migrations-{build}", f"schema-migrations-{build[6:]}")
+    sts = session(provisioned, build)
     with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
         sts.assume_role(RoleArn=f"arn:aws:iam::{PROD}:role/{role}", RoleSessionName="prod")
 
@@ -135,20 +141,25 @@ def test_invoke_role_may_invoke_and_nothing_else(provisioned: Stack) -> None:
     assert all("function:schema-migrations-prod-runner" in r for r in statement["Resource"])
 
 
-def test_the_deploy_role_cannot_make_a_role_without_boundary(provisioned: Stack) -> None:
+def test_the_deploy_role_cannot_take_the_boundary_off(provisioned: Stack) -> None:
     answer = provisioned.client("sts", PROD).assume_role(
         RoleArn=f"arn:aws:iam::{PROD}:role/schema-migrations-deploy", RoleSessionName="test"
     )
-    keys = answer["Credentials"]
-    import boto3  # noqa: PLC0415
-
-    iam = boto3.client(
-        "iam",
-        endpoint_url=provisioned.environment()["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
-    )
+    iam, role = client(provisioned, "iam", answer["Credentials"]), "schema-migrations-prod-runner"
     with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
-        iam.create_role(RoleName="schema-migrations-prod-runner", AssumeRolePolicyDocument="{}")
+        iam.delete_role_permissions_boundary(RoleName=role)
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        iam.put_role_permissions_boundary(
+            RoleName=role, PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess"
+        )
+
+
+def test_the_deploy_role_cannot_change_itself(provisioned: Stack) -> None:
+    answer = provisioned.client("sts", PROD).assume_role(
+        RoleArn=f"arn:aws:iam::{PROD}:role/schema-migrations-deploy", RoleSessionName="test"
+    )
+    iam = client(provisioned, "iam", answer["Credentials"])
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        iam.put_role_policy(
+            RoleName="schema-migrations-deploy", PolicyName="more", PolicyDocument="{}"
+        )

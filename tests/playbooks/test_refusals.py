@@ -1,10 +1,10 @@
 """Bad input gives one clear line with the fix, and changes nothing."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from local.stack import Stack
 from tests.playbooks.plays import ROOT, Playbook
 
 
@@ -53,22 +53,16 @@ def test_an_account_without_bootstrap_is_told_to_run_it(playbook: Playbook) -> N
     assert "playbooks/bootstrap.yml -i inventories/prod" in play.message
 
 
-def test_a_missing_variable_is_named(playbook: Playbook, stack: Stack, tmp_path: Path) -> None:
-    folder = tmp_path / "group_vars"
-    folder.mkdir()
-    (tmp_path / "hosts.yml").write_text("aws: { hosts: { bare: } }\npipeline:\n")
-    given = (ROOT / "inventories/local/group_vars/aws.yml").read_text().splitlines()
-    kept = [line for line in given if not line.startswith("network_cidr")]
-    (folder / "aws.yml").write_text("\n".join(kept))
+def test_a_missing_variable_is_named(playbook: Playbook, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "inventories/local", tmp_path, dirs_exist_ok=True)
+    variables = tmp_path / "group_vars/aws.yml"
+    given = variables.read_text().splitlines()
+    variables.write_text("\n".join(line for line in given if "network_cidr" not in line))
     play = playbook(
         "playbooks/network.yml",
         "local",
-        "-i",
-        str(tmp_path),
-        "--limit",
-        "bare",
-        "-e",
-        "preflight_connection={}",
+        *("-e", '{"preflight_connection": {}}'),
+        inventory=str(tmp_path),
     )
     assert play.status != 0
     assert play.count("changed") == 0
