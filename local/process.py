@@ -31,8 +31,17 @@ def _stat(pid: int) -> list[str]:
 
 def command_line(pid: int) -> list[str]:
     """Return the process's arguments; empty when it is gone or may not be read."""
+    return _strings(pid, "cmdline")
+
+
+def environment_of(pid: int) -> list[str]:
+    """Return the process's environment at its start, as NAME=value; empty when it is gone."""
+    return _strings(pid, "environ")
+
+
+def _strings(pid: int, name: str) -> list[str]:
     try:
-        text = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        text = Path(f"/proc/{pid}/{name}").read_text(errors="replace")
     except OSError:
         return []
     return text.split("\0")[:-1]

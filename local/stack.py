@@ -1,7 +1,5 @@
 """The emulated AWS as background processes: up, down, status, and how clients reach it."""
 
-import dataclasses
-import http.client
 import os
 import shlex
 import shutil
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local.certificates import ensure_certificates
+from local.daemon import Daemon
 from local.errors import LocalError
 from local.machine import basics
 from local.postgres import Server, embedded_bin_dir
@@ -21,18 +20,6 @@ from local.state import ACCOUNT, CLONE, REGION, State, port_variable
 
 _PATIENCE = 60.0  # seconds a daemon may take until it answers
 _POLL = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Daemon:
-    """One background process of the stack, and how to see that it answers."""
-
-    name: str
-    purpose: str
-    port: int
-    command: tuple[str, ...]
-    environment: dict[str, str]
-    health: str
 
 
 class Stack:
@@ -88,7 +75,8 @@ class Stack:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": account,
-            "AWS_SECRET_ACCESS_KEY": "local",
+            # A word that is nobody's text: Ansible masks it wherever it appears.
+            "AWS_SECRET_ACCESS_KEY": "emulated-secret",
             "AWS_EC2_METADATA_DISABLED": "true",
             # Nothing of the user's own configuration may lead to a real account.
             "AWS_CONFIG_FILE": os.devnull,
@@ -175,9 +163,7 @@ class Stack:
         """Start a daemon unless it runs already; return whether it was started."""
         path = self.state.pid_file(daemon.name)
         if running := Process.recorded(path):
-            if str(daemon.port) in " ".join(command_line(running.pid)) + " ".join(
-                _environment_of(running.pid)
-            ):
+            if daemon.runs_as(running):
                 return False
             running.stop()  # it was asked to move to another port
         require_free(daemon.port, purpose=daemon.purpose, variable=port_variable(daemon.name))
@@ -201,7 +187,7 @@ class Stack:
         process = Process.recorded(self.state.pid_file(daemon.name))
         patience = time.monotonic() + _PATIENCE
         while process and time.monotonic() < patience:
-            if _answers(daemon):
+            if daemon.answers():
                 return
             if process.ended(_POLL):
                 break
@@ -238,21 +224,3 @@ def _ministack(state: State, port: int) -> dict[str, str]:
         "STATE_DIR": str(state.tmp / "state"),
         "LOG_LEVEL": "WARNING",
     }
-
-
-def _answers(daemon: Daemon) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=5)
-    try:
-        connection.request("GET", daemon.health)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def _environment_of(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-    except OSError:
-        return []

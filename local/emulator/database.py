@@ -8,6 +8,7 @@ forgets its clusters, so creating a cluster of the same name adopts it, with a n
 import dataclasses
 import json
 import os
+import threading
 from pathlib import Path
 
 import psycopg2
@@ -39,6 +40,7 @@ class Databases:
         self._preferred = preferred
         self._durable = durable
         self._open: dict[str, Ports] = {}
+        self._lock = threading.Lock()
 
     def ensure(self, name: str, *, user: str, password: str, database: str | None) -> int:
         """Start or adopt the cluster's server, its master user and database; return the TLS port.
@@ -47,12 +49,19 @@ class Databases:
             LocalError: the server does not start.
 
         """
-        if name not in self._open:
-            ports = self._ports(name)
-            self._server(name, ports).start()
-            self._front.open(ports.tls, ports.plain)
-            self._open[name] = ports
-        with _session(self._server(name, self._open[name])) as cursor:
+        with self._lock:
+            new = name not in self._open
+            if new:
+                self._open[name] = self._ports(name)  # taken from now on, for other clusters too
+        ports = self._open[name]
+        if new:
+            try:
+                self._server(name, ports).start()
+                self._front.open(ports.tls, ports.plain)
+            except BaseException:
+                del self._open[name]
+                raise
+        with _session(self._server(name, ports)) as cursor:
             for role in (*_ROLES, user):
                 _create_role(cursor, role)
             cursor.execute(_SUPERUSER_IS)
@@ -67,7 +76,7 @@ class Databases:
                 _create_database(cursor, database, user)
         (self._folder / name / "database").write_text(database or "postgres")
         self.set_password(name, user=user, password=password)
-        return self._open[name].tls
+        return ports.tls
 
     def set_password(self, name: str, *, user: str, password: str) -> None:
         """Give the master user a new password, and psql its password file."""

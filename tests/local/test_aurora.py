@@ -1,5 +1,6 @@
 """An emulated Aurora cluster has a real PostgreSQL behind it, reached as on AWS."""
 
+import concurrent.futures
 import contextlib
 import json
 
@@ -105,3 +106,17 @@ def test_a_protected_cluster_keeps_running(stack, rds, cluster):
     rds.modify_db_cluster(
         DBClusterIdentifier="shop", DeletionProtection=False, ApplyImmediately=True
     )
+
+
+def test_clusters_created_at_once_get_servers_of_their_own(stack, rds):
+    def create(number):
+        return rds.create_db_cluster(
+            DBClusterIdentifier=f"many-{number}", Engine="aurora-postgresql",
+            EngineVersion="16.11", MasterUsername="postgres", MasterUserPassword="long-enough",
+        )["DBCluster"]["Port"]  # fmt: skip
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        ports = list(pool.map(create, range(3)))
+    for number in range(3):
+        rds.delete_db_cluster(DBClusterIdentifier=f"many-{number}", SkipFinalSnapshot=True)
+    assert len(set(ports)) == 3
