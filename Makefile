@@ -45,6 +45,23 @@ psql: setup  ## psql on the local database
 
 # What the pipeline's actions run, in CodeBuild and here (buildspec.yml). A missing variable is an
 # error, never a default: a step that guesses its target is worse than one that fails.
+.PHONY: pipeline-verify
+pipeline-verify: setup  ## lint the migrations and prove that they can be undone (the pipeline calls this)
+	@rm -f build/*.json reports/*
+	$(BIN)/runner lint --junit reports/lint.xml
+	$(BIN)/runner verify --sample-rows --junit reports/verify.xml --save build/verify.json \
+	    --evidence build/evidence.json
+
+# Whatever came of a step, what it says of itself is made into pages.
+.PHONY: pipeline-report
+pipeline-report: setup  ## make reports/*.html of what a step has saved (the pipeline calls this)
+	@for result in build/*.json; do \
+	    name=$$(basename "$$result" .json); \
+	    case $$name in verify | plan | migrate) \
+	        $(BIN)/runner report "$$result" -o "reports/$$name.html" --markdown "reports/$$name.md" ;; \
+	    esac; \
+	done
+
 .PHONY: pipeline-deploy
 pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
 	$(BIN)/ansible-playbook site.yml -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
@@ -56,8 +73,10 @@ pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
 	@mkdir -p build reports
 	@printf '[profile invoke]\nrole_arn = %s\ncredential_source = EcsContainer\nregion = %s\n' \
 	    "$$INVOKE_ROLE_ARN" "$$(cut -d: -f4 <<<"$$RUNNER_FUNCTION")" > build/invoke.ini
-	AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke $(BIN)/runner invoke \
-	    --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID" --junit reports/migrate.xml
+	export AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke; \
+	invoke() { $(BIN)/runner invoke --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID" "$$@"; }; \
+	invoke plan --save build/plan.json; \
+	invoke migrate --save build/migrate.json --junit reports/migrate.xml
 
 .PHONY: lock
 lock:  ## resolve pyproject.toml into requirements.lock again

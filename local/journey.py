@@ -36,8 +36,10 @@ def up(stack: Stack) -> bool:
     bootstrap(stack)
     _say("site.yml")
     play(stack, "site.yml")
-    _say("migrate, as the pipeline does")
-    green = run_pipeline(stack, PIPELINE, account=ACCOUNT, source=CLONE, only={"Migrate"})
+    _say("verify and migrate, as the pipeline does")
+    green = run_pipeline(
+        stack, PIPELINE, account=ACCOUNT, source=CLONE, only={"Verify", "Migrate"}
+    )
     _say(f"{'done' if green else 'FAILED'} after {time.monotonic() - began:.0f} s")
     if green:
         sys.stdout.write(_what_next(stack))
@@ -108,6 +110,7 @@ def _files() -> Iterator[Path]:
 def _what_next(stack: Stack) -> str:
     url, pgpass = stack.database()
     return f"""
+What was done:  reports/migrate.html, plan.html, verify.html
 The database:   make psql      or PGPASSFILE={pgpass} psql {url}
 Add a file:     sql/V00N__what_it_does.sql (.venv/bin/runner new NAME makes one), then make local
 Look at AWS:    eval "$(.venv/bin/python -m local env)", then any AWS client

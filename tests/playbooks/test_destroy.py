@@ -37,6 +37,7 @@ def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> No
         "schema-migrations-deploy",
         "schema-migrations-invoke",
         "schema-migrations-build-deploy",
+        "schema-migrations-build-verify",
         "schema-migrations-build-migrate",
         "schema-migrations-pipeline",
         "schema-migrations-trigger",

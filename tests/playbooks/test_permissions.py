@@ -125,7 +125,9 @@ def test_what_a_deployment_makes_is_bounded(provisioned: Stack, env: str) -> Non
         assert boundary == f"arn:aws:iam::{ACCOUNTS[env]}:policy/schema-migrations-boundary"
 
 
-@pytest.mark.parametrize("role", ["build-deploy", "build-migrate", "pipeline", "trigger"])
+@pytest.mark.parametrize(
+    "role", ["build-verify", "build-deploy", "build-migrate", "pipeline", "trigger"]
+)
 def test_services_are_trusted_for_one_resource_only(provisioned: Stack, role: str) -> None:
     found = roles(provisioned, DEV)[f"schema-migrations-{role}"]
     (statement,) = found["AssumeRolePolicyDocument"]["Statement"]
