@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result.error = error
         document = result.document()
     except KeyboardInterrupt:
-        print("interrupted: the running file was rolled back", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
     _print(document, options)
     return int(document["exit_code"])

@@ -14,12 +14,14 @@ from runner import drift, history, risk
 from runner.errors import (
     ConfigurationError,
     Incomplete,
+    Interrupted,
     MigrationFailed,
     Refused,
     RunnerError,
     Unreachable,
     ValidationFailed,
 )
+from runner.interrupt import cancelling
 from runner.migration import Folder, Migration, Version, read_folder
 from runner.plan import Policy, Step, plan_migrate, plan_rollback
 from runner.result import Result, describe
@@ -112,6 +114,11 @@ def reported(result: Result) -> Iterator[None]:
         yield
     except RunnerError as error:
         result.error = error
+    except KeyboardInterrupt:
+        result.error = Interrupted(
+            "interrupted; the running file was rolled back",
+            fix="run again: it goes on where this run stopped",
+        )
     except psycopg2.Error as error:  # of a statement of ours, outside of any file
         state = error.pgcode or "08000"
         lost = state.startswith(("08", "57P"))
@@ -141,7 +148,8 @@ def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
                 deadline=run.conduct.deadline,
                 progress=run.conduct.progress.note,
             )
-        yield session
+        with cancelling(session.connection):
+            yield session
     finally:
         session.close()
 

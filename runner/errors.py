@@ -15,6 +15,7 @@ EXIT_CODES = {
     7: "lint or proof refused",
     8: "incomplete: stopped at the deadline, run again to go on",
     9: "target unreachable",
+    130: "interrupted",
 }
 
 
@@ -149,3 +150,10 @@ class Unreachable(RunnerError):
 
     exit_code = 9
     kind = "unreachable"
+
+
+class Interrupted(RunnerError):
+    """Somebody pressed Ctrl-C, or the process was told to end."""
+
+    exit_code = 130
+    kind = "interrupted"

@@ -19,7 +19,8 @@ _HUGE = 4 << 30
 _BUSY = 1.0
 _SQL = 20_000  # characters of a file that a plan carries; a Lambda's answer has its limit
 
-# Traffic since the statistics were reset, or since the server began to keep them.
+# Traffic since the statistics were reset, or since the server began to keep them; a rate over
+# less than a minute says nothing.
 _RELATIONS = """
     select w.name, pg_catalog.pg_total_relation_size(c.oid), greatest(c.reltuples, 0)::bigint,
            coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) / since.seconds,
@@ -28,7 +29,7 @@ _RELATIONS = """
     join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass(w.name)
     left join pg_catalog.pg_stat_user_tables s on s.relid = c.oid
     cross join (
-        select greatest(1, extract(epoch from clock_timestamp() - coalesce(
+        select greatest(60, extract(epoch from clock_timestamp() - coalesce(
             stats_reset, pg_catalog.pg_postmaster_start_time())))::float8 as seconds
         from pg_catalog.pg_stat_database where datname = current_database()) since
 """
