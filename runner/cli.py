@@ -118,8 +118,8 @@ _OFFLINE: dict[str, Callable[[argparse.Namespace, str], dict[str, Any]]] = {
 
 def _database(options: argparse.Namespace, run_id: str) -> Any:
     from runner import connection  # noqa: PLC0415
+    from runner.directives import milliseconds  # noqa: PLC0415
     from runner.engine import Run  # noqa: PLC0415
-    from runner.migration import milliseconds  # noqa: PLC0415
     from runner.running import Conduct, Settings  # noqa: PLC0415
     from runner.session import Deadline  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Migration files: names, versions, directives, checksums.
+"""Migration files: names, versions, checksums.
 
 Everything here is offline and pure but for reading the folder.
 """
@@ -11,34 +11,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from runner import directives
+from runner.directives import Directives
 from runner.errors import ConfigurationError
 
 Version = tuple[int, ...]
 
 _NAME = re.compile(r"(?:(?P<kind>[VU])(?P<version>\d+(?:[._]\d+)*)|R)__(?P<description>.+)\.sql")
-_DIRECTIVE = re.compile(r"--[ \t]*runner:[ \t]*(?P<body>[^\r\n]*)")
-_STRAY = re.compile(r"^--[ \t]*runner:", re.MULTILINE)
-_DURATION = re.compile(r"\d+(?:us|ms|s|min|h|d)?")
 _CHUNK = 1 << 20  # bytes read at a time while hashing
-_ALLOW = "allow "
-_KNOWN = (
-    "no-transaction, out-of-order, lock_timeout=5s, statement_timeout=10min, irreversible: why,"
-    " allow rule: why"
-)
-
-
-class Directives(NamedTuple):
-    """What the comments at the top of a file ask for.
-
-    `allow` is for the linter: rules that the file breaks with a reason, as (rule, reason).
-    """
-
-    no_transaction: bool = False
-    out_of_order: bool = False
-    lock_timeout: str | None = None
-    statement_timeout: str | None = None
-    irreversible: str | None = None
-    allow: tuple[tuple[str, str], ...] = ()
 
 
 class Migration(NamedTuple):
@@ -152,7 +132,7 @@ def _read(path: Path, name: str) -> Migration:
         path=path,
         name=name,
         checksum=checksum,
-        directives=_directives(head),
+        directives=directives.parse(head),
     )
 
 
@@ -210,53 +190,6 @@ def _head(piece: bytes) -> str:
     return "\n".join(lines) or "\n"
 
 
-def _directives(head: str) -> Directives:
-    found: dict[str, str | bool] = {}
-    for line in head.splitlines():
-        match = _DIRECTIVE.match(line.strip())
-        if match:
-            for name, value in _parse_directive(match["body"].strip()):
-                if name in found:
-                    raise ConfigurationError(f"directive {name} is given twice")
-                found[name] = value
-    waived = [name for name in found if name.startswith(_ALLOW)]
-    allow = tuple((name.removeprefix(_ALLOW), str(found.pop(name))) for name in waived)
-    return Directives(**found, allow=allow)  # type: ignore[arg-type]
-
-
-def _parse_directive(body: str) -> list[tuple[str, str | bool]]:
-    name, colon, reason = body.partition(":")
-    if name.strip() == "irreversible":
-        if not (colon and reason.strip()):
-            raise ConfigurationError("irreversible needs a reason: -- runner: irreversible: <why>")
-        return [("irreversible", reason.strip())]
-    if re.match(r"allow(?:\s|$)", name):
-        rule = re.fullmatch(r"allow\s+([a-z0-9-]+)", name.strip())
-        if not (rule and reason.strip()):
-            raise ConfigurationError(
-                "allow needs one rule and a reason: -- runner: allow <rule>: <why>"
-            )
-        return [(_ALLOW + rule[1], reason.strip())]
-    return [_parse_word(word) for word in re.split(r"[,\s]+", body) if word] or [_parse_word(body)]
-
-
-def _parse_word(word: str) -> tuple[str, str | bool]:
-    name, equals, value = word.partition("=")
-    if word in {"no-transaction", "out-of-order"}:
-        return word.replace("-", "_"), True
-    if name in {"lock_timeout", "statement_timeout"} and equals:
-        if not _DURATION.fullmatch(value):
-            raise ConfigurationError(f"{name}={value} is not a duration such as 500ms, 5s, 10min")
-        return name, value
-    raise ConfigurationError(f"unknown directive {word!r}; known: {_KNOWN}")
-
-
-def stray_directive(text: str, head_end: int) -> int | None:
-    """Return the offset of a directive below the top of the file, where it has no effect."""
-    match = _STRAY.search(text, head_end)
-    return match.start() if match else None
-
-
 def _arrange(found: list[Migration], folder: Path, problems: list[str]) -> Folder:
     kinds: dict[str, dict[str, Migration]] = {"V": {}, "U": {}, "R": {}}
     for migration in found:
@@ -276,19 +209,3 @@ def _arrange(found: list[Migration], folder: Path, problems: list[str]) -> Folde
         undo=kinds["U"],
         repeatable=tuple(sorted(kinds["R"].values(), key=lambda migration: migration.name)),
     )
-
-
-_UNITS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def milliseconds(duration: str) -> int:
-    """Return a duration as PostgreSQL writes it in milliseconds; a bare number is those.
-
-    Raises:
-        ConfigurationError: it is not a duration.
-
-    """
-    if not _DURATION.fullmatch(duration):
-        raise ConfigurationError(f"{duration!r} is not a duration such as 500ms, 5s, 10min")
-    number = duration.rstrip("abcdefghijklmnopqrstuvwxyz")
-    return round(int(number) * _UNITS[duration[len(number) :]])

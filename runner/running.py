@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from runner import connection as connecting
-from runner.migration import milliseconds
+from runner.directives import milliseconds
 from runner.observe import Watch
 from runner.session import Deadline, Session
 from runner.source import Job, Message

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from runner import statements
+from runner.directives import stray_directive
 from runner.errors import ValidationFailed
 from runner.history import Record
-from runner.migration import Migration, stray_directive
+from runner.migration import Migration
 from runner.names import index_built
 from runner.plan import Step
 from runner.statements import Statement

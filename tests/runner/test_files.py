@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.directives import Directives, milliseconds
 from runner.errors import ConfigurationError
-from runner.migration import Directives, Folder, canonical, milliseconds, parse_version, read_folder
+from runner.migration import Folder, canonical, parse_version, read_folder
 
 
 def read(folder: Path, files: dict[str, str | bytes]) -> Folder:
