@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,19 @@ def parser() -> argparse.ArgumentParser:
         _common(command, top=False)
         return command
 
+    _add_running(add)
+    _add_looking(add)
+    _add_files(add)
+    _add_history(add)
+    _add_invoke(add("invoke", "run a command in the Lambda; fails unless success is proved"))
+    return top
+
+
+# Adds a command by its name and what it does.
+_Add = Callable[[str, str], argparse.ArgumentParser]
+
+
+def _add_running(add: _Add) -> None:
     _add_migrate(add("migrate", "apply what is pending"))
     _add_policy(add("plan", "show what migrate would do here: SQL, locks, sizes, risk, digest"))
     rollback = add("rollback", "undo the newest versions with their U files")
@@ -34,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--to", metavar="V", help="the version that is the newest afterwards")
     which.add_argument("--steps", type=int, metavar="N", help="how many versions to undo")
     rollback.add_argument("--dry-run", action="store_true", help="print the SQL, run nothing")
+
+
+def _add_looking(add: _Add) -> None:
     status = add("status", "list every migration with its state")
     status.add_argument(
         "--check", action="store_true", help="exit 6 where files and history differ, 8 if pending"
@@ -43,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     )
     history = add("history", "list what was done, undone, repaired: by whom, when, in which run")
     history.add_argument("--limit", type=int, default=50, metavar="N", help="newest N (50)")
+
+
+def _add_files(add: _Add) -> None:
     validate = add("validate", "check every file, offline")
     validate.add_argument(
         "--against-database", action="store_true", help="and the files against the history"
@@ -60,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
     published.add_argument("-o", "--output", type=Path, metavar="FILE", help="the HTML page")
     published.add_argument("--markdown", type=Path, metavar="FILE", help="Markdown, for a comment")
     add("new", "make the next V and U file").add_argument("name", metavar="NAME")
+
+
+def _add_history(add: _Add) -> None:
     baseline = add("baseline", "take everything up to a version as applied")
     baseline.add_argument("version", metavar="V")
     adopt = add("adopt", "take over another tool's history: says what, then --yes")
@@ -69,8 +92,6 @@ def parser() -> argparse.ArgumentParser:
     adopt.add_argument("--at", metavar="V", help="the newest file whose changes are there")
     adopt.add_argument("--yes", action="store_true", help="do it")
     _add_repair(add("repair", "make the history fit, after you have looked; says what, then --yes"))
-    _add_invoke(add("invoke", "run a command in the Lambda; fails unless success is proved"))
-    return top
 
 
 def _common(parser: argparse.ArgumentParser, *, top: bool) -> None:
