@@ -56,3 +56,19 @@ def test_connection_is_verified_by_default(monkeypatch: pytest.MonkeyPatch) -> N
     environment = handler._environment()
     assert environment["PGSSLMODE"] == "verify-full"
     assert environment["PGSSLROOTCERT"].endswith("ca-bundle.pem")
+
+
+def test_metrics_say_what_an_alarm_needs() -> None:
+    document = {
+        "error": None, "applied": [1, 2], "pending": [], "duration_ms": 70, "run_id": "r",
+    }  # fmt: skip
+    numbers = json.loads(handler.metrics(document, 1_700_000_000.5))
+    (directive,) = numbers["_aws"]["CloudWatchMetrics"]
+    assert numbers["_aws"]["Timestamp"] == 1_700_000_000_500
+    assert {metric["Name"]: numbers[metric["Name"]] for metric in directive["Metrics"]} == {
+        "Failed": 0,
+        "Applied": 2,
+        "Pending": 0,
+        "Duration": 70,
+    }
+    assert all(name in numbers for (name,) in directive["Dimensions"])
