@@ -43,6 +43,8 @@ def handle(event: Any, context: Any) -> dict[str, Any]:
     # Files are named as in the repository, not by where the zip was unpacked.
     document = json.loads(report.as_json(result.document()).replace(f"{_ROOT}/", ""))
     print(report.as_text(document))
+    if document["command"] in {"migrate", "rollback"}:
+        print(metrics(document, time.time()))
     if result.error:
         raise RunFailed(json.dumps(document, ensure_ascii=False))
     return document  # type: ignore[no-any-return]
