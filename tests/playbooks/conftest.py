@@ -11,6 +11,9 @@ import pytest
 from local.stack import Stack
 from tests.playbooks.plays import ACCOUNTS, ROOT, Play, Playbook
 
+# More at a time would only wait for each other.
+CORES = 2
+
 
 @pytest.fixture(scope="session")
 def playbook(stack: Stack) -> Playbook:
@@ -58,7 +61,7 @@ def _run(playbook: Playbook, *environments: str) -> dict[str, Play]:
 @pytest.fixture(scope="session")
 def first(playbook: Playbook) -> dict[str, Play]:
     """Bootstrap and deploy everything: dev before prod, which trusts it; local beside them."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(CORES) as pool:
         accounts = pool.submit(_run, playbook, "dev", "prod")
         local = pool.submit(_run, playbook, "local")
         return {**accounts.result(), **local.result()}
@@ -66,11 +69,12 @@ def first(playbook: Playbook) -> dict[str, Play]:
 
 @pytest.fixture(scope="session")
 def second(first: dict[str, Play], playbook: Playbook) -> dict[str, Play]:
-    """Do it all again."""
-    with ThreadPoolExecutor() as pool:
-        accounts = pool.submit(_run, playbook, "dev")
-        others = pool.submit(_run, playbook, "prod", "local")
-        return {**accounts.result(), **others.result()}
+    """Do it all again, and once more in check mode."""
+    with ThreadPoolExecutor(CORES) as pool:
+        one = pool.submit(_run, playbook, "dev", "prod")
+        other = pool.submit(_run, playbook, "local")
+        check = pool.submit(playbook, "site.yml", "local", "--check", "--diff")
+        return {**one.result(), **other.result(), "local check": check.result()}
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.migrations.aws.plugins.module_utils.aurora import (
-    Cluster,
+from ansible_collections.migrations.aws.plugins.module_utils.aurora import Cluster
+from ansible_collections.migrations.aws.plugins.module_utils.aurora_parts import (
     Instance,
     ParameterGroup,
     Secret,

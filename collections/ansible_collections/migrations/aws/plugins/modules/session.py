@@ -134,8 +134,8 @@ def check_account(run: Converge, caller: Document) -> None:
         return
     refuse(
         run,
-        f"These credentials are of account {caller['Account']} ({caller['Arn']}), but the inventory "
-        f"'{name}' is account {account}. Use credentials of {account} (AWS_PROFILE=… "
+        f"These credentials are of account {caller['Account']} ({caller['Arn']}), but the "
+        f"inventory '{name}' is account {account}. Use credentials of {account} (AWS_PROFILE=… "
         "ansible-playbook …), or correct account_id in the inventory's group_vars/aws.yml.",
     )
 
