@@ -1,4 +1,4 @@
-"""Make ministack's instances report the network interface and metadata options asked for."""
+"""Make ministack's EC2 keep what it drops of instances, security rules and VPC endpoints."""
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import importlib
@@ -25,6 +25,7 @@ def patch() -> None:
     _patch_run()
     _patch_description()
     _patch_prefix_lists()
+    _patch_endpoints()
 
 
 def _patch_run() -> None:
@@ -118,3 +119,49 @@ def _interface_xml(instance: dict[str, Any]) -> str:
         "<deviceIndex>0</deviceIndex><status>attached</status>"
         "<deleteOnTermination>true</deleteOnTermination></attachment></item></networkInterfaceSet>"
     )
+
+
+def _patch_endpoints() -> None:
+    """Keep the security groups of VPC endpoints, and describe those of the VPC asked for."""
+    actions, write = ec2._ACTION_MAP, ec2._vpce_fields_xml
+    create, modify = actions["CreateVpcEndpoint"], actions["ModifyVpcEndpoint"]
+    describe = actions["DescribeVpcEndpoints"]
+
+    def creating(parameters: dict[str, Any]) -> Any:
+        known = set(ec2._vpc_endpoints.keys())
+        response = create(parameters)
+        groups = ec2._parse_member_list(parameters, "SecurityGroupId")
+        for identifier in set(ec2._vpc_endpoints.keys()) - known:
+            ec2._vpc_endpoints[identifier]["_groups"] = groups
+        return response
+
+    def modifying(parameters: dict[str, Any]) -> Any:
+        endpoint = ec2._vpc_endpoints.get(ec2._p(parameters, "VpcEndpointId"))
+        if endpoint:
+            added = ec2._parse_member_list(parameters, "AddSecurityGroupId")
+            removed = ec2._parse_member_list(parameters, "RemoveSecurityGroupId")
+            endpoint["_groups"] = sorted({*endpoint.get("_groups", []), *added} - {*removed})
+        return modify(parameters)
+
+    def describing(parameters: dict[str, Any]) -> Any:
+        vpcs = ec2._parse_filters(parameters).get("vpc-id")
+        if not vpcs or ec2._parse_member_list(parameters, "VpcEndpointId"):
+            return describe(parameters)
+        here = [i for i, e in ec2._vpc_endpoints.items() if e["VpcId"] in vpcs]
+        return describe({**parameters, "VpcEndpointId.1": "none", **_numbered(here)})
+
+    def described(endpoint: dict[str, Any], tag: str = "item") -> str:
+        head, end, tail = str(write(endpoint, tag)).rpartition(f"</{tag}>")
+        groups = "".join(
+            f"<item><groupId>{group}</groupId></item>" for group in endpoint.get("_groups", [])
+        )
+        return f"{head}<groupSet>{groups}</groupSet>{end}{tail}"
+
+    actions["CreateVpcEndpoint"] = creating
+    actions["ModifyVpcEndpoint"] = modifying
+    actions["DescribeVpcEndpoints"] = describing
+    ec2._vpce_fields_xml = described
+
+
+def _numbered(identifiers: list[str]) -> dict[str, str]:
+    return {f"VpcEndpointId.{number}": one for number, one in enumerate(identifiers, 1)}
