@@ -37,9 +37,7 @@ def up(stack: Stack) -> bool:
     _say("site.yml")
     play(stack, "site.yml")
     _say("verify and migrate, as the pipeline does")
-    green = run_pipeline(
-        stack, PIPELINE, account=ACCOUNT, source=CLONE, only={"Verify", "Migrate"}
-    )
+    green = run_pipeline(stack, PIPELINE, account=ACCOUNT, source=CLONE, only={"Verify", "Migrate"})
     _say(f"{'done' if green else 'FAILED'} after {time.monotonic() - began:.0f} s")
     if green:
         sys.stdout.write(_what_next(stack))
