@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -108,11 +109,17 @@ class Process:
             self.ended(timeout)
 
 
+# Below the range from which the kernel takes ports for outgoing connections: a port that is free
+# now and is bound a moment later is not given to one of those meanwhile.
+_PORTS = range(20000, 32000)
+
+
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in random.sample(_PORTS, 200):
+        if is_free(port):
+            return port
+    raise LocalError(f"none of 200 ports between {_PORTS[0]} and {_PORTS[-1]} is free")
 
 
 def is_free(port: int) -> bool:

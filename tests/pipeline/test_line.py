@@ -76,6 +76,8 @@ def test_from_nothing_to_a_fixed_mistake_and_down_again(line):
 
     mistake = line.folder / "sql" / "V004__add_order_status.sql"
     mistake.write_text(BAD)
+    undo = line.folder / "sql" / "U004__add_order_status.sql"
+    undo.write_text("alter table customer_order drop column status;\n")
     status, said = line.make("local")
     assert status != 0
     assert "V004__add_order_status.sql" in said
