@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 (a script, not a package)
 """How fast the scanner reads files of 50 MB, and what memory it takes beyond their text.
 
 Run: .venv/bin/python benchmarks/scanner.py [MEGABYTES]
