@@ -10,6 +10,7 @@ from typing import Any
 
 # ministack has no type information.
 actions: Any = importlib.import_module("ministack.core.iam_actions")
+cbor2: Any = importlib.import_module("cbor2")
 evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
 iam: Any = importlib.import_module("ministack.services.iam")
 
@@ -68,6 +69,10 @@ def _resource(  # noqa: PLR0911 (one line for each kind of request)
         return f"arn:aws:kms:{scope}:{name}"
     if service == "lambda" and (name := field(body, "FunctionName")):
         return f"arn:aws:lambda:{scope}:function:{name}"
+    if service == "sns" and (arn := query(parameters, "ResourceArn")):
+        return str(arn)
+    if service == "monitoring":
+        return _alarm(cbor2.loads(body), scope)
     if service == "events" and (name := field(body, "Rule")):
         return f"arn:aws:events:{scope}:rule/{name}"
     if service == "codebuild" and (name := field(body, "name") or _first(field(body, "names"))):
@@ -81,6 +86,12 @@ def _resource(  # noqa: PLR0911 (one line for each kind of request)
             if name := query(parameters, parameter):
                 return f"arn:aws:rds:{scope}:{kind}:{name}"
     return "*"
+
+
+def _alarm(request: dict[str, Any], scope: str) -> str:
+    """Name the alarm of a request; one that names none is about all of them."""
+    name = request.get("AlarmName") or _first(request.get("AlarmNames")) or "*"
+    return str(request.get("ResourceARN") or f"arn:aws:cloudwatch:{scope}:alarm:{name}")
 
 
 def _first(names: Any) -> Any:

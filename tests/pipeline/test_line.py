@@ -46,7 +46,11 @@ class Line:
 
 
 def copy_clone(folder):
-    """Copy what git would hand out of the working tree; .venv is shared, as it is the same lock."""
+    """Copy what git would hand out of the working tree; .venv is shared, as it is the same lock.
+
+    It must be up to date, or the copy's make setup would install the copy into it.
+    """
+    subprocess.run(["make", "--silent", "setup"], cwd=CLONE, check=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CLONE, capture_output=True, text=True, check=True,
