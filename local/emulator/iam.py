@@ -10,7 +10,6 @@ from typing import Any
 
 # ministack has no type information.
 actions: Any = importlib.import_module("ministack.core.iam_actions")
-cbor2: Any = importlib.import_module("cbor2")
 evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
 iam: Any = importlib.import_module("ministack.services.iam")
 
@@ -54,6 +53,10 @@ def _patch_resources() -> None:
             arn = arn.replace(":rule/default/", ":rule/")
         if arn != "*":
             return arn
+        if service == "sns":
+            return actions._query_param(query_params, "ResourceArn") or "*"
+        if service == "monitoring":
+            return _alarm(body, f"{region}:{account_id}")
         return _resource(service, body, query_params, f"{region}:{account_id}")
 
     actions.extract_resource_arn = extract
@@ -69,10 +72,6 @@ def _resource(  # noqa: PLR0911 (one line for each kind of request)
         return f"arn:aws:kms:{scope}:{name}"
     if service == "lambda" and (name := field(body, "FunctionName")):
         return f"arn:aws:lambda:{scope}:function:{name}"
-    if service == "sns" and (arn := query(parameters, "ResourceArn")):
-        return str(arn)
-    if service == "monitoring":
-        return _alarm(cbor2.loads(body), scope)
     if service == "events" and (name := field(body, "Rule")):
         return f"arn:aws:events:{scope}:rule/{name}"
     if service == "codebuild" and (name := field(body, "name") or _first(field(body, "names"))):
@@ -88,10 +87,12 @@ def _resource(  # noqa: PLR0911 (one line for each kind of request)
     return "*"
 
 
-def _alarm(request: dict[str, Any], scope: str) -> str:
+def _alarm(body: Any, scope: str) -> str:
     """Name the alarm of a request; one that names none is about all of them."""
-    name = request.get("AlarmName") or _first(request.get("AlarmNames")) or "*"
-    return str(request.get("ResourceARN") or f"arn:aws:cloudwatch:{scope}:alarm:{name}")
+    field = actions._safe_json_field
+    if arn := field(body, "ResourceARN"):
+        return str(arn)
+    return f"arn:aws:cloudwatch:{scope}:alarm:{_first(field(body, 'AlarmNames')) or '*'}"
 
 
 def _first(names: Any) -> Any:

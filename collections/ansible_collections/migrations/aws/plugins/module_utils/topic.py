@@ -1,0 +1,86 @@
+"""An SNS topic and who gets its mail."""
+
+from __future__ import annotations
+
+from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    Converge,
+    Document,
+    difference,
+    tag_dict,
+    tag_list,
+)
+
+MISSING = ("NotFound",)
+PENDING = "PendingConfirmation"  # instead of a subscription's ARN
+GONE = "Deleted"
+
+
+class Topic:
+    """A topic with its subscriptions by e-mail.
+
+    It is not encrypted: it carries no secret, only an alarm's text and numbers. With the default
+    key of SNS it would drop what CloudWatch sends, and a key of its own would cost more than the
+    alarms and be one more policy that must be right for a mail to arrive. The default policy, which
+    stays, lets nobody publish but its own account, whose alarms do.
+    """
+
+    def __init__(self, run: Converge, arn: str) -> None:
+        self.run, self.arn = run, arn
+        self.sns = run.client("sns")
+        found = self._subscriptions()
+        self.exists = found is not None
+        self.subscriptions = found or {}
+        self.tags = self._tags() if self.exists else {}
+
+    def _subscriptions(self) -> dict[str, str] | None:
+        """Return the subscriptions' ARNs by their addresses; None if there is no such topic."""
+        found: dict[str, str] = {}
+        request = {"TopicArn": self.arn}
+        while True:
+            answer = self.run.read(self.sns.list_subscriptions_by_topic, MISSING, **request)
+            if answer is None:
+                return None
+            for one in answer["Subscriptions"]:
+                if one["Protocol"] == "email" and one["SubscriptionArn"] != GONE:
+                    found[one["Endpoint"]] = one["SubscriptionArn"]
+            if not answer.get("NextToken"):
+                return found
+            request["NextToken"] = answer["NextToken"]
+
+    def _tags(self) -> dict[str, str]:
+        answer = self.run.read(self.sns.list_tags_for_resource, ResourceArn=self.arn) or {}
+        return tag_dict(answer["Tags"])
+
+    def describe(self) -> Document:
+        """Return what was found, in the terms of `wanted`."""
+        if not self.exists:
+            return {}
+        return {"arn": self.arn, "emails": sorted(self.subscriptions), "tags": self.tags}
+
+    def wanted(self, emails: list[str], tags: dict[str, str]) -> Document:
+        """Return what `ensure` will leave: only AWS can end an address that never confirmed."""
+        waiting = {email for email, arn in self.subscriptions.items() if arn == PENDING}
+        return {
+            "arn": self.arn,
+            "emails": sorted({*emails, *waiting}),
+            "tags": {**self.tags, **tags},
+        }
+
+    def ensure(self, emails: list[str], tags: dict[str, str]) -> None:
+        """Make or tag the topic, subscribe the addresses and unsubscribe all others."""
+        if not self.exists:
+            name = self.arn.rpartition(":")[2]
+            self.run.send(self.sns.create_topic, Name=name, Tags=tag_list(tags))
+        elif missing := difference(self.tags, tags):
+            self.run.send(self.sns.tag_resource, ResourceArn=self.arn, Tags=tag_list(missing))
+        for email in sorted(set(emails) - self.subscriptions.keys()):
+            request = {"Protocol": "email", "Endpoint": email}
+            self.run.send(self.sns.subscribe, TopicArn=self.arn, **request)
+        for email in sorted(self.subscriptions.keys() - set(emails)):
+            if (arn := self.subscriptions[email]) != PENDING:
+                self.run.send(self.sns.unsubscribe, SubscriptionArn=arn)
+
+    def remove(self) -> None:
+        """Delete the topic with its subscriptions."""
+        if self.exists:
+            self.run.send(self.sns.delete_topic, TopicArn=self.arn)
