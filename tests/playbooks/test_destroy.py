@@ -25,6 +25,8 @@ def test_destroy_leaves_nothing_of_the_environment(destroyed: Play, stack: Stack
     assert rds.describe_db_instances()["DBInstances"] == []
     assert rds.describe_db_subnet_groups()["DBSubnetGroups"] == []
     assert stack.client("lambda", DEV).list_functions()["Functions"] == []
+    assert stack.client("cloudwatch", DEV).describe_alarms()["MetricAlarms"] == []
+    assert stack.client("sns", DEV).list_topics()["Topics"] == []
     assert stack.client("logs", DEV).describe_log_groups()["logGroups"] == []
     assert stack.client("secretsmanager", DEV).list_secrets()["SecretList"] == []
     assert stack.client("codebuild", DEV).list_projects()["projects"] == []

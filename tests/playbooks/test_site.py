@@ -143,6 +143,38 @@ def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: st
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_failures_of_the_runner_ring_one_topic(provisioned: Stack, env: str) -> None:
+    name, account = f"schema-migrations-{env}-runner", ACCOUNTS[env]
+    topic = f"arn:aws:sns:eu-central-1:{account}:{name}-alarms"
+    found = provisioned.client("cloudwatch", account).describe_alarms()["MetricAlarms"]
+    keys = ("Namespace", "MetricName", "Statistic", "Threshold", "EvaluationPeriods")
+    assert {a["AlarmName"].removeprefix(f"{name}-"): tuple(a[k] for k in keys) for a in found} == {
+        "failed": ("SchemaMigrations", "Failed", "Sum", 0, 1),
+        "errors": ("AWS/Lambda", "Errors", "Sum", 0, 6),
+        "duration": ("AWS/Lambda", "Duration", "Maximum", 720_000, 6),
+    }
+    for alarm in found:
+        assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": name}]
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        assert (alarm["Period"], alarm["DatapointsToAlarm"]) == (300, 1)
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert (alarm["AlarmActions"], alarm["OKActions"]) == ([topic], [])
+    assert provisioned.client("sns", account).list_topics()["Topics"] == [{"TopicArn": topic}]
+
+
+def test_mail_goes_to_whom_the_inventory_names(provisioned: Stack, playbook: Playbook) -> None:
+    sns, mailed = provisioned.client("sns", ACCOUNTS["prod"]), []
+    topic = f"arn:aws:sns:eu-central-1:{ACCOUNTS['prod']}:schema-migrations-prod-runner-alarms"
+    for emails in (["on-call@example.com"], []):
+        listed = json.dumps({"runner_alarm_emails": emails})
+        play = playbook("playbooks/runner.yml", "prod", "-e", listed)
+        assert play.count("changed") == 1, play.output
+        found = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        mailed.append([s["Endpoint"] for s in found if s["Protocol"] == "email"])
+    assert mailed == [["on-call@example.com"], []]
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_logs_do_not_stay_for_ever(provisioned: Stack, env: str) -> None:
     groups = provisioned.client("logs", ACCOUNTS[env]).describe_log_groups()["logGroups"]
     ours = [g for g in groups if "schema-migrations" in g["logGroupName"]]
