@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg2
 
 from runner import connection as connecting
-from runner import drift, history, risk
+from runner import drift, history, risk, trace
 from runner.errors import (
     ConfigurationError,
     Incomplete,
@@ -207,7 +207,7 @@ def execute(
                 f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
             )
         if not job.transactional:
-            result.done(job, steps.run(job, first=not result.applied))
+            result.done(job, steps.run(job, first=not result.applied), trace=trace.told(job))
             continue
         ahead = following if following and following.transactional else None
         try:

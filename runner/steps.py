@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import psycopg2
 
-from runner import records, recovery, statements
+from runner import records, recovery, statements, trace
 from runner.errors import Incomplete, NeedsAttention
 from runner.failure import (
     CANCELLED,
@@ -66,7 +66,7 @@ class Steps:
             record = job.record(self._session.run_id)
             undo = job.step.action == "undo"
             written = records.undone(record) if undo else records.steps_finished(record, duration)
-            logged = records.event(job.step.action, record, duration)
+            logged = records.event(job.step.action, record, duration, trace.told(job))
             self._session.run(f"{BEGIN}{self._session.clean()}{written}; {logged}; commit")
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost

@@ -5,7 +5,12 @@ Read from pg_locks at the end of the migration's transaction, in messages that a
 
 from __future__ import annotations
 
+from typing import Any
+
+from runner import statements
+from runner.expect import expect
 from runner.history import LOG
+from runner.source import Job
 
 _FILES = "runner.files"  # a setting of the transaction that holds what BEFORE found
 
@@ -69,3 +74,21 @@ DETAILS = f"""(
 
 # The trace that was recorded last, for the answer.
 LAST = f"(select details from {LOG} order by id desc limit 1)"
+
+
+def told(job: Job) -> dict[str, Any]:
+    """Return the locks of a file that runs outside a transaction, as its text tells them.
+
+    Such a statement gives its locks back in transactions of its own, so nothing is left to read
+    when it ends; PostgreSQL documents which they are. `source` says that they were not traced.
+    """
+    found = {
+        (lock.relation, lock.mode): lock
+        for statement in statements.scan(job.text)
+        for lock in expect(statement)
+    }
+    return {
+        "source": "text",
+        "locks": [{"relation": relation, "mode": mode} for relation, mode in sorted(found)],
+        "rewritten": sorted({lock.relation for lock in found.values() if lock.rewrite}),
+    }

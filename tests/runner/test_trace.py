@@ -70,3 +70,15 @@ def test_each_of_several_files_has_its_own(tables: Project) -> None:
     tables.file("V1__x.sql", "create index on b (n)")
     entries = tables.run("migrate")["applied"]
     assert [entry["locks"][0]["relation"] for entry in entries] == ["public.b", "public.a"]
+
+
+def test_file_outside_a_transaction_has_the_locks_that_its_text_tells(tables: Project) -> None:
+    entry = traced(tables, "create index concurrently i on b (n); vacuum full a")
+    assert entry["source"] == "text"
+    assert entry["locks"] == [
+        {"relation": "a", "mode": "AccessExclusiveLock"},
+        {"relation": "b", "mode": "ShareUpdateExclusiveLock"},
+    ]
+    assert entry["rewritten"] == ["a"]
+    (logged,) = tables.run("history")["data"]
+    assert logged["details"]["source"] == "text"
