@@ -12,6 +12,7 @@ import random
 import select
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Self
 
@@ -112,6 +113,8 @@ class Process:
 # Below the range from which the kernel takes ports for outgoing connections: a port that is free
 # now and is bound a moment later is not given to one of those meanwhile.
 _PORTS = range(20000, 32000)
+_DYING = 5.0  # seconds
+_LOOK = 0.02
 
 
 def free_port() -> int:
@@ -134,13 +137,20 @@ def is_free(port: int) -> bool:
 
 
 def require_free(port: int, *, purpose: str, variable: str) -> None:
-    """Raise LocalError, naming holder and way out, if `port` of 127.0.0.1 is taken."""
-    if not is_free(port):
+    """Raise LocalError, naming holder and way out, if `port` of 127.0.0.1 is taken.
+
+    A process that was just killed gives its port back a moment after it is gone, so a port that
+    nobody is seen to hold is looked at again for a while.
+    """
+    until = time.monotonic() + _DYING
+    while not is_free(port):
         holder = _listener(port)
-        raise LocalError(
-            f"port {port}, meant for {purpose}, is taken{f' by {holder}' if holder else ''}: "
-            f"stop that, or choose another with {variable}=PORT"
-        )
+        if holder or time.monotonic() > until:
+            raise LocalError(
+                f"port {port}, meant for {purpose}, is taken{f' by {holder}' if holder else ''}: "
+                f"stop that, or choose another with {variable}=PORT"
+            )
+        time.sleep(_LOOK)
 
 
 def _listener(port: int) -> str:
