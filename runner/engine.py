@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg2
 
 from runner import connection as connecting
-from runner import drift, history, risk, trace
+from runner import drift, history, risk
 from runner.errors import (
     ConfigurationError,
     Incomplete,
@@ -199,7 +199,7 @@ def execute(
         except Incomplete as stopped:
             raise _never_fits(jobs[0], stopped, result) from stopped
         for job, entry in zip(jobs, done, strict=True):
-            result.done(job, entry.duration_ms, attempts=entry.attempts, trace=entry.trace)
+            result.done(job, entry)
         return
     for job, following in zip(jobs, [*jobs[1:], None], strict=True):
         if run.conduct.deadline.passed():
@@ -207,14 +207,14 @@ def execute(
                 f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
             )
         if not job.transactional:
-            result.done(job, steps.run(job, first=not result.applied), trace=trace.told(job))
+            result.done(job, steps.run(job, first=not result.applied))
             continue
         ahead = following if following and following.transactional else None
         try:
             (entry,) = transactions.run([job], ahead)
         except Incomplete as stopped:
             raise _never_fits(job, stopped, result) from stopped
-        result.done(job, entry.duration_ms, attempts=entry.attempts, trace=entry.trace)
+        result.done(job, entry)
 
 
 def run_one(run: Run, session: Session, action: str, migration: Migration) -> dict[str, Any]:

@@ -6,11 +6,11 @@ https://www.postgresql.org/docs/current/explicit-locking.html and of each statem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from runner.names import qualified
-from runner.statements import Statement
+from runner.statements import Statement, scan
 
 SHARE_UPDATE = "ShareUpdateExclusiveLock"
 SHARE = "ShareLock"
@@ -38,14 +38,22 @@ _OPTIONAL = (["IF", "EXISTS"], ["IF", "NOT", "EXISTS"], ["ONLY"], ["CONCURRENTLY
 
 def expect(statement: Statement) -> list[Expected]:
     """Return the locks on relations that are named in a statement, the strongest of each."""
-    tokens = list(statement.tokens())
     rule = _RULES.get(statement.keyword)
-    strongest: dict[str, Expected] = {}
-    for lock in rule(tokens) if rule else ():
-        known = strongest.get(lock.relation)
+    return _strongest(rule(list(statement.tokens()))) if rule else []
+
+
+def expect_all(text: str) -> list[Expected]:
+    """Return the locks that the statements of a text will take, the strongest of each relation."""
+    return _strongest(lock for statement in scan(text) for lock in expect(statement))
+
+
+def _strongest(locks: Iterable[Expected]) -> list[Expected]:
+    found: dict[str, Expected] = {}
+    for lock in locks:
+        known = found.get(lock.relation)
         if known is None or _strength(lock) > _strength(known):
-            strongest[lock.relation] = lock
-    return list(strongest.values())
+            found[lock.relation] = lock
+    return list(found.values())
 
 
 def is_opaque(statement: Statement) -> bool:

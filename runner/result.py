@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runner.errors import MigrationFailed, RunnerError
-from runner.source import Job
+from runner.source import Done, Job
 
 VERSION = 1
 
@@ -50,18 +50,11 @@ class Result:
         """The documented exit code."""
         return self.error.exit_code if self.error else 0
 
-    def done(
-        self,
-        job: Job,
-        duration_ms: int,
-        *,
-        attempts: int = 1,
-        trace: dict[str, Any] | None = None,
-    ) -> None:
+    def done(self, job: Job, done: Done) -> None:
         """Take a job that was applied and recorded, with the locks it took where they are known."""
         self.pending = [entry for entry in self.pending if entry["file"] != job.migration.name]
-        entry = {**describe(job), "duration_ms": duration_ms, "attempts": attempts}
-        self.applied.append({**entry, **(trace or {})})
+        entry = {**describe(job), "duration_ms": done.duration_ms, "attempts": done.attempts}
+        self.applied.append({**entry, **(done.trace or {})})
 
     def document(self) -> dict[str, Any]:
         """Return the result as JSON has it."""

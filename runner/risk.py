@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from runner import statements
-from runner.expect import ALL, EXCLUSIVE, ROW, SHARE, SHARE_ROW, Expected, expect, is_opaque
+from runner.expect import ALL, EXCLUSIVE, ROW, SHARE, SHARE_ROW, Expected, expect_all, is_opaque
 from runner.observe import longest_transaction
 from runner.session import Session
 from runner.source import Job
@@ -43,7 +43,7 @@ _LEVELS = ("none", "notice", "block")
 
 def document(session: Session, jobs: Sequence[Job]) -> dict[str, Any]:
     """Return the plan as the result document carries it."""
-    locks = {job.migration.key: list(_locks(job)) for job in jobs}
+    locks = {job.migration.key: expect_all(job.text) for job in jobs}
     names = sorted({lock.relation for found in locks.values() for lock in found})
     relations = _relations(session, names)
     return {
@@ -69,22 +69,6 @@ def digest(jobs: Iterable[Job], database: str) -> str:
     ]
     text = json.dumps([database, content], separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def _locks(job: Job) -> Iterable[Expected]:
-    strongest: dict[str, Expected] = {}
-    for statement in statements.scan(job.text):
-        for lock in expect(statement):
-            known = strongest.get(lock.relation)
-            rank = (_rank(lock), lock.rewrite, lock.scan)
-            if known is None or rank > (_rank(known), known.rewrite, known.scan):
-                strongest[lock.relation] = lock
-    return strongest.values()
-
-
-def _rank(lock: Expected) -> int:
-    order = list(_WORDS)
-    return len(order) - order.index(lock.mode) if lock.mode in order else 0
 
 
 def _relations(session: Session, names: list[str]) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runner import statements
 from runner.directives import stray_directive
@@ -51,6 +51,17 @@ class Job(NamedTuple):
         return Record(
             migration.key, kind, migration.description, migration.name, migration.checksum, run_id
         )
+
+
+class Done(NamedTuple):
+    """What came of a job: how long its file ran, what it locked, in which attempt.
+
+    `trace` is as the history's log has it; None where the answer to the commit was lost.
+    """
+
+    duration_ms: int
+    trace: dict[str, Any] | None
+    attempts: int = 1
 
 
 def prepare(steps: Iterable[Step]) -> list[Job]:

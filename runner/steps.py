@@ -29,7 +29,7 @@ from runner.names import Index, index_built
 from runner.observe import Watch
 from runner.running import BEGIN, Conduct, limits, pause, send, timeouts, watch_job
 from runner.session import FORGET, LOCK, TRANSACTION_LOCK, Session
-from runner.source import Job, Message
+from runner.source import Done, Job, Message
 from runner.statements import Statement
 
 _NOT_INSIDE = "25001"  # cannot run inside a transaction
@@ -47,8 +47,8 @@ class Steps:
         self._conduct = conduct
         self._settings, self._deadline, self._progress = conduct
 
-    def run(self, job: Job, *, first: bool) -> int:
-        """Run a job from where it stands and return its duration in milliseconds.
+    def run(self, job: Job, *, first: bool) -> Done:
+        """Run a job from where it stands and return what came of it.
 
         Parameters:
             first: nothing was applied before it in this run, so it had all the time there is.
@@ -62,18 +62,20 @@ class Steps:
         self._moved = not first
         try:
             self._run(job)
-            duration = round((time.monotonic() - began) * 1000)
+            done = Done(round((time.monotonic() - began) * 1000), trace.told(job))
             record = job.record(self._session.run_id)
             undo = job.step.action == "undo"
-            written = records.undone(record) if undo else records.steps_finished(record, duration)
-            logged = records.event(job.step.action, record, duration, trace.told(job))
+            written = (
+                records.undone(record) if undo else records.steps_finished(record, done.duration_ms)
+            )
+            logged = records.event(job.step.action, record, done.duration_ms, done.trace)
             self._session.run(f"{BEGIN}{self._session.clean()}{written}; {logged}; commit")
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
                 self._session.run(f"{self._session.clean()}{FORGET}")
-        self._progress.finished(job, duration)
-        return duration
+        self._progress.finished(job, done.duration_ms)
+        return done
 
     def _run(self, job: Job) -> None:
         done, doubt = self._open(job)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner import statements
-from runner.expect import expect
+from runner.expect import expect_all
 from runner.history import LOG
 from runner.source import Job
 
@@ -82,13 +81,9 @@ def told(job: Job) -> dict[str, Any]:
     Such a statement gives its locks back in transactions of its own, so nothing is left to read
     when it ends; PostgreSQL documents which they are. `source` says that they were not traced.
     """
-    found = {
-        (lock.relation, lock.mode): lock
-        for statement in statements.scan(job.text)
-        for lock in expect(statement)
-    }
+    found = sorted(expect_all(job.text))
     return {
         "source": "text",
-        "locks": [{"relation": relation, "mode": mode} for relation, mode in sorted(found)],
-        "rewritten": sorted({lock.relation for lock in found.values() if lock.rewrite}),
+        "locks": [{"relation": lock.relation, "mode": lock.mode} for lock in found],
+        "rewritten": [lock.relation for lock in found if lock.rewrite],
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import NoReturn
 
 import psycopg2
 
@@ -26,21 +26,10 @@ from runner.observe import Watch
 from runner.replay import failing_statement
 from runner.running import BEGIN, Conduct, pause, send, timeouts, watch_job
 from runner.session import FORGET, LOCK, TRANSACTION_LOCK, Session
-from runner.source import Job
+from runner.source import Done, Job
 
 _XID = "pg_catalog.pg_current_xact_id()::text"
 _REPLAY = 5.0  # seconds: a file that failed within them is run again to find the statement
-
-
-class Done(NamedTuple):
-    """A job that was committed: how long its file ran, what it locked, in which attempt.
-
-    `trace` is as the history's log has it; None where the answer to the commit was lost.
-    """
-
-    duration_ms: int
-    trace: dict[str, Any] | None
-    attempts: int = 1
 
 
 class Transactions:
