@@ -18,8 +18,7 @@ INVENTORY = "inventories/local"
 PIPELINE = "schema-migrations"
 # What the bootstrap's outcome depends on, besides the emulator being this very process.
 _BOOTSTRAP_INPUTS = (
-    "playbooks/bootstrap.yml", "playbooks/group_vars", "roles/account", "roles/pipeline_account",
-    "roles/preflight", "collections", INVENTORY,
+    "playbooks/bootstrap.yml", "playbooks/group_vars", "roles", "collections", INVENTORY,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 actions: Any = importlib.import_module("ministack.core.iam_actions")
 evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
 iam: Any = importlib.import_module("ministack.services.iam")
+kms: Any = importlib.import_module("ministack.services.kms")
 
 _RDS_RESOURCES = {
     "DBSubnetGroupName": "subgrp",
@@ -51,6 +52,8 @@ def _patch_resources() -> None:
             return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
         if service == "events":  # AWS leaves the default bus out of its rules' names
             arn = arn.replace(":rule/default/", ":rule/")
+        if service == "kms" and ":alias/" in arn:  # AWS asks whether the key behind it may be used
+            return _key_of_alias(arn)
         if arn != "*":
             return arn
         if service == "sns":
@@ -85,6 +88,11 @@ def _resource(  # noqa: PLR0911 (one line for each kind of request)
             if name := query(parameters, parameter):
                 return f"arn:aws:rds:{scope}:{kind}:{name}"
     return "*"
+
+
+def _key_of_alias(arn: str) -> str:
+    key = kms._resolve_key(arn)
+    return key["Arn"] if key else arn
 
 
 def _alarm(body: Any, scope: str) -> str:

@@ -46,6 +46,13 @@ def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> No
     }
 
 
+def test_destroy_leaves_the_databases_key(destroyed: Play, stack: Stack) -> None:
+    kms = stack.client("kms", DEV)
+    key = kms.describe_key(KeyId="alias/schema-migrations-dev-database")["KeyMetadata"]
+    assert key["KeyState"] == "Enabled"
+    assert kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
+
+
 def test_destroying_again_changes_nothing(destroyed: Play, playbook: Playbook) -> None:
     play = playbook("playbooks/destroy.yml", "dev", "-e", "confirm=dev")
     assert play.status == 0, play.output

@@ -165,3 +165,61 @@ def test_the_deploy_role_cannot_change_itself(provisioned: Stack) -> None:
         iam.put_role_policy(
             RoleName="schema-migrations-deploy", PolicyName="more", PolicyDocument="{}"
         )
+
+
+def statements(stack: Stack, action: str) -> list[dict[str, Any]]:
+    """Return the statements of prod's deploy role that allow an action."""
+    found = policies(stack, PROD, "schema-migrations-deploy")
+    return [s for policy in found for s in policy["Statement"] if action in s["Action"]]
+
+
+def database_key(stack: Stack) -> dict[str, Any]:
+    """Return what KMS says of the key of prod's database."""
+    alias = "alias/schema-migrations-prod-database"
+    answer: dict[str, Any] = stack.client("kms", PROD).describe_key(KeyId=alias)["KeyMetadata"]
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("action", "condition"),
+    [
+        ("kms:DescribeKey", None),
+        ("kms:CreateGrant", {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        (
+            "kms:Decrypt",
+            {
+                "StringEquals": {
+                    "kms:ViaService": [
+                        "rds.eu-central-1.amazonaws.com",
+                        "secretsmanager.eu-central-1.amazonaws.com",
+                    ]
+                }
+            },
+        ),
+    ],
+    ids=["describe", "grant", "decrypt"],
+)
+def test_the_deploy_role_has_services_use_the_databases_key(
+    provisioned: Stack, action: str, condition: dict[str, Any] | None
+) -> None:
+    (statement,) = statements(provisioned, action)
+    assert statement["Resource"] == database_key(provisioned)["Arn"]
+    assert statement.get("Condition") == condition
+
+
+def test_the_deploy_role_cannot_take_a_key_over(provisioned: Stack) -> None:
+    answer = provisioned.client("sts", PROD).assume_role(
+        RoleArn=f"arn:aws:iam::{PROD}:role/schema-migrations-deploy", RoleSessionName="test"
+    )
+    kms, key = client(provisioned, "kms", answer["Credentials"]), database_key(provisioned)
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        kms.put_key_policy(KeyId=key["KeyId"], PolicyName="default", Policy="{}")
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        kms.schedule_key_deletion(KeyId=key["KeyId"])
+
+
+def test_the_deploy_role_may_make_the_service_role_of_rds_only(provisioned: Stack) -> None:
+    (statement,) = statements(provisioned, "iam:CreateServiceLinkedRole")
+    role = "aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS"
+    assert statement["Resource"] == f"arn:aws:iam::{PROD}:role/{role}"
+    assert statement["Condition"] == {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}}

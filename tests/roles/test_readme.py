@@ -7,7 +7,14 @@ import pytest
 
 ROLES = sorted((Path(__file__).parents[2] / "roles").iterdir())
 POLICIES = sorted(Path(__file__).parents[2].glob("roles/*/templates/deploy-policy.yml.j2"))
-CONDITION_KEYS = {"aws:RequestedRegion", "iam:PassedToService", "iam:PermissionsBoundary"}
+CONDITION_KEYS = {
+    "aws:RequestedRegion",
+    "iam:AWSServiceName",
+    "iam:PassedToService",
+    "iam:PermissionsBoundary",
+    "kms:GrantIsForAWSResource",
+    "kms:ViaService",
+}
 
 
 def listed(readme: str) -> set[str]:

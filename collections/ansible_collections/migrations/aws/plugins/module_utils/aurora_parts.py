@@ -20,6 +20,22 @@ NO_GROUP = (
 )
 
 
+def key_arn(run: Converge) -> str:
+    """Return the ARN of the key that is to encrypt storage and secret; end the module without it.
+
+    RDS answers with the ARN, whatever it was asked with.
+    """
+    name = run.params["kms_key"]
+    found = run.read(run.client("kms").describe_key, ("NotFoundException",), KeyId=name)
+    key = (found or {}).get("KeyMetadata", {"KeyState": "missing"})
+    if key["KeyState"] != "Enabled":
+        run.module.fail_json(
+            msg=f"The key {name} is needed, and it is {key['KeyState']}. Bootstrap makes it: run "
+            "playbooks/bootstrap.yml of this inventory with an administrator's credentials."
+        )
+    return str(key["Arn"])
+
+
 class Part:
     """What cluster, instance and parameter group have in common."""
 

@@ -8,6 +8,7 @@ from ansible_collections.migrations.aws.plugins.module_utils.aurora_parts import
     Instance,
     ParameterGroup,
     Secret,
+    key_arn,
 )
 from ansible_collections.migrations.aws.plugins.module_utils.converge import Converge
 
@@ -35,7 +36,7 @@ options:
     type: str
     default: postgres
   kms_key:
-    description: ARN of the key for the storage and the master secret.
+    description: ARN or alias of the key for the storage and the master secret; it must exist.
     type: str
   subnet_group:
     description: Name of the subnet group.
@@ -120,7 +121,7 @@ EXAMPLES = r"""
     name: shop-dev
     engine_version: "17.7"
     database: shop
-    kms_key: "{{ key.key_arn }}"
+    kms_key: alias/shop-dev-database
     subnet_group: shop-dev
     security_groups: [sg-0123456789abcdef0]
     min_capacity: 0
@@ -172,6 +173,7 @@ def main() -> None:
     rds = run.client("rds")
     group, cluster, instance = ParameterGroup(run, rds), Cluster(run, rds), Instance(run, rds)
     if run.params["state"] == "present":
+        run.params["kms_key"] = key_arn(run)
         group.ensure()
         cluster.ensure()
         instance.ensure()
