@@ -21,6 +21,7 @@ from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     Document,
     error_code,
 )
+from ansible_collections.migrations.aws.plugins.module_utils.identity import session_name
 
 DOCUMENTATION = r"""
 module: session
@@ -28,10 +29,11 @@ short_description: Refuse credentials of a wrong account, and assume a role in t
 description:
   - Looks whose credentials these are, refuses those of another account than the inventory's, and
     assumes the given role with them. Each refusal is one line that says what to do.
+  - The role's session has the caller's own name, so that CloudTrail tells who did what.
   - Changes nothing, and so reports no change; it does the same in check mode.
 options:
   environment:
-    description: Name of the environment, for the messages and the session.
+    description: Name of the environment, for the messages.
     type: str
     required: true
   account_id:
@@ -146,7 +148,7 @@ def assume(run: Converge, caller: Document) -> Document:
     arn = f"arn:aws:iam::{p['account_id']}:role/{p['role']}"
     sts = run.client("sts")
     try:
-        answer = sts.assume_role(RoleArn=arn, RoleSessionName=f"ansible-{p['environment']}")
+        answer = sts.assume_role(RoleArn=arn, RoleSessionName=session_name(caller["Arn"]))
     except (BotoCoreError, ClientError) as exc:
         if error_code(exc) in ("AccessDenied", "NoSuchEntity"):
             refuse(
@@ -162,6 +164,7 @@ def assume(run: Converge, caller: Document) -> Document:
         "secret_key": credentials["SecretAccessKey"],
         "session_token": credentials["SessionToken"],
         "region": run.module.region,
+        "profile": "",  # AWS_PROFILE has served its purpose; beside keys it is an error
     }
 
 
