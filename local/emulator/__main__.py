@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from local.emulator import codebuild, ec2, iam, rds
+from local.emulator import codebuild, ec2, iam, rds, sessions
 from local.emulator.database import Databases, Ports
 from local.tls import TlsFront
 
@@ -27,6 +27,7 @@ def main() -> None:
     iam.patch()
     ec2.patch()
     codebuild.patch()
+    sessions.patch()
     importlib.import_module("ministack.app").main()
 
 

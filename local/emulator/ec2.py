@@ -10,7 +10,10 @@ from typing import Any
 ec2: Any = importlib.import_module("ministack.services.ec2")
 ssm: Any = importlib.import_module("ministack.services.ssm")
 
-_AMI = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+_AMIS = {
+    "al2023-ami-kernel-default-arm64": "ami-0c2023a1b2c3d4e60",
+    "al2023-ami-minimal-kernel-default-arm64": "ami-0c2023a1b2c3d4e61",
+}
 _INTERFACE = "NetworkInterface.1."
 _METADATA_DEFAULTS = {
     "HttpTokens": "optional",
@@ -20,8 +23,9 @@ _METADATA_DEFAULTS = {
 
 
 def patch() -> None:
-    """Replace how instances are started and described, and know the arm64 image."""
-    ssm._PUBLIC_AMI_PARAMETERS[_AMI] = "ami-0c2023a1b2c3d4e60"
+    """Replace how instances are started and described, and know the arm64 images."""
+    for name, image in _AMIS.items():
+        ssm._PUBLIC_AMI_PARAMETERS[f"/aws/service/ami-amazon-linux-latest/{name}"] = image
     _patch_run()
     _patch_description()
     _patch_prefix_lists()
@@ -48,7 +52,7 @@ def _patch_run() -> None:
 
 
 def _adjust(instance: dict[str, Any], parameters: dict[str, Any]) -> None:
-    """Keep what the request, else the subnet, said about addresses, and the metadata options."""
+    """Keep what the request, else the subnet, said: address, metadata options, encryption."""
     asked = ec2._p(parameters, f"{_INTERFACE}AssociatePublicIpAddress")
     subnet = ec2._subnets.get(instance["SubnetId"], {})
     if asked == "false" or (not asked and not subnet.get("MapPublicIpOnLaunch")):
@@ -57,6 +61,9 @@ def _adjust(instance: dict[str, Any], parameters: dict[str, Any]) -> None:
         key: ec2._p(parameters, f"MetadataOptions.{key}") or default
         for key, default in _METADATA_DEFAULTS.items()
     }
+    encrypted = ec2._p(parameters, "BlockDeviceMapping.1.Ebs.Encrypted") == "true"
+    for mapping in instance["BlockDeviceMappings"]:
+        ec2._volumes[mapping["Ebs"]["VolumeId"]]["Encrypted"] = encrypted
 
 
 def _patch_prefix_lists() -> None:

@@ -1,6 +1,7 @@
 """What site.yml makes of the three inventories, as AWS describes it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,24 @@ def test_check_mode_tells_a_change_and_does_not_make_it(
 
 def test_a_playbook_works_alone(provisioned: Stack, playbook: Playbook) -> None:
     play = playbook("playbooks/runner.yml", "prod")
+    assert play.status == 0, play.output
+    assert play.count("changed") == 0, play.output
+
+
+def test_a_profile_is_as_good_as_keys(
+    provisioned: Stack, playbook: Playbook, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    keys = ("aws_access_key_id = 444455556666", "aws_secret_access_key = emulated-secret")
+    config.write_text("\n".join(("[profile somebody]", *keys)))
+    play = playbook(
+        "playbooks/bastion.yml",
+        "prod",
+        AWS_PROFILE="somebody",
+        AWS_CONFIG_FILE=str(config),
+        AWS_ACCESS_KEY_ID=None,
+        AWS_SECRET_ACCESS_KEY=None,
+    )
     assert play.status == 0, play.output
     assert play.count("changed") == 0, play.output
 
@@ -189,7 +208,11 @@ def test_bastion_is_isolated(provisioned: Stack, env: str) -> None:
     (bastion,) = [
         i for r in reservations for i in r["Instances"] if i["State"]["Name"] == "running"
     ]
+    (disk,) = bastion["BlockDeviceMappings"]
+    (volume,) = ec2.describe_volumes(VolumeIds=[disk["Ebs"]["VolumeId"]])["Volumes"]
+    assert volume["Encrypted"]
     assert bastion["MetadataOptions"]["HttpTokens"] == "required"
+    assert bastion["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
     assert not bastion.get("PublicIpAddress")
     assert not bastion.get("KeyName")
     assert bastion["IamInstanceProfile"]["Arn"].endswith(f"/schema-migrations-{env}-bastion")

@@ -1,0 +1,211 @@
+"""Give ministack Session Manager's sessions and Instance Connect's keys, which it lacks.
+
+A session is only remembered: nothing carries its data, which on AWS is the plugin's and the agent's
+work. IAM is asked as on AWS, for the instance and for the document of a session.
+"""
+# ruff: noqa: SLF001 (patching private names is this module's purpose)
+
+import importlib
+import json
+import secrets
+from typing import Any
+
+# ministack has no type information.
+actions: Any = importlib.import_module("ministack.core.iam_actions")
+evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
+responses: Any = importlib.import_module("ministack.core.responses")
+router: Any = importlib.import_module("ministack.core.router")
+ec2: Any = importlib.import_module("ministack.services.ec2")
+ssm: Any = importlib.import_module("ministack.services.ssm")
+sts: Any = importlib.import_module("ministack.services.sts")
+app: Any = importlib.import_module("ministack.app")
+
+Data = dict[str, Any]
+
+_INSTANCE_CONNECT = "ec2-instance-connect"
+_DEFAULT_DOCUMENT = "SSM-SessionManagerRunShell"
+_OWNER = "ssm:resourcetag/aws:ssmmessages:session-id"
+_DOCUMENT = "document"  # of the request, between the two questions to IAM
+
+_sessions: dict[str, Data] = {}
+
+
+def patch() -> None:
+    """Serve the operations, and let IAM see what they are about."""
+    router.SERVICE_PATTERNS[_INSTANCE_CONNECT] = {
+        "target_prefixes": ["AWSEC2InstanceConnectService"]
+    }
+    actions.SERVICE_TO_IAM_NAMESPACE[_INSTANCE_CONNECT] = _INSTANCE_CONNECT
+    app.SERVICE_HANDLERS[_INSTANCE_CONNECT] = _instance_connect
+    _patch_operations()
+    _patch_resources()
+    _patch_context()
+    _patch_document_check()
+
+
+def _patch_operations() -> None:
+    original = ssm.handle_request
+    operations = {
+        "StartSession": _start,
+        "TerminateSession": _terminate,
+        "DescribeSessions": _describe,
+    }
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, parameters: Any) -> Any:
+        name = headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation := operations.get(name):
+            return operation(json.loads(body), _userid(headers, parameters))
+        return await original(method, path, headers, body, parameters)
+
+    ssm.handle_request = handle
+
+
+def _userid(headers: Any, parameters: Any) -> str:
+    """Return what aws:userid is for the caller: ROLE-ID:SESSION-NAME, or the account for its root."""
+    session = sts._sessions.get(router.extract_access_key_id(headers, parameters)) or {}
+    return str(session.get("UserId") or responses.get_account_id())
+
+
+def _start(data: Data, owner: str) -> Any:
+    target = data["Target"]
+    if _state(target) != "running":
+        return _error("TargetNotConnected", f"{target} is not connected.")
+    name = f"{owner.rpartition(':')[2]}-{secrets.token_hex(9)}"
+    _sessions[name] = {
+        "SessionId": name,
+        "Target": target,
+        "Status": "Connected",
+        "DocumentName": data.get("DocumentName", _DEFAULT_DOCUMENT),
+        "Owner": owner,
+        "account": responses.get_account_id(),
+    }
+    host = f"ssmmessages.{responses.get_region()}.amazonaws.com"
+    return responses.json_response(
+        {
+            "SessionId": name,
+            "TokenValue": secrets.token_urlsafe(200),
+            "StreamUrl": f"wss://{host}/v1/data-channel/{name}?role=publish_subscribe",
+        }
+    )
+
+
+def _terminate(data: Data, _owner: str) -> Any:
+    if session := _sessions.get(data["SessionId"]):
+        session["Status"] = "Terminated"
+    return responses.json_response({"SessionId": data["SessionId"]})
+
+
+def _describe(data: Data, _owner: str) -> Any:
+    status = {"Active": "Connected", "History": "Terminated"}[data["State"]]
+    account = responses.get_account_id()
+    found = [
+        {key: value for key, value in session.items() if key != "account"}
+        for session in _sessions.values()
+        if session["account"] == account and session["Status"] == status
+    ]
+    return responses.json_response({"Sessions": found})
+
+
+async def _instance_connect(
+    _method: str, _path: str, _headers: Any, body: bytes, _parameters: Any
+) -> Any:
+    """Answer SendSSHPublicKey; on AWS the key is in the instance's metadata for 60 seconds."""
+    target = json.loads(body)["InstanceId"]
+    if _state(target) != "running":
+        return _error("EC2InstanceStateInvalidException", f"{target} is not running.")
+    return responses.json_response({"RequestId": secrets.token_hex(16), "Success": True})
+
+
+def _state(target: str) -> str:
+    return str((ec2._instances.get(target) or {"State": {"Name": ""}})["State"]["Name"])
+
+
+def _error(code: str, message: str) -> Any:
+    return responses.error_response_json(code, message, 400)
+
+
+def _patch_resources() -> None:
+    original = actions.extract_resource_arn
+
+    def extract(  # noqa: PLR0917 (ministack's signature)
+        service: str,
+        method: str,
+        path: str,
+        headers: Any,
+        body: Any,
+        query_params: Any,
+        region: str = "",
+        account_id: str = "",
+        *rest: Any,
+        **options: Any,
+    ) -> str:
+        if service in {"ssm", _INSTANCE_CONNECT}:
+            data = _read(body)
+            scope = f"{region}:{account_id}"
+            if target := data.get("Target") or data.get("InstanceId"):
+                return f"arn:aws:ec2:{scope}:instance/{target}"
+            if session := data.get("SessionId"):
+                return f"arn:aws:ssm:{scope}:session/{session}"
+        arn: str = original(
+            service, method, path, headers, body, query_params, region, account_id, *rest, **options
+        )
+        return arn
+
+    actions.extract_resource_arn = extract
+
+
+def _patch_context() -> None:
+    """Provide the tags of the instance, the owner of the session and the user of the key."""
+    original = actions.request_tag_context
+
+    def context(service: str, action: str, body: Any, parameters: Any) -> Data:
+        found: Data = dict(original(service, action, body, parameters))
+        if service not in {"ssm", _INSTANCE_CONNECT}:
+            return found
+        data = _read(body)
+        for tag in ec2._tags.get(data.get("Target") or data.get("InstanceId")) or []:
+            for prefix in ("aws", "ssm") if service == "ssm" else ("aws", "ec2"):
+                found[f"{prefix}:resourcetag/{tag['Key']}".lower()] = tag["Value"]
+        if session := _sessions.get(data.get("SessionId", "")):
+            found[_OWNER] = session["Owner"]
+        if user := data.get("InstanceOSUser"):
+            found["ec2:osuser"] = user
+        if action == "ssm:StartSession":
+            found["ssm:sessiondocumentaccesscheck"] = "true"
+            found[_DOCUMENT] = data.get("DocumentName", _DEFAULT_DOCUMENT)
+        return found
+
+    actions.request_tag_context = context
+
+
+def _patch_document_check() -> None:
+    """Ask for the session's document too: only who may use both may start the session."""
+    original = evaluator.enforce
+
+    def enforce(  # noqa: PLR0917 (ministack's signature)
+        access_key: str,
+        action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: Data | None = None,
+    ) -> Any:
+        context = dict(service_context or {})
+        document = context.pop(_DOCUMENT, None)
+        denied = original(access_key, action, service, region, resource_arn, context)
+        if denied or not document:
+            return denied
+        owner = "" if document.startswith("AWS-") else responses.get_account_id()
+        arn = f"arn:aws:ssm:{region}:{owner}:document/{document}"
+        untagged = {k: v for k, v in context.items() if "resourcetag/" not in k}
+        return original(access_key, action, service, region, arn, untagged)
+
+    evaluator.enforce = enforce
+
+
+def _read(body: Any) -> Data:
+    try:
+        data = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
