@@ -1,55 +1,37 @@
 """Provision the three environments once, exactly as committed, and let all tests look at them."""
 
-import os
-import subprocess
-import sys
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.plays import ACCOUNTS, ROOT, Play, Playbook
+from tests.playbooks.plays import Play, Playbooks
 
 # More at a time would only wait for each other.
 CORES = 2
+# Where the first deployment of the environment `local` is killed, again and again: each time
+# something exists already that the next run has to find, finish or do without.
+INTERRUPTIONS = (
+    ("playbooks/network.yml", "CreateRouteTable"),
+    ("playbooks/network.yml", "CreateVpcEndpoint"),
+    ("site.yml", "CreateDBCluster"),
+    ("playbooks/database.yml", "CreateDBInstance"),
+    ("site.yml", "CreateFunction"),
+    ("playbooks/runner.yml", "CreateAlias"),
+    ("site.yml", "CreateInstanceProfile"),
+    ("playbooks/pipeline.yml", "CreatePipeline"),
+)
 
 
 @pytest.fixture(scope="session")
-def playbook(stack: Stack) -> Playbook:
-    """Run a playbook with an inventory as it is, endpoints and credentials in the environment."""
-
-    def run(
-        name: str, env: str, *options: str, inventory: str = "", **environment: str | None
-    ) -> Play:
-        variables = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
-            "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
-            "LC_ALL": "C.UTF-8",
-            **stack.environment(ACCOUNTS[env]),
-            **environment,
-        }
-        done = subprocess.run(
-            [
-                Path(sys.executable).with_name("ansible-playbook"),
-                name,
-                "-i",
-                inventory or f"inventories/{env}",
-                *options,
-            ],
-            cwd=ROOT,
-            env={k: v for k, v in variables.items() if v is not None},
-            check=False,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        return Play(done.returncode, done.stdout)
-
-    return run
+def playbook(stack: Stack) -> Playbooks:
+    """Run playbooks on the stack."""
+    return Playbooks(stack)
 
 
-def _run(playbook: Playbook, *environments: str) -> dict[str, Play]:
+def _run(playbook: Playbooks, *environments: str) -> dict[str, Play]:
     plays = {}
     for env in environments:
         for name in ("playbooks/bootstrap.yml", "site.yml"):
@@ -58,23 +40,72 @@ def _run(playbook: Playbook, *environments: str) -> dict[str, Play]:
     return plays
 
 
+def _run_interrupted(playbook: Playbooks, env: str) -> dict[str, Play]:
+    bootstrap = playbook("playbooks/bootstrap.yml", env)
+    assert bootstrap.status == 0, bootstrap.output
+    for name, operation in INTERRUPTIONS:
+        playbook.interrupt(name, env, operation)
+    return {f"{env} bootstrap": bootstrap, f"{env} site": playbook("site.yml", env)}
+
+
 @pytest.fixture(scope="session")
-def first(playbook: Playbook) -> dict[str, Play]:
+def first(playbook: Playbooks) -> dict[str, Play]:
     """Bootstrap and deploy everything: dev before prod, which trusts it; local beside them."""
     with ThreadPoolExecutor(CORES) as pool:
         accounts = pool.submit(_run, playbook, "dev", "prod")
-        local = pool.submit(_run, playbook, "local")
+        local = pool.submit(_run_interrupted, playbook, "local")
         return {**accounts.result(), **local.result()}
 
 
 @pytest.fixture(scope="session")
-def second(first: dict[str, Play], playbook: Playbook) -> dict[str, Play]:
+def second(first: dict[str, Play], playbook: Playbooks) -> dict[str, Play]:
     """Do it all again, and once more in check mode."""
     with ThreadPoolExecutor(CORES) as pool:
         one = pool.submit(_run, playbook, "dev", "prod")
         other = pool.submit(_run, playbook, "local")
         check = pool.submit(playbook, "site.yml", "local", "--check", "--diff")
         return {**one.result(), **other.result(), "local check": check.result()}
+
+
+# Settings of many roles, changed at once, and the tasks that have to do with them.
+CHANGES = {
+    "network_endpoints": ["secretsmanager", "ssm", "ssmmessages", "logs"],
+    "database_max_capacity": 2,
+    "database_rotation_days": 14,
+    "database_log_days": 60,
+    "runner_memory": 1024,
+    "runner_log_days": 60,
+    "runner_alarm_emails": ["on-call@example.com"],
+    "pipeline_log_days": 60,
+    "pipeline_source": {"repository": "schema-migrations", "branch": "release"},
+}
+
+
+@pytest.fixture(scope="session")
+def changed(second: dict[str, Play], playbook: Playbooks) -> list[Play]:
+    """Change settings of the environment `local`, then all of them back and a tag instead."""
+    tags = {"Project": "schema-migrations", "Environment": "local", "ManagedBy": "ansible"}
+    plays = [
+        playbook("site.yml", "local", "-e", json.dumps(variables))
+        for variables in (CHANGES, {"common_tags": {**tags, "Owner": "tests"}})
+    ]
+    for play in plays:
+        assert play.status == 0, play.output
+    return plays
+
+
+@pytest.fixture(scope="session")
+def destroyed(changed: list[Play], provisioned: Stack, playbook: Playbooks) -> Play:
+    """Destroy local, which had every change, and dev."""
+    with ThreadPoolExecutor(CORES) as pool:
+        runs = [
+            pool.submit(playbook, "playbooks/destroy.yml", env, "-e", f"confirm={env}")
+            for env in ("dev", "local")
+        ]
+        plays = [run.result() for run in runs]
+    for play in plays:
+        assert play.status == 0, play.output
+    return plays[0]
 
 
 @pytest.fixture(scope="session")
@@ -84,5 +115,6 @@ def provisioned(first: dict[str, Play], stack: Stack) -> Stack:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what destroys an environment after everything that looks at it."""
-    items.sort(key=lambda item: "destroyed" in getattr(item, "fixturenames", ()))
+    """Put what changes or destroys an environment after everything that looks at it."""
+    late = ("changed", "asked", "destroyed")
+    items.sort(key=lambda item: [name in getattr(item, "fixturenames", ()) for name in late])

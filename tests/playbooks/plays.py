@@ -1,11 +1,23 @@
-"""A run of ansible-playbook, and the environments it runs on."""
+"""Runs of ansible-playbook, and the environments they run on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = {"dev": "111122223333", "prod": "444455556666", "local": "000000000000"}
+RECORDER = Path(__file__).with_name("recorder")
+PATIENCE = 600.0  # seconds until a request that is waited for must have been made
 
 
 @dataclass(frozen=True)
@@ -25,5 +37,107 @@ class Play:
         """The output as one line, however it was wrapped."""
         return " ".join(self.output.split())
 
+    @property
+    def changed(self) -> set[str]:
+        """The tasks that changed something, as `role : name`."""
+        tasks = re.split(r"^TASK \[(.+?)\] \*+$", self.output, flags=re.MULTILINE)[1:]
+        pairs = zip(tasks[::2], tasks[1::2], strict=True)
+        return {name for name, said in pairs if re.search(r"^changed: ", said, re.MULTILINE)}
 
-Playbook = Callable[..., Play]
+
+@dataclass(frozen=True)
+class Request:
+    """A request that a boto3 client made."""
+
+    environment: str
+    playbook: str
+    role: str
+    service: str
+    operation: str
+    params: dict[str, Any] = field(hash=False)
+
+
+class Playbooks:
+    """Runs playbooks on a stack, with an inventory as it is, and records their requests."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.record = stack.state.folder / "requests.jsonl"
+
+    def __call__(
+        self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
+    ) -> Play:
+        """Run a playbook to its end; `environment` adds variables, None takes one away."""
+        process = self._start(name, env, *options, inventory=inventory, **environment)
+        output, _ = process.communicate()
+        return Play(process.returncode, output)
+
+    def interrupt(self, name: str, env: str, operation: str) -> None:
+        """Run a playbook and kill it, modules and all, when it makes this request."""
+        known = self._count(env, operation)
+        process = self._start(name, env)
+        until = time.monotonic() + PATIENCE
+        while self._count(env, operation) == known:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < until, f"{name} never made the request {operation}"
+            time.sleep(0.02)
+        _kill(process.pid)
+        process.communicate()
+
+    def requests(self) -> list[Request]:
+        """Return all requests so far."""
+        if not self.record.exists():
+            return []
+        return [Request(**json.loads(line)) for line in self.record.read_text().splitlines()]
+
+    def _count(self, env: str, operation: str) -> int:
+        made = [r for r in self.requests() if (r.environment, r.operation) == (env, operation)]
+        return len(made)
+
+    def _start(
+        self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
+    ) -> "subprocess.Popen[str]":
+        variables = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
+            "ANSIBLE_HOME": str(self.stack.state.folder / "ansible"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(RECORDER),
+            "ANSIBLE_CALLBACKS_ENABLED": "acting_role",
+            "PYTHONPATH": str(RECORDER),
+            "RECORD_REQUESTS": str(self.record),
+            "RECORD_ENVIRONMENT": env,
+            "RECORD_PLAYBOOK": Path(name).stem,
+            "LC_ALL": "C.UTF-8",
+            **self.stack.environment(ACCOUNTS[env]),
+            **environment,
+        }
+        command = [
+            Path(sys.executable).with_name("ansible-playbook"),
+            *(name, "-i", inventory or f"inventories/{env}"),
+            *options,
+        ]
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={k: v for k, v in variables.items() if v is not None},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _kill(ancestor: int) -> None:
+    """Kill a process and all that came of it, wherever it may have put its children."""
+    os.kill(ancestor, signal.SIGSTOP)  # it starts no more of them
+    doomed = {ancestor}
+    parents = {int(p.name): _parent(p) for p in Path("/proc").glob("[0-9]*")}
+    while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
+        doomed |= more
+    for pid in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _parent(process: Path) -> int:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+    return 0

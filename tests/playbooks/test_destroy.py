@@ -1,19 +1,9 @@
 """What destroy.yml leaves behind."""
 
-import pytest
-
 from local.stack import Stack
-from tests.playbooks.plays import ACCOUNTS, Play, Playbook
+from tests.playbooks.plays import ACCOUNTS, Play, Playbooks
 
 DEV = ACCOUNTS["dev"]
-
-
-@pytest.fixture(scope="session")
-def destroyed(provisioned: Stack, playbook: Playbook) -> Play:
-    """Destroy dev."""
-    play = playbook("playbooks/destroy.yml", "dev", "-e", "confirm=dev")
-    assert play.status == 0, play.output
-    return play
 
 
 def test_destroy_leaves_nothing_of_the_environment(destroyed: Play, stack: Stack) -> None:
@@ -53,7 +43,7 @@ def test_destroy_leaves_the_databases_key(destroyed: Play, stack: Stack) -> None
     assert kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
 
 
-def test_destroying_again_changes_nothing(destroyed: Play, playbook: Playbook) -> None:
+def test_destroying_again_changes_nothing(destroyed: Play, playbook: Playbooks) -> None:
     play = playbook("playbooks/destroy.yml", "dev", "-e", "confirm=dev")
     assert play.status == 0, play.output
     assert play.count("changed") == 0, play.output

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.playbooks.plays import ROOT, Playbook
+from tests.playbooks.plays import ROOT, Playbooks
 
 
-def test_credentials_of_another_account_are_refused(playbook: Playbook) -> None:
+def test_credentials_of_another_account_are_refused(playbook: Playbooks) -> None:
     play = playbook("site.yml", "prod", AWS_ACCESS_KEY_ID="111122223333")
     assert play.status != 0
     assert play.count("changed") == 0
@@ -18,34 +18,34 @@ def test_credentials_of_another_account_are_refused(playbook: Playbook) -> None:
     )
 
 
-def test_bootstrap_refuses_another_account_too(playbook: Playbook) -> None:
+def test_bootstrap_refuses_another_account_too(playbook: Playbooks) -> None:
     play = playbook("playbooks/bootstrap.yml", "dev", AWS_ACCESS_KEY_ID="444455556666")
     assert play.status != 0
     assert play.count("changed") == 0
     assert "but the inventory 'dev' is account 111122223333" in play.message
 
 
-def test_missing_credentials_are_asked_for(playbook: Playbook) -> None:
+def test_missing_credentials_are_asked_for(playbook: Playbooks) -> None:
     play = playbook("site.yml", "prod", AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
     assert play.status != 0
     assert "No AWS credentials were found. Give those of account 444455556666" in play.message
 
 
-def test_the_local_inventory_never_reaches_the_real_aws(playbook: Playbook) -> None:
+def test_the_local_inventory_never_reaches_the_real_aws(playbook: Playbooks) -> None:
     play = playbook("site.yml", "local", AWS_ENDPOINT_URL=None)
     assert play.status != 0
     assert "AWS_ENDPOINT_URL is not set" in play.message
     assert "Run `make local`" in play.message
 
 
-def test_an_endpoint_that_nobody_serves_is_named(playbook: Playbook) -> None:
+def test_an_endpoint_that_nobody_serves_is_named(playbook: Playbooks) -> None:
     play = playbook("site.yml", "local", AWS_ENDPOINT_URL="http://127.0.0.1:9")
     assert play.status != 0
     assert 'Could not connect to the endpoint URL: "http://127.0.0.1:9/"' in play.message
     assert "`make local` starts the local stack" in play.message
 
 
-def test_an_account_without_bootstrap_is_told_to_run_it(playbook: Playbook) -> None:
+def test_an_account_without_bootstrap_is_told_to_run_it(playbook: Playbooks) -> None:
     play = playbook(
         "site.yml", "prod", "-e", "account_id=555566667777", AWS_ACCESS_KEY_ID="555566667777"
     )
@@ -53,7 +53,7 @@ def test_an_account_without_bootstrap_is_told_to_run_it(playbook: Playbook) -> N
     assert "playbooks/bootstrap.yml -i inventories/prod" in play.message
 
 
-def test_a_missing_variable_is_named(playbook: Playbook, tmp_path: Path) -> None:
+def test_a_missing_variable_is_named(playbook: Playbooks, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "inventories/local", tmp_path, dirs_exist_ok=True)
     variables = tmp_path / "group_vars/aws.yml"
     given = variables.read_text().splitlines()
@@ -71,7 +71,7 @@ def test_a_missing_variable_is_named(playbook: Playbook, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("options", [(), ("-e", "confirm=dev")], ids=["nothing", "another name"])
 def test_destroy_wants_the_name_of_the_environment(
-    playbook: Playbook, options: tuple[str, ...]
+    playbook: Playbooks, options: tuple[str, ...]
 ) -> None:
     play = playbook("playbooks/destroy.yml", "prod", *options)
     assert play.status != 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.plays import ACCOUNTS, Play, Playbook
+from tests.playbooks.plays import ACCOUNTS, Play, Playbooks
 
 ENVIRONMENTS = list(ACCOUNTS)
 RUNS = [f"{env} {name}" for env in ENVIRONMENTS for name in ("bootstrap", "site")]
@@ -40,7 +40,7 @@ def test_check_mode_sees_an_existing_stack_as_it_is(second: dict[str, Play]) -> 
 
 
 def test_check_mode_tells_a_change_and_does_not_make_it(
-    provisioned: Stack, playbook: Playbook
+    provisioned: Stack, playbook: Playbooks
 ) -> None:
     play = playbook(
         "playbooks/database.yml", "prod", "--check", "--diff", "-e", "database_max_capacity=16"
@@ -51,7 +51,7 @@ def test_check_mode_tells_a_change_and_does_not_make_it(
     assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 8
 
 
-def test_a_playbook_works_alone(provisioned: Stack, playbook: Playbook) -> None:
+def test_a_playbook_works_alone(provisioned: Stack, playbook: Playbooks) -> None:
     play = playbook("playbooks/runner.yml", "prod")
     assert play.status == 0, play.output
     assert play.count("changed") == 0, play.output
@@ -181,7 +181,7 @@ def test_failures_of_the_runner_ring_one_topic(provisioned: Stack, env: str) -> 
     assert provisioned.client("sns", account).list_topics()["Topics"] == [{"TopicArn": topic}]
 
 
-def test_mail_goes_to_whom_the_inventory_names(provisioned: Stack, playbook: Playbook) -> None:
+def test_mail_goes_to_whom_the_inventory_names(provisioned: Stack, playbook: Playbooks) -> None:
     sns, mailed = provisioned.client("sns", ACCOUNTS["prod"]), []
     topic = f"arn:aws:sns:eu-central-1:{ACCOUNTS['prod']}:schema-migrations-prod-runner-alarms"
     for emails in (["on-call@example.com"], []):
