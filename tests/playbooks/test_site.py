@@ -58,7 +58,7 @@ def test_a_playbook_works_alone(provisioned: Stack, playbook: Playbooks) -> None
 
 
 def test_a_profile_is_as_good_as_keys(
-    provisioned: Stack, playbook: Playbook, tmp_path: Path
+    provisioned: Stack, playbook: Playbooks, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
     keys = ("aws_access_key_id = 444455556666", "aws_secret_access_key = emulated-secret")
