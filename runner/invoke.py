@@ -7,6 +7,7 @@ id, and an outcome that is a success. Whatever else comes back is a failure with
 from __future__ import annotations
 
 import json
+import socket
 import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ from runner.result import SUCCESS, VERSION
 # Seconds. A Lambda runs 900 at most; boto3's own limits (60, and four more attempts) would
 # start a long migration again while it runs.
 _READ_TIMEOUT = 910
+# A gateway or load balancer on the way forgets a connection that is idle for 350 s; with keepalive
+# on, the kernel would send its first sign of life after two hours.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 5}  # Linux's names
 _READY_WAIT = 300
 _READY_PAUSE = 3
 
@@ -79,7 +83,15 @@ def _client() -> Any:
         retries={"total_max_attempts": 1},
         tcp_keepalive=True,
     )
-    return boto3.client("lambda", config=settings)
+    client = boto3.client("lambda", config=settings)
+    # botocore has a setting for whether there is keepalive, and none for when.
+    options = client._endpoint.http_session._socket_options  # noqa: SLF001
+    options += [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _KEEPALIVE.items()
+        if hasattr(socket, name)
+    ]
+    return client
 
 
 def _once(
