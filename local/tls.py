@@ -3,6 +3,9 @@
 A client asks for TLS with PostgreSQL's SSLRequest; from there on every byte is passed through.
 Sessions without TLS are refused, as `rds.force_ssl` does, and cancel requests are passed on,
 because libpq sends them in the clear.
+
+Of users that a `Login` asks for tokens, as RDS does with PAM, the front checks the token itself.
+PostgreSQL then trusts the address that such a session comes from.
 """
 
 import asyncio
@@ -10,14 +13,31 @@ import ssl
 import struct
 import threading
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 _SSL_REQUEST = 80877103
 _GSS_REQUEST = 80877104
 _CANCEL_REQUEST = 80877102
 _HEADER = struct.Struct("!ii")
 _CANCEL_LENGTH = 16
-_REFUSAL = b"SFATAL\0VFATAL\0C28000\0Mthis server accepts sessions with TLS only\0\0"
+_ASK_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
+# Another loopback address than anybody's who does not mean it.
+TRUSTED_ADDRESS = "127.0.0.2"
+
+
+class Login(Protocol):
+    """Who must show a token instead of a password, and which tokens are good."""
+
+    def wants_token(self, user: str) -> bool:
+        """Return whether this user logs in with a token."""
+
+    def accepts(self, user: str, token: str) -> bool:
+        """Return whether the token lets this user in."""
+
+
+def _refusal(text: str) -> bytes:
+    fields = f"SFATAL\0VFATAL\0C28000\0M{text}\0\0".encode()
+    return b"E" + struct.pack("!i", len(fields) + 4) + fields
 
 
 class _Relay(asyncio.Protocol):
@@ -45,9 +65,10 @@ class _Relay(asyncio.Protocol):
 class _Greeting(_Relay):
     """The client's end until it is known what the client wants."""
 
-    def __init__(self, upstream: int, context: ssl.SSLContext) -> None:
+    def __init__(self, upstream: int, context: ssl.SSLContext, login: Login | None) -> None:
         self._upstream = upstream
         self._context = context
+        self._login = login
         self._received = b""
         self._task: asyncio.Task[None] | None = None
 
@@ -68,7 +89,7 @@ class _Greeting(_Relay):
         elif code == _CANCEL_REQUEST and len(self._received) >= _CANCEL_LENGTH:
             self._task = asyncio.get_running_loop().create_task(self._cancel())
         elif code != _CANCEL_REQUEST:
-            self.transport.write(b"E" + struct.pack("!i", len(_REFUSAL) + 4) + _REFUSAL)
+            self.transport.write(_refusal("this server accepts sessions with TLS only"))
             self.transport.close()
 
     async def _connect(self) -> _Relay:
@@ -78,7 +99,7 @@ class _Greeting(_Relay):
 
     async def _secure(self) -> None:
         """Connect to the server, then make the client's end a TLS one."""
-        client = _Relay()
+        client = _Client(self._upstream, self._login) if self._login else _Relay()
         try:
             server = await self._connect()
         except OSError:
@@ -107,6 +128,70 @@ class _Greeting(_Relay):
         server.transport.write(self._received)
 
 
+class _Client(_Relay):
+    """The client's end from the handshake on; looks at who logs in before anything is passed on."""
+
+    def __init__(self, upstream: int, login: Login) -> None:
+        self._upstream = upstream
+        self._login = login
+        self._startup = b""
+        self._received = b""
+        self._passing = False
+        self._task: asyncio.Task[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._passing:
+            super().data_received(data)
+            return
+        self._received += data
+        if not self._startup:
+            if message := self._take(0):
+                self._startup = message
+                self._task = asyncio.get_running_loop().create_task(self._greet())
+        elif message := self._take(1):
+            self._task = asyncio.get_running_loop().create_task(self._check(message))
+
+    def _take(self, start: int) -> bytes:
+        """Return a whole message, whose length stands at `start`, or nothing."""
+        if len(self._received) < start + 4:
+            return b""
+        end = start + int.from_bytes(self._received[start : start + 4])
+        if len(self._received) < end:
+            return b""
+        message, self._received = self._received[:end], self._received[end:]
+        return message
+
+    @property
+    def _user(self) -> str:
+        names = self._startup[_HEADER.size :].decode().split("\0")
+        return dict(zip(names[::2], names[1::2], strict=False)).get("user", "")
+
+    async def _greet(self) -> None:
+        if await asyncio.to_thread(self._login.wants_token, self._user):
+            self.transport.write(_ASK_PASSWORD)
+        else:
+            self._pass_on()
+
+    async def _check(self, message: bytes) -> None:
+        token = message[5:].rstrip(b"\0").decode(errors="replace")
+        if not await asyncio.to_thread(self._login.accepts, self._user, token):
+            self.transport.write(_refusal(f'PAM authentication failed for user "{self._user}"'))
+            self.transport.close()
+            return
+        stranger = self.peer
+        _, self.peer = await asyncio.get_running_loop().create_connection(
+            _Relay, "127.0.0.1", self._upstream, local_addr=(TRUSTED_ADDRESS, 0)
+        )
+        self.peer.peer = self
+        stranger.peer = stranger  # its end is not ours
+        stranger.transport.abort()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._passing = True
+        self.peer.transport.write(self._startup + self._received)
+
+
 class TlsFront:
     """A listener on 127.0.0.1 that speaks TLS outside and plain PostgreSQL inside."""
 
@@ -122,12 +207,12 @@ class TlsFront:
         )
         self._thread.start()
 
-    def open(self, port: int, upstream: int) -> None:
+    def open(self, port: int, upstream: int, login: Login | None = None) -> None:
         """Serve TLS on `port` for the server on `upstream`; OSError if the port is taken."""
 
         async def listen() -> None:
             self._servers[port] = await self._loop.create_server(
-                lambda: _Greeting(upstream, self._context), "127.0.0.1", port
+                lambda: _Greeting(upstream, self._context, login), "127.0.0.1", port
             )
 
         asyncio.run_coroutine_threadsafe(listen(), self._loop).result()

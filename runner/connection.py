@@ -211,7 +211,9 @@ def _reason(error: psycopg2.OperationalError) -> str:
 def _unreachable(to: Target, reason: str) -> Unreachable:
     where = to.describe()
     name = f"{where.get('host', 'the local socket')}:{where.get('port', '5432')}"
-    if _WRONG_PASSWORD.search(reason) or "authentication" in reason:
+    if to.iam and "authentication" in reason:
+        fix = "check that the user is a member of rds_iam and this role may rds-db:connect as it"
+    elif _WRONG_PASSWORD.search(reason) or "authentication" in reason:
         fix = "check user and password (a secret may have been rotated, a token lives 15 minutes)"
     elif "certificate" in reason:
         fix = "check sslrootcert and connect by the name that the certificate carries"

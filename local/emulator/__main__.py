@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from local.emulator import codebuild, ec2, iam, rds, sessions
+from local.emulator import codebuild, ec2, iam, rds, rds_data, sessions
 from local.emulator.database import Databases, Ports
 from local.tls import TlsFront
 
@@ -24,6 +24,7 @@ def main() -> None:
         durable=not fast,
     )
     rds.patch(databases)
+    rds_data.patch()
     iam.patch()
     ec2.patch()
     codebuild.patch()

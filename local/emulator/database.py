@@ -14,9 +14,10 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from local.emulator.login import IamLogin
 from local.postgres import Server, embedded_bin_dir
 from local.process import free_port, is_free
-from local.tls import TlsFront
+from local.tls import TRUSTED_ADDRESS, TlsFront
 
 _ROLES = ("rds_superuser", "rds_iam")
 _SUPERUSER_IS = "grant pg_monitor, pg_signal_backend, pg_checkpoint to rds_superuser"
@@ -56,8 +57,9 @@ class Databases:
         ports = self._open[name]
         if new:
             try:
-                self._server(name, ports).start()
-                self._front.open(ports.tls, ports.plain)
+                server = self._server(name, ports)
+                server.start()
+                self._front.open(ports.tls, ports.plain, IamLogin(name, ports.tls, server))
             except BaseException:
                 del self._open[name]
                 raise
@@ -69,11 +71,14 @@ class Databases:
                 sql.SQL(
                     "alter role {user} login createdb createrole;"
                     "grant rds_superuser to {user} with admin option;"
+                    # May be granted by the master user, who is no member himself.
+                    "grant rds_iam to {user} with admin true, inherit false, set false;"
                     "alter database postgres owner to {user}"
                 ).format(user=sql.Identifier(user))
             )
             if database:
                 _create_database(cursor, database, user)
+            _trust_checked_tokens(self._folder / name / "data/pg_hba.conf", cursor)
         (self._folder / name / "database").write_text(database or "postgres")
         self.set_password(name, user=user, password=password)
         return ports.tls
@@ -133,6 +138,14 @@ class _session:  # noqa: N801 (a context manager reads like a function)
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+
+def _trust_checked_tokens(path: Path, cursor: "psycopg2.extensions.cursor") -> None:
+    """Let in members of rds_iam whose tokens the TLS front has checked."""
+    line = f"host all +rds_iam {TRUSTED_ADDRESS}/32 trust\n"
+    if line not in (rules := path.read_text()):
+        path.write_text(rules + line)
+        cursor.execute("select pg_reload_conf()")
 
 
 def _create_role(cursor: "psycopg2.extensions.cursor", role: str) -> None:

@@ -86,17 +86,21 @@ def _creating(original: Action, databases: Databases) -> Action:
             refusal: Response = rds._error("InternalFailure", str(error), 400)
             return refusal
         _publish(cluster, port)
-        _schedule_rotation(cluster)
+        _complete_secret(cluster)
         return _reply("CreateDBCluster", cluster)
 
     return create
 
 
-def _schedule_rotation(cluster: Cluster) -> None:
-    """Rotate a managed secret every week, as RDS does unless told otherwise."""
+def _complete_secret(cluster: Cluster) -> None:
+    """Tag a managed secret and rotate it every week, as RDS does unless told otherwise."""
     if managed := cluster.get("MasterUserSecret"):
         _, secret = secrets._resolve(managed["SecretArn"])
         secret |= {"RotationEnabled": True, "RotationRules": {"AutomaticallyAfterDays": 7}}
+        secret["Tags"] = [
+            {"Key": "aws:secretsmanager:owningService", "Value": "rds"},
+            {"Key": "aws:rds:primaryDBClusterArn", "Value": cluster["DBClusterArn"]},
+        ]
 
 
 def _modifying(original: Action) -> Action:

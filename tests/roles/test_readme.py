@@ -9,6 +9,7 @@ ROLES = sorted((Path(__file__).parents[2] / "roles").iterdir())
 POLICIES = sorted(Path(__file__).parents[2].glob("roles/*/templates/deploy-policy.yml.j2"))
 CONDITION_KEYS = {
     "aws:RequestedRegion",
+    "aws:ResourceTag",
     "iam:AWSServiceName",
     "iam:PassedToService",
     "iam:PermissionsBoundary",

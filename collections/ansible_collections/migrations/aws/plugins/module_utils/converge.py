@@ -59,22 +59,20 @@ class Converge:
         except (BotoCoreError, ClientError) as exc:
             self.fail(exc, call)
 
-    def send_when_ready(
+    def call_when_ready(
         self,
         call: Callable[..., Document],
         codes: Iterable[str],
-        text: str,
+        text: str = "",
+        *,
         attempts: int,
         **request: Any,
     ) -> Document:
-        """Send a change that AWS refuses until something made before is known everywhere.
+        """Return the answer to a request that AWS refuses until something is ready or known.
 
         A refusal with one of the codes and the text in its message is tried again, with growing
-        pauses of up to 8 s, for at most `attempts` times.
+        pauses of up to 8 s, for at most `attempts` times. Sent in check mode too.
         """
-        self.changed = True
-        if self.module.check_mode:
-            return {}
         for attempt in range(attempts):
             try:
                 return call(**request)
@@ -84,6 +82,20 @@ class Converge:
                     self.fail(exc, call)
                 time.sleep(min(8, 2**attempt))
         raise AssertionError
+
+    def send_when_ready(
+        self,
+        call: Callable[..., Document],
+        codes: Iterable[str],
+        text: str,
+        attempts: int,
+        **request: Any,
+    ) -> Document:
+        """Send a change as `call_when_ready` does and note it; in check mode only note it."""
+        self.changed = True
+        if self.module.check_mode:
+            return {}
+        return self.call_when_ready(call, codes, text, attempts=attempts, **request)
 
     def wait(
         self, client: Any, waiter: str, delay: int = 2, timeout: int = 1800, **request: Any
@@ -97,6 +109,24 @@ class Converge:
             )
         except (BotoCoreError, ClientError, WaiterError) as exc:
             self.module.fail_json_aws(exc, msg=f"Waiting for {waiter.replace('_', ' ')} failed")
+
+    def poll(
+        self,
+        call: Callable[..., Document],
+        done: Callable[[Document], bool],
+        delay: int = 2,
+        timeout: int = 1800,
+        **request: Any,
+    ) -> Document:
+        """Ask every `delay` seconds, for at most `timeout`, until the answer is `done`."""
+        until = time.monotonic() + timeout
+        while True:
+            answer = self.read(call, **request) or {}
+            if done(answer):
+                return answer
+            if time.monotonic() > until:
+                self.module.fail_json(msg=f"{call.__name__}: still not done after {timeout} s")
+            time.sleep(delay)
 
     def fail(self, exc: Exception, call: Callable[..., Document]) -> NoReturn:
         """End the module with AWS's own words and the name of the operation."""

@@ -1,0 +1,138 @@
+"""The module against a Data API that answers as a cluster in each state does."""
+
+import contextlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ACCOUNT = "111122223333"
+CLUSTER = f"arn:aws:rds:eu-central-1:{ACCOUNT}:cluster:shop"
+SECRET = f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:shop"
+# Of a user that lacks nothing; the last two are what makes a user unfit.
+COMPLETE = [True, True, True, True, False, False]
+RESUMING = (400, {"__type": "DatabaseResumingException", "message": "is resuming after auto-pause"})
+
+
+def row(*values: bool) -> tuple[int, dict[str, Any]]:
+    """Return the answer with one row."""
+    return 200, {"records": [[{"booleanValue": value} for value in values]]}
+
+
+NOBODY: tuple[int, dict[str, Any]] = (200, {"records": []})
+
+
+@contextlib.contextmanager
+def data_api(*answers: tuple[int, dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """Give an endpoint with one answer after the other, the last for ever, and the SQL it got."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append(request["sql"].strip())
+            status, document = answers[min(len(asked), len(answers)) - 1]
+            body = json.dumps(document).encode()
+            self.send_response(status)
+            if kind := document.get("__type"):
+                self.send_header("x-amzn-ErrorType", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def run(endpoint: str, home: Path, *options: str, name: str = "migrator") -> dict[str, Any]:
+    """Run the module and return its result."""
+    arguments = {"name": name, "cluster_arn": CLUSTER, "secret_arn": SECRET, "database": "shop"}
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("ansible"), "localhost", "-i", "localhost,"),
+            *("-c", "local", "-m", "migrations.aws.database_user", "-a", json.dumps(arguments)),
+            *("-e", f"ansible_python_interpreter={sys.executable}", *options),
+        ],
+        cwd=ROOT,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": "emulated-secret",
+            "ANSIBLE_HOME": str(home),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "LC_ALL": "C.UTF-8",
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return dict(json.loads(done.stdout.partition(" => ")[2]))
+
+
+def test_a_paused_cluster_is_waited_for(tmp_path: Path) -> None:
+    with data_api(RESUMING, row(*COMPLETE)) as (endpoint, asked):
+        result = run(endpoint, tmp_path)
+    assert not result["changed"]
+    assert len(asked) == 2
+
+
+def test_any_other_refusal_is_final(tmp_path: Path) -> None:
+    refusal = 403, {"__type": "AccessDeniedException", "message": "may not rds-data"}
+    with data_api(refusal) as (endpoint, asked):
+        result = run(endpoint, tmp_path)
+    assert "may not rds-data" in result["msg"]
+    assert len(asked) == 1
+
+
+def test_tokens_are_the_last_thing_a_new_user_gets(tmp_path: Path) -> None:
+    with data_api(NOBODY) as (endpoint, asked):
+        result = run(endpoint, tmp_path)
+    assert result["statements"] == asked[1:]
+    assert asked[1] == 'create role "migrator"'
+    assert asked[-1] == 'grant rds_iam to "migrator"'
+
+
+def test_check_mode_tells_the_statements_and_sends_none(tmp_path: Path) -> None:
+    lacks_tokens = [True, True, True, False, False, False]
+    with data_api(row(*lacks_tokens)) as (endpoint, asked):
+        result = run(endpoint, tmp_path, "--check")
+    assert result["statements"] == ['grant rds_iam to "migrator"']
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([True, True, True, False, True, False], "Name another user"),
+        ([True, True, True, False, False, True], "hand over what it owns: begin; grant"),
+    ],
+    ids=["master user", "another's history"],
+)
+def test_an_unfit_user_is_refused(tmp_path: Path, values: list[bool], line: str) -> None:
+    with data_api(row(*values)) as (endpoint, asked):
+        result = run(endpoint, tmp_path)
+    assert line in result["msg"]
+    assert len(asked) == 1
+
+
+def test_a_name_that_needs_quotes_is_refused(tmp_path: Path) -> None:
+    assert "is no name for a user" in run("http://127.0.0.1:9", tmp_path, name='x"; drop')["msg"]

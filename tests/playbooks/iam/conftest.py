@@ -1,0 +1,45 @@
+"""An environment like local, in an account of its own, whose runner logs in through IAM."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.stack import Stack
+from tests.playbooks.plays import ROOT, Play, Playbooks
+
+ACCOUNT = "333344445555"
+Deploy = Callable[..., Play]
+
+
+@pytest.fixture(scope="session")
+def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the local inventory; only the account and the way to log in are others."""
+    folder = tmp_path_factory.mktemp("iam") / "inventory"
+    shutil.copytree(ROOT / "inventories/local", folder)
+    variables = folder / "group_vars/aws.yml"
+    text = variables.read_text().replace("000000000000", ACCOUNT)
+    variables.write_text(f"{text}\nrunner_auth: iam\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deploy(playbook: Playbooks, stack: Stack, inventory: Path) -> Deploy:
+    """Run a playbook with this inventory and the credentials of its account."""
+
+    def run(name: str, *options: str, **environment: str | None) -> Play:
+        account = {**stack.environment(ACCOUNT), "RECORD_ENVIRONMENT": "iam", **environment}
+        return playbook(name, "local", *options, inventory=str(inventory), **account)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def deployed(deploy: Deploy) -> dict[str, Play]:
+    """Bootstrap the account and deploy up to the runner."""
+    plays = {}
+    for name in ("bootstrap", "network", "database", "runner"):
+        play = plays[name] = deploy(f"playbooks/{name}.yml")
+        assert play.status == 0, play.output
+    return plays
