@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.plays import Play, Playbooks
+from tests.playbooks.plays import ALONE, WHOLE, Play, Playbooks
 
 # More at a time would only wait for each other.
 CORES = 2
@@ -31,12 +31,11 @@ def playbook(stack: Stack) -> Playbooks:
     return Playbooks(stack)
 
 
-def _run(playbook: Playbooks, *environments: str) -> dict[str, Play]:
+def _run(playbook: Playbooks, env: str, names: tuple[str, ...] = WHOLE) -> dict[str, Play]:
     plays = {}
-    for env in environments:
-        for name in ("playbooks/bootstrap.yml", "site.yml"):
-            play = plays[f"{env} {Path(name).stem}"] = playbook(name, env)
-            assert play.status == 0, play.output
+    for name in names:
+        play = plays[f"{env} {Path(name).stem}"] = playbook(name, env)
+        assert play.status == 0, play.output
     return plays
 
 
@@ -52,19 +51,21 @@ def _run_interrupted(playbook: Playbooks, env: str) -> dict[str, Play]:
 def first(playbook: Playbooks) -> dict[str, Play]:
     """Bootstrap and deploy everything: dev before prod, which trusts it; local beside them."""
     with ThreadPoolExecutor(CORES) as pool:
-        accounts = pool.submit(_run, playbook, "dev", "prod")
+        accounts = pool.submit(lambda: {**_run(playbook, "dev"), **_run(playbook, "prod")})
         local = pool.submit(_run_interrupted, playbook, "local")
         return {**accounts.result(), **local.result()}
 
 
 @pytest.fixture(scope="session")
 def second(first: dict[str, Play], playbook: Playbooks) -> dict[str, Play]:
-    """Do it all again, and once more in check mode."""
+    """Do it all again, prod by each of its playbooks alone, and local once more in check mode."""
     with ThreadPoolExecutor(CORES) as pool:
-        one = pool.submit(_run, playbook, "dev", "prod")
-        other = pool.submit(_run, playbook, "local")
+        dev = pool.submit(_run, playbook, "dev")
+        prod = pool.submit(_run, playbook, "prod", ALONE)
+        local = pool.submit(_run, playbook, "local")
         check = pool.submit(playbook, "site.yml", "local", "--check", "--diff")
-        return {**one.result(), **other.result(), "local check": check.result()}
+        plays = {**dev.result(), **prod.result(), **local.result()}
+        return {**plays, "local check": check.result()}
 
 
 # Settings of many roles, changed at once, and the tasks that have to do with them.

@@ -16,6 +16,11 @@ from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = {"dev": "111122223333", "prod": "444455556666", "local": "000000000000"}
+# The playbooks that a deployment takes, and those that a deployment without a pipeline is made of.
+WHOLE = ("playbooks/bootstrap.yml", "site.yml")
+ALONE = tuple(
+    f"playbooks/{name}.yml" for name in ("bootstrap", "network", "database", "runner", "bastion")
+)
 RECORDER = Path(__file__).with_name("recorder")
 PATIENCE = 600.0  # seconds until a request that is waited for must have been made
 

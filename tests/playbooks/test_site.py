@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.plays import ACCOUNTS, Play, Playbooks
+from tests.playbooks.plays import ACCOUNTS, ALONE, Play, Playbooks
 
 ENVIRONMENTS = list(ACCOUNTS)
-RUNS = [f"{env} {name}" for env in ENVIRONMENTS for name in ("bootstrap", "site")]
+FIRST = [f"{env} {name}" for env in ENVIRONMENTS for name in ("bootstrap", "site")]
+# The second time, prod is run by each of its playbooks alone.
+SECOND = [f"{env} {name}" for env in ("dev", "local") for name in ("bootstrap", "site")]
+SECOND += [f"prod {Path(name).stem}" for name in ALONE]
 
 
 def named(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -18,17 +21,17 @@ def named(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(r for r in found if {"Key": "Name", "Value": name} in r["Tags"])
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("run", FIRST)
 def test_first_run_creates(first: dict[str, Play], run: str) -> None:
     assert first[run].count("changed") > 0
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("run", SECOND)
 def test_second_run_changes_nothing(second: dict[str, Play], run: str) -> None:
     assert second[run].count("changed") == 0, second[run].output
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("run", SECOND)
 def test_no_run_warns(second: dict[str, Play], run: str) -> None:
     assert "[WARNING]" not in second[run].output
     assert "[DEPRECATION" not in second[run].output
@@ -51,28 +54,22 @@ def test_check_mode_tells_a_change_and_does_not_make_it(
     assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 8
 
 
-def test_a_playbook_works_alone(provisioned: Stack, playbook: Playbooks) -> None:
-    play = playbook("playbooks/runner.yml", "prod")
-    assert play.status == 0, play.output
-    assert play.count("changed") == 0, play.output
+def test_a_run_that_was_interrupted_is_finished_by_the_next(first: dict[str, Play]) -> None:
+    assert first["local site"].status == 0, first["local site"].output
 
 
-def test_a_profile_is_as_good_as_keys(
-    provisioned: Stack, playbook: Playbooks, tmp_path: Path
-) -> None:
-    config = tmp_path / "config"
-    keys = ("aws_access_key_id = 444455556666", "aws_secret_access_key = emulated-secret")
-    config.write_text("\n".join(("[profile somebody]", *keys)))
-    play = playbook(
-        "playbooks/bastion.yml",
-        "prod",
-        AWS_PROFILE="somebody",
-        AWS_CONFIG_FILE=str(config),
-        AWS_ACCESS_KEY_ID=None,
-        AWS_SECRET_ACCESS_KEY=None,
-    )
-    assert play.status == 0, play.output
-    assert play.count("changed") == 0, play.output
+def test_changed_settings_change_what_they_are_about_and_nothing_else(changed: list[Play]) -> None:
+    assert changed[0].changed == {
+        "network : Ensure the endpoints of AWS's services inside the VPC",
+        "database : Ensure that the exported logs do not stay for ever",
+        "database : Ensure the cluster and its instance",
+        "runner : Ensure the log group",
+        "runner : Ensure the function and its release",
+        "runner : Ensure that somebody hears of failures",
+        "pipeline : Ensure the logs of the builds",
+        "pipeline : Ensure the pipeline",
+        "pipeline : Ensure that a push starts the pipeline",
+    }
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
@@ -261,12 +258,14 @@ def test_a_push_starts_the_pipeline(provisioned: Stack) -> None:
     assert target["RoleArn"] == "arn:aws:iam::111122223333:role/schema-migrations-trigger"
 
 
-@pytest.mark.parametrize(("project", "limit"), [("deploy", 2), ("migrate", 1)])
-def test_builds_run_under_a_role_of_their_own(provisioned: Stack, project: str, limit: int) -> None:
+@pytest.mark.parametrize(("project", "limit"), [("verify", None), ("deploy", None), ("migrate", 1)])
+def test_builds_run_under_a_role_of_their_own(
+    provisioned: Stack, project: str, limit: int | None
+) -> None:
     codebuild = provisioned.client("codebuild", ACCOUNTS["dev"])
     name = f"schema-migrations-{project}"
     (found,) = codebuild.batch_get_projects(names=[name])["projects"]
     assert found["serviceRole"].endswith(f"role/schema-migrations-build-{project}")
     assert found["source"] == {"type": "CODEPIPELINE", "buildspec": "buildspec.yml"}
-    assert found["concurrentBuildLimit"] == limit
+    assert found.get("concurrentBuildLimit") == limit
     assert found["logsConfig"]["cloudWatchLogs"]["groupName"] == f"/aws/codebuild/{name}"
