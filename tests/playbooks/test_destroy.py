@@ -1,26 +1,71 @@
 """What destroy.yml leaves behind."""
 
+from typing import Any
+
+import pytest
+
 from local.stack import Stack
 from tests.playbooks.plays import ACCOUNTS, Play, Playbooks
 
 DEV = ACCOUNTS["dev"]
+UNTOUCHED = "999900001111"
 
 
-def test_destroy_leaves_nothing_of_the_environment(destroyed: Play, stack: Stack) -> None:
-    ec2, rds = stack.client("ec2", DEV), stack.client("rds", DEV)
-    reservations = ec2.describe_instances()["Reservations"]
-    assert [v for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]] == []
-    assert {i["State"]["Name"] for r in reservations for i in r["Instances"]} <= {"terminated"}
-    assert rds.describe_db_clusters()["DBClusters"] == []
-    assert rds.describe_db_instances()["DBInstances"] == []
-    assert rds.describe_db_subnet_groups()["DBSubnetGroups"] == []
-    assert stack.client("lambda", DEV).list_functions()["Functions"] == []
-    assert stack.client("cloudwatch", DEV).describe_alarms()["MetricAlarms"] == []
-    assert stack.client("sns", DEV).list_topics()["Topics"] == []
-    assert stack.client("logs", DEV).describe_log_groups()["logGroups"] == []
-    assert stack.client("secretsmanager", DEV).list_secrets()["SecretList"] == []
-    assert stack.client("codebuild", DEV).list_projects()["projects"] == []
-    assert stack.client("codepipeline", DEV).list_pipelines()["pipelines"] == []
+@pytest.mark.parametrize("env", ["dev", "local"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ("cloudwatch", "describe_alarms", "MetricAlarms"),
+        ("codebuild", "list_projects", "projects"),
+        ("ec2", "describe_network_interfaces", "NetworkInterfaces"),
+        ("ec2", "describe_route_tables", "RouteTables"),
+        ("ec2", "describe_security_groups", "SecurityGroups"),
+        ("ec2", "describe_subnets", "Subnets"),
+        ("ec2", "describe_volumes", "Volumes"),
+        ("ec2", "describe_vpc_endpoints", "VpcEndpoints"),
+        ("ec2", "describe_vpcs", "Vpcs"),
+        ("events", "list_rules", "Rules"),
+        ("iam", "list_instance_profiles", "InstanceProfiles"),
+        ("lambda", "list_functions", "Functions"),
+        ("logs", "describe_log_groups", "logGroups"),
+        ("rds", "describe_db_cluster_parameter_groups", "DBClusterParameterGroups"),
+        ("rds", "describe_db_cluster_snapshots", "DBClusterSnapshots"),
+        ("rds", "describe_db_clusters", "DBClusters"),
+        ("rds", "describe_db_instances", "DBInstances"),
+        ("rds", "describe_db_subnet_groups", "DBSubnetGroups"),
+        ("secretsmanager", "list_secrets", "SecretList"),
+        ("sns", "list_subscriptions", "Subscriptions"),
+        ("sns", "list_topics", "Topics"),
+    ],
+    ids=lambda kind: kind[2],
+)
+def test_destroy_leaves_no_more_than_a_new_account_has(
+    destroyed: Play, stack: Stack, env: str, kind: tuple[str, str, str]
+) -> None:
+    service, operation, key = kind
+
+    def found(account: str) -> list[Any]:
+        return getattr(stack.client(service, account), operation)()[key]
+
+    assert len(found(ACCOUNTS[env])) == len(found(UNTOUCHED)), found(ACCOUNTS[env])
+
+
+@pytest.mark.parametrize("env", ["dev", "local"])
+def test_destroy_leaves_no_instance(destroyed: Play, stack: Stack, env: str) -> None:
+    reservations = stack.client("ec2", ACCOUNTS[env]).describe_instances()["Reservations"]
+    states = {i["State"]["Name"] for r in reservations for i in r["Instances"]}
+    assert states <= {"terminated"}
+
+
+@pytest.mark.parametrize("env", ["dev", "local"])
+def test_destroy_leaves_no_pipeline_and_no_repository(
+    destroyed: Play, stack: Stack, env: str
+) -> None:
+    pipelines = stack.client("codepipeline", ACCOUNTS[env]).list_pipelines()["pipelines"]
+    repositories = stack.client("codecommit", ACCOUNTS[env])
+    assert pipelines == []
+    with pytest.raises(repositories.exceptions.RepositoryDoesNotExistException):
+        repositories.get_repository(repositoryName="schema-migrations")
 
 
 def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> None:
