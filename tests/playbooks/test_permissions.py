@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-import boto3
 import botocore.exceptions
 import pytest
 
 from local.stack import Stack
+from tests.playbooks.identities import client
 from tests.playbooks.plays import ACCOUNTS
 
 DEV, PROD = ACCOUNTS["dev"], ACCOUNTS["prod"]
@@ -27,16 +27,17 @@ def policies(stack: Stack, account: str, role: str) -> list[dict[str, Any]]:
     return [iam.get_role_policy(RoleName=role, PolicyName=n)["PolicyDocument"] for n in names]
 
 
-def client(stack: Stack, service: str, keys: dict[str, str]) -> Any:
-    """Return a client that uses a session's keys."""
-    return boto3.client(
-        service,
-        endpoint_url=stack.environment()["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
-    )
+def attached(stack: Stack, account: str, role: str) -> dict[str, dict[str, Any]]:
+    """Return the managed policies of a role by their ARNs."""
+    iam = stack.client("iam", account)
+    arns = [
+        p["PolicyArn"] for p in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    ]
+    versions = {arn: iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] for arn in arns}
+    return {
+        arn: iam.get_policy_version(PolicyArn=arn, VersionId=v)["PolicyVersion"]["Document"]
+        for arn, v in versions.items()
+    }
 
 
 def session(stack: Stack, build: str) -> Any:
@@ -96,11 +97,11 @@ def test_dev_itself_does_not_reach_prod(provisioned: Stack) -> None:
 
 
 @pytest.mark.parametrize("account", ACCOUNTS.values(), ids=list(ACCOUNTS))
-def test_nothing_has_a_managed_policy_or_every_action(provisioned: Stack, account: str) -> None:
-    iam = provisioned.client("iam", account)
+def test_nothing_has_a_policy_of_aws_or_every_action(provisioned: Stack, account: str) -> None:
     for role in roles(provisioned, account):
-        assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
-        for policy in policies(provisioned, account, role):
+        managed = attached(provisioned, account, role)
+        assert all(arn.startswith(f"arn:aws:iam::{account}:") for arn in managed)
+        for policy in [*policies(provisioned, account, role), *managed.values()]:
             for statement in policy["Statement"]:
                 actions = statement["Action"]
                 assert not any(
@@ -169,8 +170,8 @@ def test_the_deploy_role_cannot_change_itself(provisioned: Stack) -> None:
 
 def statements(stack: Stack, action: str) -> list[dict[str, Any]]:
     """Return the statements of prod's deploy role that allow an action."""
-    found = policies(stack, PROD, "schema-migrations-deploy")
-    return [s for policy in found for s in policy["Statement"] if action in s["Action"]]
+    found = attached(stack, PROD, "schema-migrations-deploy")
+    return [s for policy in found.values() for s in policy["Statement"] if action in s["Action"]]
 
 
 def database_key(stack: Stack) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    STATE,
+    TAGS,
     Converge,
     Document,
     tag_list,
@@ -19,7 +21,8 @@ description:
     the set, so groups that refer to each other need no particular order, neither when they are
     made nor when they are removed.
   - Rules that are not listed are removed, AWS's default "allow all" egress included.
-  - The group C(default) is AWS's own and can be neither made nor removed; listing it empties it.
+  - The group C(default) is AWS's own and is neither made nor tagged nor removed; listing it empties
+    it.
 options:
   vpc_id:
     description: The VPC of the groups.
@@ -69,17 +72,12 @@ options:
     description: Tags of the groups, beside their Name.
     type: dict
     default: {}
-  state:
-    description: Whether the groups are to exist.
-    type: str
-    choices: [present, absent]
-    default: present
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
+  - migrations.aws.converge.state
 """
 
 EXAMPLES = r"""
@@ -131,8 +129,8 @@ SPEC = {
             "egress": RULES,
         },
     },
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
 # protocol, first port, last port, the other end (group, prefix list or address range)
 Rule = tuple[str, int, int, str]
@@ -173,7 +171,8 @@ class Groups:
             if not self.ids[group["name"]]:
                 self._create(group)
         for group in self.wanted:
-            self._tag(group)
+            if group["name"] != "default":
+                self._tag(group)
             for direction in ("ingress", "egress"):
                 self._rules(group, direction, self._wanted_rules(group[direction]))
 
