@@ -15,6 +15,10 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 Document = dict[str, Any]
 
+# Options that most modules have; doc_fragments/converge.py documents them.
+STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+TAGS = {"type": "dict", "default": {}}
+
 
 class Converge:
     """One run of a module: what it found, what it leaves behind, and whether it sent anything.
@@ -151,11 +155,27 @@ def difference(current: Document, wanted: Document) -> Document:
     return {k: v for k, v in wanted.items() if v is not None and not matches(current.get(k), v)}
 
 
+class Owned(dict[str, Any]):
+    """A part of a document whose keys are all ours: any other one in it is to go."""
+
+
+def owned(value: Any) -> Any:
+    """Return a value in which every dictionary is owned."""
+    if isinstance(value, dict):
+        return Owned({k: owned(v) for k, v in value.items()})
+    return [owned(v) for v in value] if isinstance(value, list) else value
+
+
 def matches(current: Any, wanted: Any) -> bool:
-    """Tell whether AWS's value holds all that is wanted; it may know more keys than we name."""
+    """Tell whether AWS's value holds all that is wanted, and no more where the part is owned.
+
+    Elsewhere AWS may know more keys than we name: its own defaults.
+    """
     if isinstance(wanted, dict):
-        return isinstance(current, dict) and all(
-            matches(current.get(k), v) for k, v in wanted.items()
+        return (
+            isinstance(current, dict)
+            and all(matches(current.get(k), v) for k, v in wanted.items())
+            and not (isinstance(wanted, Owned) and current.keys() - wanted.keys())
         )
     if isinstance(wanted, list):
         return (

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    STATE,
+    TAGS,
     Converge,
     Document,
     difference,
@@ -75,21 +77,13 @@ options:
         description: How far back it looks, a multiple of 5. At least as long as data may be late.
         type: int
         default: 5
-  tags:
-    description: Tags of topic and alarms.
-    type: dict
-    default: {}
-  state:
-    description: Whether they exist.
-    type: str
-    choices: [present, absent]
-    default: present
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
+  - migrations.aws.converge.state
+  - migrations.aws.converge.tags
 """
 
 EXAMPLES = r"""
@@ -132,8 +126,8 @@ SPEC = {
     "account_id": STRING,
     "emails": {"type": "list", "elements": "str", "default": []},
     "alarms": {"type": "list", "elements": "dict", "default": [], "options": ALARM},
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
 PERIOD = 300  # seconds
 LOOK = 100  # alarms of one answer, more than anything watched has

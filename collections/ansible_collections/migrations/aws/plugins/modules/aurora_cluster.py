@@ -10,7 +10,7 @@ from ansible_collections.migrations.aws.plugins.module_utils.aurora_parts import
     Secret,
     key_arn,
 )
-from ansible_collections.migrations.aws.plugins.module_utils.converge import Converge
+from ansible_collections.migrations.aws.plugins.module_utils.converge import STATE, TAGS, Converge
 
 DOCUMENTATION = r"""
 module: aurora_cluster
@@ -98,10 +98,6 @@ options:
     description: Seconds to wait for each of cluster and instance.
     type: int
     default: 1800
-  tags:
-    description: Tags of cluster, instance and parameter group.
-    type: dict
-    default: {}
   state:
     description: Whether the cluster is to exist. C(absent) needs deletion protection to be off.
     type: str
@@ -111,8 +107,8 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
+  - migrations.aws.converge.tags
 """
 
 EXAMPLES = r"""
@@ -161,8 +157,8 @@ SPEC = {
     "performance_insights": {"type": "bool", "default": False},
     "final_snapshot": {"type": "str"},
     "timeout": {"type": "int", "default": 1800},
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
 REQUIRED = ["engine_version", "database", "kms_key", "subnet_group", "security_groups"]
 

@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    STATE,
+    TAGS,
     Converge,
     Document,
     difference,
+    owned,
+    tag_dict,
     tag_list,
+    without_empty,
 )
 
 DOCUMENTATION = r"""
@@ -16,6 +21,7 @@ short_description: Ensure a CodeBuild project whose source and artifacts are a p
 description:
   - Ensures the project with its image, log group, time limit and limit of builds at a time, which
     the community's module has no options for.
+  - Environment variables come from the pipeline; those of the project itself are removed.
 options:
   name:
     description: Name of the project.
@@ -57,21 +63,13 @@ options:
   concurrent:
     description: Number of builds at a time; without it there is no limit.
     type: int
-  tags:
-    description: Tags of the project.
-    type: dict
-    default: {}
-  state:
-    description: Whether the project is to exist.
-    type: str
-    choices: [present, absent]
-    default: present
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
+  - migrations.aws.converge.state
+  - migrations.aws.converge.tags
 """
 
 EXAMPLES = r"""
@@ -102,29 +100,48 @@ SPEC = {
     "log_group": {"type": "str"},
     "timeout": {"type": "int", "default": 60},
     "concurrent": {"type": "int"},
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
+
+
+# How AWS says that there is no limit of builds at a time.
+UNLIMITED = -1
 
 
 def wanted(p: Document) -> Document:
     """Return the project as AWS takes it."""
-    project: Document = {
+    log = {"status": "ENABLED", "groupName": p["log_group"]}
+    return {
         "description": p["description"],
         "source": {"type": "CODEPIPELINE", "buildspec": p["buildspec"]},
         "artifacts": {"type": "CODEPIPELINE"},
-        "environment": {"type": p["container"], "image": p["image"], "computeType": p["compute"]},
+        "environment": {
+            "type": p["container"],
+            "image": p["image"],
+            "computeType": p["compute"],
+            "environmentVariables": [],
+            "privilegedMode": False,
+        },
         "serviceRole": p["role"],
         "encryptionKey": p["kms_key"],
         "timeoutInMinutes": p["timeout"],
+        "logsConfig": {"cloudWatchLogs": owned(without_empty(log))},
+        "concurrentBuildLimit": p["concurrent"] or UNLIMITED,
     }
-    if p["log_group"]:
-        project["logsConfig"] = {
-            "cloudWatchLogs": {"status": "ENABLED", "groupName": p["log_group"]}
-        }
-    if p["concurrent"]:
-        project["concurrentBuildLimit"] = p["concurrent"]
-    return project
+
+
+def existing(project: Document) -> Document:
+    """Return a project of AWS's with the defaults that AWS leaves out, and its tags in order."""
+    environment = {"environmentVariables": [], "privilegedMode": False, **project["environment"]}
+    logs = {"cloudWatchLogs": {"status": "ENABLED"}, **(project.get("logsConfig") or {})}
+    return {
+        "concurrentBuildLimit": UNLIMITED,
+        **project,
+        "environment": environment,
+        "logsConfig": logs,
+        "tags": sorted(project.get("tags", []), key=lambda tag: str(tag["key"])),
+    }
 
 
 def main() -> None:
@@ -138,8 +155,11 @@ def main() -> None:
             run.before = {"name": p["name"]}
             run.send(api.delete_project, name=p["name"])
         run.exit()
-    project, tags = wanted(p), tag_list(p["tags"], "key", "value")
+    tags = {**tag_dict(found.get("tags", []), "key", "value"), **p["tags"]}
+    project = {**wanted(p), "tags": tag_list(tags, "key", "value")}
     if not found:
+        if not p["concurrent"]:
+            del project["concurrentBuildLimit"]  # only an update takes the absence of one
         run.after = project
         answer = run.send_when_ready(
             api.create_project,
@@ -147,17 +167,13 @@ def main() -> None:
             "authorized to perform: sts:AssumeRole",
             10,
             name=p["name"],
-            tags=tags,
             **project,
         )
         found = answer.get("project", {})
-    else:
-        found["tags"] = sorted(found.get("tags", []), key=lambda tag: str(tag["key"]))
-        changes = difference(found, {**project, "tags": tags})
-        if changes:
-            run.before = {key: found.get(key) for key in changes}
-            run.after = changes
-            run.send(api.update_project, name=p["name"], **changes)
+    elif changes := difference(existing(found), project):
+        run.before = {key: found.get(key) for key in changes}
+        run.after = changes
+        run.send(api.update_project, name=p["name"], **changes)
     run.exit(arn=found.get("arn", ""))
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.migrations.aws.plugins.module_utils.converge import Converge
+from ansible_collections.migrations.aws.plugins.module_utils.converge import STATE, TAGS, Converge
 
 DOCUMENTATION = r"""
 module: codecommit_repository
@@ -36,8 +36,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
 """
 
 EXAMPLES = r"""
@@ -60,8 +59,8 @@ clone_url:
 SPEC = {
     "name": {"type": "str", "required": True},
     "description": {"type": "str", "default": ""},
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
 
 

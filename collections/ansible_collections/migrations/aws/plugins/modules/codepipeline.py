@@ -6,9 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    STATE,
+    TAGS,
     Converge,
     Document,
+    Owned,
     difference,
+    owned,
     tag_dict,
     tag_list,
 )
@@ -18,7 +22,8 @@ module: codepipeline
 short_description: Ensure a CodePipeline of type V2
 description:
   - Ensures the pipeline with execution mode, triggers, variables and tags, and updates it only when
-    something differs. Stages are written as in the API, with names in camel case.
+    something differs. Stages are written as in the API, with names in camel case; what is in them
+    and not written is removed.
 options:
   name:
     description: Name of the pipeline.
@@ -52,21 +57,13 @@ options:
     type: list
     elements: dict
     default: []
-  tags:
-    description: Tags of the pipeline.
-    type: dict
-    default: {}
-  state:
-    description: Whether the pipeline is to exist.
-    type: str
-    choices: [present, absent]
-    default: present
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
+  - migrations.aws.converge.state
+  - migrations.aws.converge.tags
 """
 
 EXAMPLES = r"""
@@ -103,8 +100,8 @@ SPEC = {
     },
     "triggers": {"type": "list", "elements": "dict", "default": []},
     "variables": {"type": "list", "elements": "dict", "default": []},
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
 
 
@@ -117,19 +114,23 @@ def wanted(p: Document) -> Document:
         "executionMode": p["execution_mode"],
         "roleArn": p["role"],
         "artifactStore": {"type": "S3", "location": p["bucket"], "encryptionKey": key},
-        "stages": p["stages"],
+        "stages": owned(p["stages"]),
         "triggers": p["triggers"],
         "variables": p["variables"],
     }
 
 
-def pruned(value: Any) -> Any:
-    """Return a definition without the empty parts that AWS adds or leaves out as it likes."""
+def pruned(value: Any, region: str) -> Any:
+    """Return a definition without what AWS adds or leaves out as it likes.
+
+    That is what is empty, and an action's region where it is the pipeline's own.
+    """
     if isinstance(value, dict):
-        return {k: pruned(v) for k, v in value.items() if v not in ({}, [], None)}
-    if isinstance(value, list):
-        return [pruned(v) for v in value]
-    return value
+        kept = {k: pruned(v, region) for k, v in value.items() if v not in ({}, [], None)}
+        if kept.get("region") == region:
+            del kept["region"]
+        return Owned(kept) if isinstance(value, Owned) else kept
+    return [pruned(v, region) for v in value] if isinstance(value, list) else value
 
 
 def main() -> None:
@@ -154,7 +155,8 @@ def main() -> None:
         )
         found = answer.get("pipeline", {})
     else:
-        changes = difference(pruned(found), pruned(pipeline))
+        region = run.module.region
+        changes = difference(pruned(found, region), pruned(pipeline, region))
         gone = [k for k in ("triggers", "variables") if found.get(k) and not p[k]]
         if changes or gone:
             run.before = {key: found.get(key) for key in [*changes, *gone]}

@@ -7,6 +7,8 @@ import json
 from urllib.parse import unquote
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    STATE,
+    TAGS,
     Converge,
     Document,
     tag_dict,
@@ -51,21 +53,13 @@ options:
     description: Longest session, in seconds.
     type: int
     default: 3600
-  tags:
-    description: Tags of the role.
-    type: dict
-    default: {}
-  state:
-    description: Whether the role is to exist.
-    type: str
-    choices: [present, absent]
-    default: present
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
+  - migrations.aws.converge.state
+  - migrations.aws.converge.tags
 """
 
 EXAMPLES = r"""
@@ -104,8 +98,8 @@ SPEC = {
     "managed_policies": {"type": "list", "elements": "str", "default": []},
     "instance_profile": {"type": "bool", "default": False},
     "max_session": {"type": "int", "default": 3600},
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
 MISSING = ("NoSuchEntity",)
 

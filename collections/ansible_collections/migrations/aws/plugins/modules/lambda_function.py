@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    STATE,
+    TAGS,
     Converge,
     Document,
     difference,
@@ -71,21 +73,13 @@ options:
     type: list
     elements: str
     default: []
-  tags:
-    description: Tags of the function.
-    type: dict
-    default: {}
-  state:
-    description: Whether the function is to exist.
-    type: str
-    choices: [present, absent]
-    default: present
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
+  - migrations.aws.converge.state
+  - migrations.aws.converge.tags
 """
 
 EXAMPLES = r"""
@@ -126,8 +120,8 @@ SPEC = {
     "environment": {"type": "dict", "default": {}},
     "subnets": {"type": "list", "elements": "str", "default": []},
     "security_groups": {"type": "list", "elements": "str", "default": []},
-    "tags": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": TAGS,
+    "state": STATE,
 }
 REQUIRED = ["package", "sha256", "runtime", "architecture", "handler", "role"]
 MISSING = ("ResourceNotFoundException",)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
+    TAGS,
     Converge,
     Document,
     tag_dict,
@@ -64,8 +65,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
 """
 
 EXAMPLES = r"""
@@ -100,7 +100,7 @@ SPEC = {
     "security_groups": STRINGS,
     "route_tables": STRINGS,
     "timeout": {"type": "int", "default": 600},
-    "tags": {"type": "dict", "default": {}},
+    "tags": TAGS,
 }
 GONE = ("deleting", "deleted", "rejected", "failed", "expired")
 POLL = 5

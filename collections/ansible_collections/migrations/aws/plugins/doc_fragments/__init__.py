@@ -1,0 +1,1 @@
+"""Documentation that modules share."""

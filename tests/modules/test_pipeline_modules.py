@@ -1,0 +1,140 @@
+"""What somebody added to a pipeline or a build project by hand is noticed, said and taken out."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from tests.modules.conftest import Module
+
+ROLE = "arn:aws:iam::000000000000:role/shop-pipeline"
+KEY = "arn:aws:kms:eu-central-1:000000000000:alias/shop"
+PIPELINE = {
+    "name": "shop",
+    "role": ROLE,
+    "bucket": "shop-artifacts",
+    "kms_key": KEY,
+    "stages": [
+        {
+            "name": "Source",
+            "actions": [
+                {
+                    "name": "Source",
+                    "actionTypeId": {
+                        "category": "Source",
+                        "owner": "AWS",
+                        "provider": "CodeCommit",
+                        "version": "1",
+                    },
+                    "configuration": {"RepositoryName": "shop", "BranchName": "main"},
+                    "outputArtifacts": [{"name": "source"}],
+                    "runOrder": 1,
+                }
+            ],
+        },
+        {
+            "name": "Build",
+            "actions": [
+                {
+                    "name": "Build",
+                    "actionTypeId": {
+                        "category": "Build",
+                        "owner": "AWS",
+                        "provider": "CodeBuild",
+                        "version": "1",
+                    },
+                    "configuration": {"ProjectName": "shop"},
+                    "inputArtifacts": [{"name": "source"}],
+                    "runOrder": 1,
+                }
+            ],
+        },
+    ],
+}
+PROJECT = {"name": "shop", "role": ROLE, "kms_key": KEY, "log_group": "/aws/codebuild/shop"}
+
+
+def removed(result: dict[str, Any], word: str) -> bool:
+    """Tell whether the difference that a person sees takes out a line with the word."""
+    return any(line.startswith("-") and word in line for line in result["output"].splitlines())
+
+
+@pytest.fixture
+def meddled_pipeline(stack: Stack, module: Module) -> Any:
+    """Give a client of CodePipeline, whose pipeline has a key more than we wrote."""
+    module("codepipeline", **PIPELINE)
+    api = stack.client("codepipeline", "000000000000")
+    pipeline = copy.deepcopy(api.get_pipeline(name="shop")["pipeline"])
+    pipeline["stages"][1]["actions"][0]["configuration"]["PrimarySource"] = "other"
+    api.update_pipeline(pipeline=pipeline)
+    return api
+
+
+def configuration(api: Any) -> dict[str, str]:
+    """Return the configuration of the pipeline's build."""
+    stage = api.get_pipeline(name="shop")["pipeline"]["stages"][1]
+    return dict(stage["actions"][0]["configuration"])
+
+
+def test_a_pipeline_as_written_is_left_alone(module: Module) -> None:
+    module("codepipeline", **PIPELINE)
+    assert module("codepipeline", **PIPELINE)["changed"] is False
+
+
+def test_a_foreign_key_in_an_action_is_taken_out(meddled_pipeline: Any, module: Module) -> None:
+    assert module("codepipeline", **PIPELINE)["changed"] is True
+    assert configuration(meddled_pipeline) == {"ProjectName": "shop"}
+
+
+def test_check_mode_says_the_foreign_key_and_leaves_it(
+    meddled_pipeline: Any, module: Module
+) -> None:
+    result = module("codepipeline", "--check", "--diff", **PIPELINE)
+    assert result["changed"] is True
+    assert removed(result, "PrimarySource")
+    assert "PrimarySource" in configuration(meddled_pipeline)
+
+
+@pytest.fixture
+def meddled_project(stack: Stack, module: Module) -> Any:
+    """Give a client of CodeBuild, whose project has an environment variable of its own."""
+    module("codebuild_project", **PROJECT)
+    api = stack.client("codebuild", "000000000000")
+    (project,) = api.batch_get_projects(names=["shop"])["projects"]
+    variable = {"name": "ENVIRONMENT", "value": "prod", "type": "PLAINTEXT"}
+    api.update_project(
+        name="shop", environment={**project["environment"], "environmentVariables": [variable]}
+    )
+    return api
+
+
+def variables(api: Any) -> list[dict[str, str]]:
+    """Return the environment variables of the project."""
+    (project,) = api.batch_get_projects(names=["shop"])["projects"]
+    return list(project["environment"].get("environmentVariables", []))
+
+
+def test_a_project_as_written_is_left_alone(module: Module) -> None:
+    module("codebuild_project", **PROJECT)
+    assert module("codebuild_project", **PROJECT)["changed"] is False
+
+
+def test_a_variable_of_the_project_itself_is_taken_out(
+    meddled_project: Any, module: Module
+) -> None:
+    assert module("codebuild_project", **PROJECT)["changed"] is True
+    assert variables(meddled_project) == []
+
+
+def test_check_mode_says_the_variable_and_leaves_it(meddled_project: Any, module: Module) -> None:
+    result = module("codebuild_project", "--check", "--diff", **PROJECT)
+    assert result["changed"] is True
+    assert removed(result, "ENVIRONMENT")
+    assert len(variables(meddled_project)) == 1
+
+
+def test_a_limit_that_is_no_longer_asked_for_is_lifted(stack: Stack, module: Module) -> None:
+    module("codebuild_project", **PROJECT, concurrent=1)
+    assert module("codebuild_project", **PROJECT)["changed"] is True
+    assert module("codebuild_project", **PROJECT)["changed"] is False
