@@ -14,10 +14,18 @@ evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
 iam: Any = importlib.import_module("ministack.services.iam")
 kms: Any = importlib.import_module("ministack.services.kms")
 
-_RDS_RESOURCES = {
-    "DBSubnetGroupName": "subgrp",
-    "DBClusterParameterGroupName": "cluster-pg",
-    "DBClusterSnapshotIdentifier": "cluster-snapshot",
+# What a parameter names, by the service that is asked.
+_PARAMETERS = {
+    "iam": {
+        "InstanceProfileName": "arn:aws:iam::{account}:instance-profile/{name}",
+        "PolicyName": "arn:aws:iam::{account}:policy/{name}",
+    },
+    "rds": {
+        "ResourceName": "{name}",
+        "DBSubnetGroupName": "arn:aws:rds:{scope}:subgrp:{name}",
+        "DBClusterParameterGroupName": "arn:aws:rds:{scope}:cluster-pg:{name}",
+        "DBClusterSnapshotIdentifier": "arn:aws:rds:{scope}:cluster-snapshot:{name}",
+    },
 }
 _ALIAS_ACTIONS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
 
@@ -28,6 +36,7 @@ def patch() -> None:
     _patch_lambda_aliases()
     _patch_permissions_boundary()
     _patch_service_trust()
+    _patch_simulation()
 
 
 def _patch_resources() -> None:
@@ -65,12 +74,9 @@ def _patch_resources() -> None:
     actions.extract_resource_arn = extract
 
 
-def _resource(  # noqa: PLR0911 (one line for each kind of request)
-    service: str, body: Any, parameters: Any, scope: str
-) -> str:
+def _resource(service: str, body: Any, parameters: Any, scope: str) -> str:
     """Name the resource of a request that ministack does not look into."""
     query, field = actions._query_param, actions._safe_json_field
-    account = scope.rpartition(":")[2]
     if service == "kms" and (name := field(body, "AliasName")):
         return f"arn:aws:kms:{scope}:{name}"
     if service == "lambda" and (name := field(body, "FunctionName")):
@@ -79,14 +85,9 @@ def _resource(  # noqa: PLR0911 (one line for each kind of request)
         return f"arn:aws:events:{scope}:rule/{name}"
     if service == "codebuild" and (name := field(body, "name") or _first(field(body, "names"))):
         return f"arn:aws:codebuild:{scope}:project/{name}"
-    if service == "iam" and (name := query(parameters, "InstanceProfileName")):
-        return f"arn:aws:iam::{account}:instance-profile/{name}"
-    if service == "rds":
-        if arn := query(parameters, "ResourceName"):
-            return str(arn)
-        for parameter, kind in _RDS_RESOURCES.items():
-            if name := query(parameters, parameter):
-                return f"arn:aws:rds:{scope}:{kind}:{name}"
+    for parameter, arn in _PARAMETERS.get(service, {}).items():
+        if name := query(parameters, parameter):
+            return arn.format(name=name, scope=scope, account=scope.rpartition(":")[2])
     return "*"
 
 
@@ -156,3 +157,13 @@ def _patch_service_trust() -> None:
         return allowed
 
     evaluator.evaluate_trust_policy = evaluate
+
+
+def _patch_simulation() -> None:
+    """Let the policy simulator find roles that have a path."""
+    original = evaluator._gather_role_policies
+
+    def gather(name: str, account: str) -> Any:
+        return original(name.rpartition("/")[2], account)
+
+    evaluator._gather_role_policies = gather

@@ -20,7 +20,8 @@ Module = Callable[..., dict[str, Any]]
 def module(stack: Stack, tmp_path: Path) -> Module:
     """Return what runs a module with options of `ansible` and arguments.
 
-    It gives the module's result, and under "output" what a person sees, the difference included.
+    It gives the module's result, and under "output" what a person sees, the difference and
+    warnings included.
     """
 
     def run(name: str, /, *options: str, **arguments: Any) -> dict[str, Any]:
@@ -41,6 +42,6 @@ def module(stack: Stack, tmp_path: Path) -> Module:
             capture_output=True,
             text=True,
         )
-        return {**json.loads(done.stdout.partition(" => ")[2]), "output": done.stdout}
+        return {**json.loads(done.stdout.partition(" => ")[2]), "output": done.stdout + done.stderr}
 
     return run

@@ -1,7 +1,6 @@
 """Every IAM policy of the roles, rendered as they do it, with an inventory's variables."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,11 +28,14 @@ ANSWERED = {
     "database_port": 5432,
     "database_secret_arn": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:rds!cluster-1",
     "database_key_arn": "arn:aws:kms:eu-central-1:111122223333:key/0123abcd",
+    "database_arn": "arn:aws:rds:eu-central-1:111122223333:cluster:schema-migrations-dev",
+    "database_resource_id": "cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "__pipeline_account_key": {"key_arn": "arn:aws:kms:eu-central-1:111122223333:key/4567efab"},
 }
 # The choices of an inventory that change policies.
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
+    "iam-login": {"runner_auth": "iam"},
     "connection": {
         "pipeline_source": {"connection_arn": CONNECTION, "repository": "o/n", "branch": "main"}
     },
@@ -63,6 +65,7 @@ def read(path: Path) -> dict[str, Any]:
     return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
 
 
+@cache
 def variables(loader: DataLoader, env: str) -> dict[str, Any]:
     """Return what a play in playbooks/ on this environment sees, and what all roles add to it."""
     loader.set_basedir(str(ROOT / "playbooks"))
@@ -88,21 +91,26 @@ def read_trusted(path: Path) -> dict[str, Any]:
 @cache
 def policies() -> tuple[Policy, ...]:
     """Return every policy; once more where a variant of the inventory makes it another one."""
-    return tuple(render("dev"))
-
-
-def render(env: str) -> Iterator[Policy]:
-    """Render the policies with an inventory's variables, and with those of each variant."""
-    init_plugin_loader([])
-    loader = DataLoader()
-    known = variables(loader, env)
-    seen: set[str] = set()
+    found: dict[str, Policy] = {}
     for variant, changes in VARIANTS.items():
-        templar = Templar(loader=loader, variables={**known, **changes})
         for path in TEMPLATES:
-            expression = f"{{{{ lookup('ansible.builtin.template', '{path}') | from_yaml }}}}"
-            document = json.loads(json.dumps(templar.template(trust_as_template(expression))))
-            if f"{path}{document}" not in seen:
-                seen.add(f"{path}{document}")
-                name = path.name.removesuffix(".yml.j2")
-                yield Policy(path.parts[-3], name, variant, tuple(document["Statement"]))
+            policy = rendered(path, "dev", variant, **changes)
+            found.setdefault(f"{path} {policy.statements}", policy)
+    return tuple(found.values())
+
+
+def rendered(path: Path, env: str, variant: str = "", **changes: Any) -> Policy:
+    """Return the policy of a template, with an inventory's variables and changes to them."""
+    loader = prepared()
+    templar = Templar(loader=loader, variables={**variables(loader, env), **changes})
+    expression = f"{{{{ lookup('ansible.builtin.template', '{path}') | from_yaml }}}}"
+    document = json.loads(json.dumps(templar.template(trust_as_template(expression))))
+    name = path.name.removesuffix(".yml.j2")
+    return Policy(path.parts[-3], name, variant, tuple(document["Statement"]))
+
+
+@cache
+def prepared() -> DataLoader:
+    """Make Ansible find its plugins, which it does once in a process, and return its loader."""
+    init_plugin_loader([])
+    return DataLoader()

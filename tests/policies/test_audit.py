@@ -29,10 +29,12 @@ REASONS = {
     ("bastion-policy", "ssm:UpdateInstanceInformation"): "the instance's id is not known before",
     ("*-deploy-policy", "ec2:Describe*Attribute"): LOOKING,
     ("database-deploy-policy", "rds:Describe*"): LOOKING,
-    ("runner-policy", "ec2:*PrivateIpAddresses"): LAMBDA_INTERFACES,
-    ("runner-policy", "ec2:*NetworkInterface"): LAMBDA_INTERFACES,
-    ("runner-policy", "ec2:CreateNetworkInterface needs ec2:CreateTags"): "Lambda tags none",
+    ("runner-policy*", "ec2:*PrivateIpAddresses"): LAMBDA_INTERFACES,
+    ("runner-policy*", "ec2:*NetworkInterface"): LAMBDA_INTERFACES,
+    ("runner-policy*", "ec2:CreateNetworkInterface needs ec2:CreateTags"): "Lambda tags none",
     ("*", "ec2:RunInstances needs ssm:GetParameters"): "the image is named by its id",
+    ("*-operator-policy", "kms:DescribeKey"): "asked by an alias, before there is a key",
+    ("*", "kms:CreateKey needs iam:CreateServiceLinkedRole"): "only for keys of several regions",
     ("*", "rds:* needs iam:PassRole"): NO_ROLE,
     ("*", "rds:* needs rds:*TenantDatabase"): NOT_ORACLE,
     ("*", "rds:DeleteDBInstance needs rds:CreateDBSnapshot"): "the cluster is what gets a snapshot",
@@ -75,6 +77,13 @@ def test_every_reason_has_its_finding() -> None:
 def test_deploy_policy_fits_a_managed_policy(policy: Policy) -> None:
     document = {"Version": "2012-10-17", "Statement": policy.statements}
     assert len(json.dumps(document, separators=(",", ":"))) <= MANAGED_LIMIT
+
+
+@pytest.mark.parametrize("policy", [p for p in POLICIES if p.name == "operator-policy"], ids=str)
+def test_each_action_is_about_each_resource_so_that_it_can_be_simulated(policy: Policy) -> None:
+    for statement, name, about in audit.known(policy):
+        for arn in audit.several(statement["Resource"]):
+            assert arn == "*" or about.matching(arn), (name, arn)
 
 
 # EC2 does not say for whom it acts. Lambda says the account; AWS documents no aws:SourceArn for it.
