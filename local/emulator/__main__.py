@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from local.emulator import codebuild, ec2, ec2_permissions, iam, rds, rds_data, sessions
+from local.emulator import codebuild, ec2, ec2_permissions, functions, iam, rds, rds_data, sessions
 from local.emulator.database import Databases, Ports
 from local.tls import TlsFront
 
@@ -28,6 +28,7 @@ def main() -> None:
     iam.patch()
     ec2.patch()
     ec2_permissions.patch()
+    functions.patch()
     codebuild.patch()
     sessions.patch()
     importlib.import_module("ministack.app").main()

@@ -1,6 +1,7 @@
 """Make ministack's EC2 keep what it drops of instances, security rules and VPC endpoints."""
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
+import fnmatch
 import importlib
 import itertools
 import re
@@ -30,6 +31,7 @@ def patch() -> None:
     _patch_description()
     _patch_prefix_lists()
     _patch_endpoints()
+    _patch_interfaces()
 
 
 def _patch_run() -> None:
@@ -172,3 +174,45 @@ def _patch_endpoints() -> None:
 
 def _numbered(identifiers: list[str]) -> dict[str, str]:
     return {f"VpcEndpointId.{number}": one for number, one in enumerate(identifiers, 1)}
+
+
+def _patch_interfaces() -> None:
+    """Filter network interfaces, and keep the groups and subnets that they are in."""
+    actions = ec2._ACTION_MAP
+    describe = actions["DescribeNetworkInterfaces"]
+
+    def describing(parameters: dict[str, Any]) -> Any:
+        wanted = ec2._parse_filters(parameters)
+        found = [i for i, e in ec2._network_interfaces.items() if _passes(e, wanted)]
+        chosen = {f"NetworkInterfaceId.{n}": one for n, one in enumerate([*found, "none"], 1)}
+        return describe({**parameters, **chosen} if wanted else parameters)
+
+    actions["DescribeNetworkInterfaces"] = describing
+    for action, parameter in (("DeleteSecurityGroup", "GroupId"), ("DeleteSubnet", "SubnetId")):
+        actions[action] = _unless_used(actions[action], parameter)
+
+
+def _passes(interface: dict[str, Any], wanted: dict[str, list[str]]) -> bool:
+    values = {
+        "description": [interface["Description"]],
+        "group-id": [group["GroupId"] for group in interface["Groups"]],
+        "subnet-id": [interface["SubnetId"]],
+        "vpc-id": [interface["VpcId"]],
+    }
+    return all(
+        any(fnmatch.fnmatchcase(v, pattern) for v in values[name] for pattern in patterns)
+        for name, patterns in wanted.items()
+    )
+
+
+def _unless_used(original: Any, parameter: str) -> Any:
+    def delete(parameters: dict[str, Any]) -> Any:
+        wanted = ec2._p(parameters, parameter)
+        for interface in ec2._network_interfaces.values():
+            groups = [group["GroupId"] for group in interface["Groups"]]
+            if wanted in (interface["SubnetId"], *groups):
+                said = f"resource {wanted} has a dependent object"
+                return ec2._error("DependencyViolation", said, 400)
+        return original(parameters)
+
+    return delete

@@ -1,0 +1,206 @@
+"""Give Lambda functions the network interfaces and the sleep that they have on AWS."""
+
+# ruff: noqa: SLF001 (patching private names is this module's purpose)
+
+import contextvars
+import importlib
+import json
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+# ministack has no type information.
+ec2: Any = importlib.import_module("ministack.services.ec2")
+evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
+functions: Any = importlib.import_module("ministack.services.lambda_svc")
+responses: Any = importlib.import_module("ministack.core.responses")
+sts: Any = importlib.import_module("ministack.services.sts")
+
+Response = tuple[int, dict[str, str], bytes]
+
+_LINGER = 2.0  # seconds that a deleted function's interfaces stay; up to 20 minutes on AWS
+_WAKING = 1.0  # seconds that an Inactive function takes; a minute or so on AWS
+_NEVER = 2.0**40  # seconds since 1970
+_SUCCESS = range(200, 300)
+_TROUBLE = "local:"
+_WELL = {
+    "State": "Active",
+    "StateReason": "",
+    "StateReasonCode": "",
+    "LastUpdateStatus": "Successful",
+    "LastUpdateStatusReason": "",
+    "LastUpdateStatusReasonCode": "",
+}
+
+
+def patch() -> None:
+    """Replace what makes, changes, calls and deletes functions."""
+    _patch_create()
+    _patch_update()
+    _patch_delete()
+    _patch_states()
+    _patch_invoke()
+    _patch_credentials()
+
+
+def _patch_create() -> None:
+    original = functions._create_function
+
+    def create(data: dict[str, Any]) -> Response:
+        if data.get("VpcConfig", {}).get("SubnetIds") and not _may(data["Role"], "Create"):
+            refusal: Response = responses.error_response_json(
+                "InvalidParameterValueException",
+                "The provided execution role does not have permissions to call "
+                "CreateNetworkInterface on EC2",
+                400,
+            )
+            return refusal
+        response: Response = original(data)
+        if response[0] in _SUCCESS:
+            _attach(data["FunctionName"])
+        return response
+
+    functions._create_function = create
+
+
+def _patch_update() -> None:
+    original = functions._update_config
+
+    def update(name: str, data: dict[str, Any]) -> Response:
+        response: Response = original(name, data)
+        if response[0] in _SUCCESS and "VpcConfig" in data:
+            _release(name, functions._functions[name]["config"]["Role"])
+            _attach(name)
+        return response
+
+    functions._update_config = update
+
+
+def _patch_delete() -> None:
+    original = functions._delete_function
+
+    def delete(name: str, parameters: dict[str, Any], version: str | None = None) -> Response:
+        known = functions._functions.get(name) or {"config": {"Role": ""}}
+        response: Response = original(name, parameters, version)
+        if response[0] in _SUCCESS and name not in functions._functions:
+            _release(name, known["config"]["Role"])
+        return response
+
+    functions._delete_function = delete
+
+
+def _attach(name: str) -> None:
+    """Make an interface in each of the function's subnets."""
+    network = functions._functions[name]["config"].get("VpcConfig") or {}
+    for subnet in network.get("SubnetIds", []):
+        groups = {f"SecurityGroupId.{n}": g for n, g in enumerate(network["SecurityGroupIds"], 1)}
+        known = set(ec2._network_interfaces.keys())
+        description = f"AWS Lambda VPC ENI-{name}-{uuid.uuid4()}"
+        ec2._create_network_interface({"SubnetId": subnet, "Description": description, **groups})
+        (identifier,) = set(ec2._network_interfaces.keys()) - known
+        interface = ec2._network_interfaces[identifier]
+        interface |= {"InterfaceType": "lambda", "Status": "in-use", "_function": name}
+
+
+def _release(name: str, role: str) -> None:
+    """Let the function's interfaces go after a while, if its role still may delete them."""
+    leaving = [i for i, e in ec2._network_interfaces.items() if e.get("_function") == name]
+    for identifier in leaving:
+        del ec2._network_interfaces[identifier]["_function"]
+
+    def leave() -> None:
+        if _may(role, "Delete"):
+            for identifier in leaving:
+                del ec2._network_interfaces[identifier]
+
+    _later(_LINGER, leave)
+
+
+def _may(role: str, what: str) -> bool:
+    """Return whether a role, if it exists, may create or delete network interfaces."""
+    account, name = role.split(":")[4], role.rpartition("/")[2]
+    context = evaluator.EvalContext(
+        principal_arn=role,
+        principal_type="Role",
+        principal_account=account,
+        action=f"ec2:{what}NetworkInterface",
+        resource_arn="*",
+        region=responses.get_region(),
+    )
+    policies = evaluator._gather_role_policies(name, account)
+    return bool(evaluator.evaluate(context, policies).decision == "Allow")
+
+
+def _later(seconds: float, action: Callable[[], None]) -> None:
+    """Act in a while, as the account and in the region of this request."""
+    timer = threading.Timer(seconds, contextvars.copy_context().run, (action,))
+    timer.daemon = True
+    timer.start()
+
+
+def _patch_invoke() -> None:
+    """Have the first call of an Inactive function fail and wake it."""
+    original = functions._invoke
+
+    async def invoke(name: str, *rest: Any, **options: Any) -> Any:
+        function = functions._functions.get(name)
+        if function and function["config"]["State"] == "Inactive":
+            function["waking"] = True
+            function["tags"].pop(f"{_TROUBLE}State", None)
+            _set_states(function, {"State": "Pending"})
+            functions._schedule_state_transition(name, _WAKING)
+        if function and function.get("waking"):
+            return _not_ready(function["config"]["FunctionArn"])
+        return await original(name, *rest, **options)
+
+    functions._invoke = invoke
+
+
+def _not_ready(arn: str) -> Response:
+    message = f"The function {arn} is currently in the following state: Pending"
+    body = json.dumps({"Type": "User", "Message": message}).encode()
+    return 502, {"x-amzn-errortype": "ResourceNotReadyException"}, body
+
+
+def _patch_states() -> None:
+    """End what AWS does in the background as the function's tags local:… say, else well."""
+    tag = functions._tag_resource
+
+    def tagging(arn: str, data: dict[str, Any]) -> Response:
+        response: Response = tag(arn, data)
+        if function := functions._functions.get(arn.rpartition(":")[2]):
+            _set_states(function, _troubles(function))
+        return response
+
+    def scheduling(name: str, delay: float) -> None:
+        def settle() -> None:
+            if function := functions._functions.get(name):
+                function.pop("waking", None)
+                _set_states(function, _WELL | _troubles(function))
+
+        _later(delay, settle)
+
+    functions._tag_resource = tagging
+    functions._schedule_state_transition = scheduling
+
+
+def _troubles(function: dict[str, Any]) -> dict[str, str]:
+    """Return what tags such as `local:State` = `Inactive` say of time that no test can wait."""
+    tags = function["tags"]
+    return {k.removeprefix(_TROUBLE): v for k, v in tags.items() if k.startswith(_TROUBLE)}
+
+
+def _set_states(function: dict[str, Any], states: dict[str, str]) -> None:
+    for record in (function, *function["versions"].values()):
+        record["config"] |= states
+
+
+def _patch_credentials() -> None:
+    """Say when a function's credentials end: a database takes no tokens of others."""
+    register = sts.register_session
+
+    def registering(key: str, session: dict[str, Any]) -> Any:
+        return register(key, {"Expiration": _NEVER, **session})
+
+    sts.register_session = registering
