@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     Converge,
     Document,
@@ -20,17 +22,23 @@ class Topic:
 
     It is not encrypted: it carries no secret, only an alarm's text and numbers. With the default
     key of SNS it would drop what CloudWatch sends, and a key of its own would cost more than the
-    alarms and be one more policy that must be right for a mail to arrive. The default policy, which
-    stays, lets nobody publish but its own account, whose alarms do.
+    alarms and be one more policy that must be right for a mail to arrive. Its policy lets the
+    alarms publish and nobody else.
+
+    Parameters:
+        arn: the topic's.
+        alarms: pattern of the ARNs of the alarms that may publish.
     """
 
-    def __init__(self, run: Converge, arn: str) -> None:
+    def __init__(self, run: Converge, arn: str, alarms: str) -> None:
         self.run, self.arn = run, arn
         self.sns = run.client("sns")
+        self.wanted_policy = policy(arn, alarms)
         found = self._subscriptions()
         self.exists = found is not None
         self.subscriptions = found or {}
         self.tags = self._tags() if self.exists else {}
+        self.policy = self._policy() if self.exists else {}
 
     def _subscriptions(self) -> dict[str, str] | None:
         """Return the subscriptions' ARNs by their addresses; None if there is no such topic."""
@@ -51,11 +59,17 @@ class Topic:
         answer = self.run.read(self.sns.list_tags_for_resource, ResourceArn=self.arn) or {}
         return tag_dict(answer["Tags"])
 
+    def _policy(self) -> Document:
+        answer = self.run.read(self.sns.get_topic_attributes, TopicArn=self.arn) or {}
+        found: Document = json.loads(answer["Attributes"].get("Policy", "{}"))
+        return found
+
     def describe(self) -> Document:
         """Return what was found, in the terms of `wanted`."""
         if not self.exists:
             return {}
-        return {"arn": self.arn, "emails": sorted(self.subscriptions), "tags": self.tags}
+        emails = sorted(self.subscriptions)
+        return {"arn": self.arn, "emails": emails, "policy": self.policy, "tags": self.tags}
 
     def wanted(self, emails: list[str], tags: dict[str, str]) -> Document:
         """Return what `ensure` will leave: only AWS can end an address that never confirmed."""
@@ -63,16 +77,18 @@ class Topic:
         return {
             "arn": self.arn,
             "emails": sorted({*emails, *waiting}),
+            "policy": self.wanted_policy,
             "tags": {**self.tags, **tags},
         }
 
     def ensure(self, emails: list[str], tags: dict[str, str]) -> None:
         """Make or tag the topic, subscribe the addresses and unsubscribe all others."""
-        if not self.exists:
-            name = self.arn.rpartition(":")[2]
-            self.run.send(self.sns.create_topic, Name=name, Tags=tag_list(tags))
-        elif missing := difference(self.tags, tags):
-            self.run.send(self.sns.tag_resource, ResourceArn=self.arn, Tags=tag_list(missing))
+        if self.exists:
+            self._correct(tags)
+        else:
+            attributes = {"Policy": json.dumps(self.wanted_policy)}
+            request = {"Name": self.arn.rpartition(":")[2], "Attributes": attributes}
+            self.run.send(self.sns.create_topic, Tags=tag_list(tags), **request)
         for email in sorted(set(emails) - self.subscriptions.keys()):
             request = {"Protocol": "email", "Endpoint": email}
             self.run.send(self.sns.subscribe, TopicArn=self.arn, **request)
@@ -80,7 +96,40 @@ class Topic:
             if (arn := self.subscriptions[email]) != PENDING:
                 self.run.send(self.sns.unsubscribe, SubscriptionArn=arn)
 
+    def _correct(self, tags: dict[str, str]) -> None:
+        """Mend the policy and the tags of a topic that exists."""
+        if self.policy != self.wanted_policy:
+            document = json.dumps(self.wanted_policy)
+            request = {"AttributeName": "Policy", "AttributeValue": document}
+            self.run.send(self.sns.set_topic_attributes, TopicArn=self.arn, **request)
+        if missing := difference(self.tags, tags):
+            self.run.send(self.sns.tag_resource, ResourceArn=self.arn, Tags=tag_list(missing))
+
     def remove(self) -> None:
         """Delete the topic with its subscriptions."""
         if self.exists:
             self.run.send(self.sns.delete_topic, TopicArn=self.arn)
+
+
+def policy(topic: str, alarms: str) -> Document:
+    """Return the policy of a topic that alarms of its own account may publish to.
+
+    Parameters:
+        alarms: pattern of their ARNs.
+    """
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "Alarms",
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                "Action": "sns:Publish",
+                "Resource": topic,
+                "Condition": {
+                    "ArnLike": {"aws:SourceArn": alarms},
+                    "StringEquals": {"aws:SourceAccount": topic.split(":")[4]},
+                },
+            }
+        ],
+    }
