@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 SPEC: dict[str, Any] = {
@@ -24,6 +25,9 @@ SPEC: dict[str, Any] = {
     "python": "native",
     "architecture": "native",
 }
+BUNDLE = yaml.safe_load((ROOT / "roles/runner/defaults/main.yml").read_text())[
+    "runner_ca_bundle_sha256"
+]
 Build = Callable[..., dict[str, Any]]
 
 
@@ -146,8 +150,19 @@ def test_the_package_of_this_platform_can_be_imported(build: Build, tmp_path: Pa
         ({"folders": ["nowhere"]}, "does not exist."),
         ({"requirements": ["leftpad"]}, "does not pin leftpad. Run `make lock`."),
         ({"files": {"ca-bundle.pem": "/nowhere.pem"}}, "The file /nowhere.pem"),
+        ({"checksums": {"ca.pem": "0" * 64}}, "There is no ca.pem in the package"),
     ],
-    ids=["folder", "requirement", "file"],
+    ids=["folder", "requirement", "file", "checksum"],
 )
 def test_what_is_missing_is_named(build: Build, changed: dict[str, Any], line: str) -> None:
     assert line in build(**changed)["msg"]
+
+
+def test_a_file_with_another_checksum_is_refused(build: Build, tmp_path: Path) -> None:
+    built = build(checksums={"ca-bundle.pem": "0" * 64})
+    assert f"for ca-bundle.pem in the package, has the SHA-256 {BUNDLE}, not 000" in built["msg"]
+    assert not (tmp_path / "runner.zip").exists()
+
+
+def test_the_bundle_has_the_checksum_that_the_role_pins(build: Build) -> None:
+    assert build(checksums={"ca-bundle.pem": BUNDLE})["changed"]

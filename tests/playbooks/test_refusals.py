@@ -1,7 +1,9 @@
 """Bad input gives one clear line with the fix, and changes nothing."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,27 @@ def test_a_missing_variable_is_named(playbook: Playbooks, tmp_path: Path) -> Non
     assert play.status != 0
     assert play.count("changed") == 0
     assert "missing required arguments: network_cidr" in play.message
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"runner_name": "x" * 65}, "is not what Lambda and IAM take: 1 to 64 letters"),
+        ({"runner_memory": 64}, "runner_memory: 64 MB is not in Lambda's range, 128 to 10240"),
+        ({"runner_log_days": 91}, "runner_log_days must be one of: 1, 3, 5,"),
+        ({"runner_keep_versions": 0}, "runner_keep_versions: 0 leaves none for the alias"),
+        ({"runner_alarm_emails": ["team"]}, "runner_alarm_emails: no mail address: team"),
+        ({"runner_ca_bundle_sha256": ""}, "'' is neither 64 hex digits nor 'unchecked'"),
+    ],
+    ids=["name", "memory", "log days", "versions", "mail", "checksum"],
+)
+def test_what_aws_would_refuse_late_is_refused_at_once(
+    playbook: Playbooks, given: dict[str, Any], line: str
+) -> None:
+    play = playbook("site.yml", "prod", "-e", json.dumps(given))
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert line in play.message
 
 
 @pytest.mark.parametrize("options", [(), ("-e", "confirm=dev")], ids=["nothing", "another name"])

@@ -67,22 +67,22 @@ class Converge:
         self,
         call: Callable[..., Document],
         codes: Iterable[str],
-        text: str = "",
+        texts: Iterable[str] = ("",),
         *,
         attempts: int,
         **request: Any,
     ) -> Document:
         """Return the answer to a request that AWS refuses until something is ready or known.
 
-        A refusal with one of the codes and the text in its message is tried again, with growing
-        pauses of up to 8 s, for at most `attempts` times. Sent in check mode too.
+        A refusal with one of the codes and of the texts in its message is tried again, with
+        growing pauses of up to 8 s, for at most `attempts` times. Sent in check mode too.
         """
         for attempt in range(attempts):
             try:
                 return call(**request)
             except (BotoCoreError, ClientError) as exc:
-                last = attempt == attempts - 1
-                if last or error_code(exc) not in codes or text not in str(exc):
+                passing = error_code(exc) in codes and any(text in str(exc) for text in texts)
+                if not passing or attempt == attempts - 1:
                     self.fail(exc, call)
                 time.sleep(min(8, 2**attempt))
         raise AssertionError
@@ -91,7 +91,7 @@ class Converge:
         self,
         call: Callable[..., Document],
         codes: Iterable[str],
-        text: str,
+        texts: Iterable[str],
         attempts: int,
         **request: Any,
     ) -> Document:
@@ -99,7 +99,7 @@ class Converge:
         self.changed = True
         if self.module.check_mode:
             return {}
-        return self.call_when_ready(call, codes, text, attempts=attempts, **request)
+        return self.call_when_ready(call, codes, texts, attempts=attempts, **request)
 
     def wait(
         self, client: Any, waiter: str, delay: int = 2, timeout: int = 1800, **request: Any

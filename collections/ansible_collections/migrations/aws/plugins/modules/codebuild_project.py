@@ -164,7 +164,7 @@ def main() -> None:
         answer = run.send_when_ready(
             api.create_project,
             ("InvalidInputException",),
-            "authorized to perform: sts:AssumeRole",
+            ("authorized to perform: sts:AssumeRole",),
             10,
             name=p["name"],
             **project,

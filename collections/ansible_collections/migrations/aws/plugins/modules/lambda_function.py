@@ -12,6 +12,7 @@ from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     Document,
     difference,
 )
+from ansible_collections.migrations.aws.plugins.module_utils.release import Release, settled
 
 DOCUMENTATION = r"""
 module: lambda_function
@@ -19,6 +20,7 @@ short_description: Ensure a Lambda function and the version its alias points to
 description:
   - Creates or updates the function, waits until AWS has finished, publishes a version when code or
     configuration changed, and points the alias to it. A package with the same hash changes nothing.
+  - Then deletes the oldest versions, but never one that an alias points to.
   - A run that was interrupted between any two of these is finished by the next one.
 options:
   name:
@@ -73,6 +75,10 @@ options:
     type: list
     elements: str
     default: []
+  keep_versions:
+    description: How many of the newest versions to keep, for going back. At least 1.
+    type: int
+    default: 5
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -120,23 +126,17 @@ SPEC = {
     "environment": {"type": "dict", "default": {}},
     "subnets": {"type": "list", "elements": "str", "default": []},
     "security_groups": {"type": "list", "elements": "str", "default": []},
+    "keep_versions": {"type": "int", "default": 5},
     "tags": TAGS,
     "state": STATE,
 }
 REQUIRED = ["package", "sha256", "runtime", "architecture", "handler", "role"]
 MISSING = ("ResourceNotFoundException",)
-# A role made a moment ago is not known everywhere; AWS then answers with this.
-ROLE_NOT_READY = ("InvalidParameterValueException",)
-ROLE_ATTEMPTS = 10
-RELEASED = (
-    "CodeSha256",
-    "Runtime",
-    "Handler",
-    "Role",
-    "Timeout",
-    "MemorySize",
-    "Environment",
-    "Description",
+# A role made a moment ago is not known everywhere, or not with its policy; AWS then answers so.
+ROLE_NOT_READY = (
+    ("InvalidParameterValueException",),
+    ("assumed by Lambda", "execution role does not have permissions"),
+    10,
 )
 
 
@@ -181,76 +181,68 @@ class Function:
 
     def ensure(self) -> None:
         """Create or update; then wait until AWS has finished."""
-        p, want = self.run.params, self.wanted()
+        want = self.wanted()
         if not self.current:
             self._create(want)
             return
+        self._settle()
         have = self.comparable()
-        changes = {key: value for key, value in want.items() if have.get(key) != value}
+        # Of an update that failed, AWS may show the values though the old ones are in use.
+        failed = self.current.get("LastUpdateStatus") == "Failed"
+        changes = {key: value for key, value in want.items() if failed or have.get(key) != value}
         self.run.before = {key: have.get(key) for key in changes}
         self.run.after = dict(changes)
-        self._settle()
         if changes:
-            self.run.send(self.api.update_function_configuration, **self.name, **changes)
-            self._settle()
+            self.run.send_when_ready(
+                self.api.update_function_configuration, *ROLE_NOT_READY, **self.name, **changes
+            )
+            self._settle(updated=True)
+        self._ensure_code(again=failed)
+        self._ensure_tags()
+
+    def _ensure_code(self, *, again: bool) -> None:
+        p = self.run.params
         code = {"CodeSha256": p["sha256"], "Architectures": [p["architecture"]]}
-        if update := difference(self.current, code):
+        if update := code if again else difference(self.current, code):
             self.run.before |= {key: self.current.get(key) for key in update}
             self.run.after |= update
-            package = b"" if self.run.module.check_mode else Path(p["package"]).read_bytes()
-            architectures = {"Architectures": code["Architectures"]}
             self.run.send(
-                self.api.update_function_code, **self.name, ZipFile=package, **architectures
+                self.api.update_function_code,
+                **self.name,
+                ZipFile=self._package(),
+                Architectures=code["Architectures"],
             )
-            self._settle()
-        if missing := {k: v for k, v in p["tags"].items() if self.tags.get(k) != v}:
+            self._settle(updated=True)
+
+    def _ensure_tags(self) -> None:
+        wanted = self.run.params["tags"]
+        if missing := {k: v for k, v in wanted.items() if self.tags.get(k) != v}:
             self.run.send(self.api.tag_resource, Resource=self.current["FunctionArn"], Tags=missing)
+
+    def _package(self) -> bytes:
+        """Return the zip, which check mode has not written."""
+        check = self.run.module.check_mode
+        return b"" if check else Path(self.run.params["package"]).read_bytes()
 
     def _create(self, want: Document) -> None:
         p = self.run.params
         self.run.after = {"present": True, **want}
-        package = b"" if self.run.module.check_mode else Path(p["package"]).read_bytes()
         request = {
             **self.name,
             **want,
-            "Code": {"ZipFile": package},
+            "Code": {"ZipFile": self._package()},
             "Architectures": [p["architecture"]],
             "Tags": p["tags"],
         }
         self.current = self.run.send_when_ready(
-            self.api.create_function, ROLE_NOT_READY, "assumed by Lambda", ROLE_ATTEMPTS, **request
+            self.api.create_function, *ROLE_NOT_READY, **request
         )
-        self._settle()
+        self._settle(updated=True)
 
-    def _settle(self) -> None:
-        """Wait until the function is usable; one that was idle for 14 days may stay Inactive."""
-        if self.current.get("State") != "Inactive":
-            self.run.wait(self.api, "function_active_v2", **self.name)
-        self.run.wait(self.api, "function_updated_v2", **self.name)
-
-    def release(self) -> str:
-        """Point the alias at a version that equals the function as it is now."""
-        alias = {**self.name, "Name": self.run.params["alias"]}
-        found = self.run.read(self.api.get_alias, MISSING, **alias)
-        if found and not self.run.changed and self._same_as_latest(found["FunctionVersion"]):
-            return str(found["FunctionVersion"])
-        version = str(self.run.send(self.api.publish_version, **self.name).get("Version", ""))
-        if found is None:
-            self.run.send(self.api.create_alias, FunctionVersion=version, **alias)
-        elif found["FunctionVersion"] != version:
-            self.run.send(self.api.update_alias, FunctionVersion=version, **alias)
-        if version:
-            self.run.wait(self.api, "published_version_active", **self.name, Qualifier=version)
-        return version
-
-    def _same_as_latest(self, version: str) -> bool:
-        released = (
-            self.run.read(
-                self.api.get_function_configuration, MISSING, **self.name, Qualifier=version
-            )
-            or {}
-        )
-        return all(released.get(key) == self.current.get(key) for key in RELEASED)
+    def _settle(self, *, updated: bool = False) -> None:
+        """Wait until AWS is done with the function; `updated` if an update's failure is an end."""
+        if not self.run.module.check_mode:
+            self.current = settled(self.run, self.api, updated=updated, **self.name)
 
     def remove(self) -> None:
         """Delete the function with all its versions and aliases."""
@@ -262,12 +254,16 @@ class Function:
 def main() -> None:
     """Run the module."""
     run = Converge(SPEC, required_if=[("state", "present", REQUIRED)])
+    if run.params["keep_versions"] < 1:
+        run.module.fail_json(msg="keep_versions is less than 1: the alias needs a version")
     function = Function(run)
     if run.params["state"] == "absent":
         function.remove()
         run.exit()
     function.ensure()
-    version = function.release()
+    release = Release(run, function.api, function.current)
+    version = release.ensure()
+    release.prune()
     arn = function.current.get("FunctionArn", "")
     run.exit(arn=f"{arn}:{run.params['alias']}" if arn else "", version=version)
 

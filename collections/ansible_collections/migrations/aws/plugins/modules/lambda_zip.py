@@ -46,6 +46,11 @@ options:
     description: Further files, as names in the package and their paths on this machine.
     type: dict
     default: {}
+  checksums:
+    description:
+      - SHA-256 in hex that files of I(files) must have, by their names in the package.
+    type: dict
+    default: {}
   requirements:
     description: Names of the distributions to include. Their dependencies are not.
     type: list
@@ -114,6 +119,7 @@ SPEC = {
     "source": {"type": "path", "required": True},
     "folders": {"type": "list", "elements": "str", "required": True},
     "files": {"type": "dict", "default": {}},
+    "checksums": {"type": "dict", "default": {}},
     "requirements": {"type": "list", "elements": "str", "default": []},
     "lock": {"type": "path", "required": True},
     "python": {"type": "str", "default": "3.13"},
@@ -225,7 +231,21 @@ def collect(module: AnsibleModule, architecture: str, python: str) -> dict[str, 
         if not Path(path).is_file():
             raise PackageError(f"The file {path}, for {name} in the package, does not exist.")
         contents[name] = Path(path)
+    for name, wanted in p["checksums"].items():
+        verify(name, contents, wanted)
     return contents
+
+
+def verify(name: str, contents: dict[str, Path], wanted: str) -> None:
+    """Raise PackageError unless a file has the checksum that was written down for it."""
+    if name not in contents:
+        raise PackageError(f"There is no {name} in the package whose checksum could be {wanted}.")
+    found = hashlib.sha256(contents[name].read_bytes()).hexdigest()
+    if found != wanted.lower():
+        raise PackageError(
+            f"The file {contents[name]}, for {name} in the package, has the SHA-256 {found}, not "
+            f"{wanted}. If it is the right file, write its checksum down; else get it anew."
+        )
 
 
 def pack(contents: dict[str, Path]) -> bytes:

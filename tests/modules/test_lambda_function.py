@@ -1,0 +1,144 @@
+"""The module against emulated Lambda: what it keeps, and what it says when AWS gives up."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+ACCOUNT = "666677778888"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/answerer"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+Ensure = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def api(stack: Stack) -> Any:
+    """Give a client of Lambda, and a role for functions."""
+    iam = stack.client("iam", ACCOUNT)
+    if not iam.list_roles()["Roles"]:
+        iam.create_role(RoleName="answerer", AssumeRolePolicyDocument=json.dumps(TRUST))
+    return stack.client("lambda", ACCOUNT)
+
+
+@pytest.fixture
+def ensure(stack: Stack, api: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Ensure:
+    """Run the module for a function named after the test."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as package:
+        package.writestr("answerer.py", "def handle(event, context):\n    return 42\n")
+    (tmp_path / "f.zip").write_bytes(buffer.getvalue())
+    name = request.node.originalname
+
+    def run(*options: str, **changed: Any) -> dict[str, Any]:
+        arguments = {
+            "name": name,
+            "package": str(tmp_path / "f.zip"),
+            "sha256": base64.b64encode(hashlib.sha256(buffer.getvalue()).digest()).decode(),
+            "runtime": "python3.11",
+            "architecture": "x86_64",
+            "handler": "answerer.handle",
+            "role": ROLE,
+            **changed,
+        }
+        done = subprocess.run(
+            [
+                *(Path(sys.executable).with_name("ansible"), "localhost", "-i", "localhost,"),
+                *("-c", "local", "-m", "migrations.aws.lambda_function"),
+                *("-a", json.dumps(arguments)),
+                *("-e", f"ansible_python_interpreter={sys.executable}", *options),
+            ],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                **stack.environment(ACCOUNT),
+                "ANSIBLE_HOME": str(tmp_path),
+                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+                "LC_ALL": "C.UTF-8",
+            },
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return {**json.loads(done.stdout.partition(" => ")[2]), "output": done.stdout}
+
+    return run
+
+
+def versions(api: Any, name: str) -> list[str]:
+    """Return the published versions."""
+    found = api.list_versions_by_function(FunctionName=name)["Versions"]
+    return [v["Version"] for v in found if v["Version"] != "$LATEST"]
+
+
+def happen(api: Any, name: str, **states: str) -> None:
+    """Have the emulator report these states, as AWS may after weeks or troubles."""
+    arn = api.get_function_configuration(FunctionName=name)["FunctionArn"]
+    api.tag_resource(Resource=arn, Tags={f"local:{k}": v for k, v in states.items()})
+
+
+def test_old_versions_go_but_never_one_of_an_alias(ensure: Ensure, api: Any) -> None:
+    name = "test_old_versions_go_but_never_one_of_an_alias"
+    assert ensure(description="1")["version"] == "1"
+    api.create_alias(FunctionName=name, Name="pinned", FunctionVersion="1")
+    for description in ("2", "3"):
+        ensure(description=description, keep_versions=2)
+    assert versions(api, name) == ["1", "2", "3"]
+    check = ensure("--check", "--diff", description="4", keep_versions=2)
+    assert re.search(r"^-  +2,?$", check["output"], re.MULTILINE), check["output"]
+    assert versions(api, name) == ["1", "2", "3"]
+    ensure(description="4", keep_versions=2)
+    assert versions(api, name) == ["1", "3", "4"]
+    assert not ensure(description="4", keep_versions=2)["changed"]
+
+
+def test_a_function_that_failed_ends_with_awss_reason(ensure: Ensure, api: Any) -> None:
+    name = "test_a_function_that_failed_ends_with_awss_reason"
+    ensure()
+    happen(api, name, State="Failed", StateReason="No free address.", StateReasonCode="Subnet")
+    said = ensure(description="new")["msg"]
+    assert f"The function {name} failed: No free address (Subnet)." in said
+    assert f"aws lambda delete-function --function-name {name}" in said
+
+
+def test_an_update_that_failed_is_told_and_sent_again(ensure: Ensure, api: Any) -> None:
+    name = "test_an_update_that_failed_is_told_and_sent_again"
+    ensure()
+    happen(api, name, LastUpdateStatus="Failed", LastUpdateStatusReason="No free address.")
+    said = ensure(description="new")["msg"]
+    assert f"The update of the function {name} failed: No free address (no code)." in said
+    assert versions(api, name) == ["1"]
+    arn = api.get_function_configuration(FunctionName=name)["FunctionArn"]
+    api.untag_resource(
+        Resource=arn, TagKeys=["local:LastUpdateStatus", "local:LastUpdateStatusReason"]
+    )
+    assert ensure(description="new")["version"] == "2"
+
+
+def test_an_inactive_function_is_changed_like_any_other(ensure: Ensure, api: Any) -> None:
+    name = "test_an_inactive_function_is_changed_like_any_other"
+    ensure()
+    happen(api, name, State="Inactive")
+    assert not ensure()["changed"]
+    assert ensure(description="new")["version"] == "2"
