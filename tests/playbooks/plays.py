@@ -105,7 +105,7 @@ class Playbooks:
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
             "ANSIBLE_HOME": str(self.stack.state.folder / "ansible"),
-            "ANSIBLE_CALLBACK_PLUGINS": str(RECORDER),
+            "ANSIBLE_CALLBACK_PLUGINS": str(RECORDER / "callback"),
             "ANSIBLE_CALLBACKS_ENABLED": "acting_role",
             "PYTHONPATH": str(RECORDER),
             "RECORD_REQUESTS": str(self.record),
