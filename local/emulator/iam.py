@@ -24,6 +24,7 @@ _PARAMETERS = {
         "ResourceName": "{name}",
         "DBSubnetGroupName": "arn:aws:rds:{scope}:subgrp:{name}",
         "DBClusterParameterGroupName": "arn:aws:rds:{scope}:cluster-pg:{name}",
+        "DBParameterGroupName": "arn:aws:rds:{scope}:pg:{name}",
         "DBClusterSnapshotIdentifier": "arn:aws:rds:{scope}:cluster-snapshot:{name}",
     },
 }

@@ -1,136 +1,178 @@
-"""Make ministack's RDS keep a real PostgreSQL behind each Aurora PostgreSQL cluster."""
+"""Make ministack's RDS keep a real PostgreSQL behind each Aurora cluster and each instance."""
 
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import importlib
-from collections.abc import Callable
+import json
+import uuid
 from typing import Any
 
+from local.emulator import rds_settings
 from local.emulator.database import Databases
+from local.emulator.rds_settings import (
+    AURORA,
+    CLUSTER,
+    INSTANCE,
+    POSTGRES,
+    Action,
+    Record,
+    Response,
+    rds,
+    succeeded,
+)
 from local.errors import LocalError
 
 # ministack has no type information.
-rds: Any = importlib.import_module("ministack.services.rds")
 secrets: Any = importlib.import_module("ministack.services.secretsmanager")
 responses: Any = importlib.import_module("ministack.core.responses")
 
-Response = tuple[int, dict[str, str], bytes]
-Cluster = dict[str, Any]
-Action = Callable[[dict[str, Any]], Response]
-
-_ENGINE = "aurora-postgresql"
+_ENGINES = {CLUSTER: AURORA, INSTANCE: POSTGRES}
 _HOST = "localhost"
 
 
 def patch(databases: Databases) -> None:
-    """Replace the actions that concern a cluster's server, its password and what it reports."""
+    """Replace the actions that concern a server, its password and what is told of it."""
     rds._get_docker = lambda: None
+    rds_settings.patch()
     actions = rds._ACTION_MAP
-    actions["CreateDBCluster"] = _creating(actions["CreateDBCluster"], databases)
-    actions["ModifyDBCluster"] = _modifying(actions["ModifyDBCluster"])
-    actions["DeleteDBCluster"] = _deleting(actions["DeleteDBCluster"], databases)
+    actions["CreateDBInstance"] = _managing_the_password(actions["CreateDBInstance"])
+    for noun in (CLUSTER, INSTANCE):
+        for verb, wrapped in (("Create", _creating), ("Delete", _deleting)):
+            name = f"{verb}DB{noun}"
+            actions[name] = wrapped(noun, actions[name], databases)
+        actions[f"ModifyDB{noun}"] = _modifying(noun, actions[f"ModifyDB{noun}"])
     _patch_password(databases)
-    _patch_managed_rotation()
-    _patch_log_exports()
-    _patch_auto_pause()
+    _patch_managed_rotation(databases)
 
 
-def _find(parameters: dict[str, Any]) -> Cluster | None:
-    """Return the cluster a request is about, if it is one of ours."""
-    cluster: Cluster | None = rds._resolve_cluster_in_request_region(
-        rds._p(parameters, "DBClusterIdentifier")
-    )
-    return cluster if cluster and cluster["Engine"] == _ENGINE else None
+def _find(noun: str, parameters: dict[str, Any]) -> Record | None:
+    """Return the cluster or instance a request is about, if it has a server of its own."""
+    record = rds_settings.find(noun, parameters)
+    return record if record and record["Engine"] == _ENGINES[noun] else None
 
 
-def _name(cluster: Cluster) -> str:
-    return f"{responses.get_account_id()}-{cluster['DBClusterIdentifier']}"
+def _name(record: Record) -> str:
+    identifier = record.get("DBInstanceIdentifier") or record["DBClusterIdentifier"]
+    return f"{responses.get_account_id()}-{identifier}"
 
 
-def _reply(action: str, cluster: Cluster) -> Response:
-    """Describe the cluster as it is now, in the form this action answers in."""
-    described = f"<DBCluster>{rds._cluster_xml(cluster)}</DBCluster>"
+def _reply(action: str, record: Record) -> Response:
+    """Describe the record as it is now, in the form this action answers in."""
+    if "DBInstanceIdentifier" in record:
+        names = (f"{action}Response", f"{action}Result")
+        single: Response = rds._single_instance_response(*names, record)
+        return single
+    described = f"<DBCluster>{rds._cluster_xml(record)}</DBCluster>"
     reply: Response = rds._xml(
         200, f"{action}Response", f"<{action}Result>{described}</{action}Result>"
     )
     return reply
 
 
-def _publish(cluster: Cluster, port: int) -> None:
-    """Make cluster and instances report where the server really listens."""
-    cluster["_shared_endpoint"] = {"Address": _HOST, "Port": port, "HostedZoneId": "Z2R2ITUGPM61AM"}
-    cluster["_shared_host_port"] = port
-    cluster["Endpoint"] = cluster["ReaderEndpoint"] = _HOST
-    cluster["Port"] = port
+def _publish(record: Record, port: int) -> None:
+    """Make the record, and a cluster's instances, report where the server really listens."""
+    endpoint = {"Address": _HOST, "Port": port, "HostedZoneId": "Z2R2ITUGPM61AM"}
+    record["_shared_host_port"] = port
+    if "DBInstanceIdentifier" in record:
+        record["Endpoint"] = endpoint
+        return
+    record["_shared_endpoint"] = endpoint
+    record["Endpoint"] = record["ReaderEndpoint"] = _HOST
+    record["Port"] = port
 
 
-def _creating(original: Action, databases: Databases) -> Action:
+def _creating(noun: str, original: Action, databases: Databases) -> Action:
     def create(parameters: dict[str, Any]) -> Response:
         response = original(parameters)
-        cluster = _find(parameters)
-        if response[0] != 200 or cluster is None:  # noqa: PLR2004 (HTTP's success)
+        record = _find(noun, parameters)
+        if not succeeded(response) or record is None:
             return response
-        cluster["EnabledCloudwatchLogsExports"] = rds._parse_member_list(
-            parameters, "EnableCloudwatchLogsExports"
-        )
         try:
             port = databases.ensure(
-                _name(cluster),
-                user=cluster["MasterUsername"],
-                password=cluster["_MasterUserPassword"],
-                database=cluster["DatabaseName"],
+                _name(record),
+                user=record["MasterUsername"],
+                password=record["_MasterUserPassword"],
+                database=rds._p(parameters, "DatabaseName") or rds._p(parameters, "DBName") or None,
             )
         except LocalError as error:
-            cluster["DeletionProtection"] = False
+            record["DeletionProtection"] = False
             rds._delete_db_cluster(parameters)
             refusal: Response = rds._error("InternalFailure", str(error), 400)
             return refusal
-        _publish(cluster, port)
-        _complete_secret(cluster)
-        return _reply("CreateDBCluster", cluster)
+        _publish(record, port)
+        _complete_secret(record)
+        return _reply(f"CreateDB{noun}", record)
 
     return create
 
 
-def _complete_secret(cluster: Cluster) -> None:
+def _managing_the_password(original: Action) -> Action:
+    """Refuse unknown versions, and keep the password of an instance in Secrets Manager."""
+
+    def create(parameters: dict[str, Any]) -> Response:
+        version = rds._p(parameters, "EngineVersion")
+        alone = rds._p(parameters, "Engine") == POSTGRES
+        if alone and version and version not in rds_settings.offered(POSTGRES):
+            why = f"Cannot find version {version} for {POSTGRES}"
+            refusal: Response = rds._error("InvalidParameterCombination", why, 400)
+            return refusal
+        if not alone or rds._p(parameters, "ManageMasterUserPassword") != "true":
+            return original(parameters)
+        password = rds._generate_master_user_password()
+        response = original({**parameters, "MasterUserPassword": password})
+        if succeeded(response) and (instance := _find(INSTANCE, parameters)):
+            user = instance["MasterUsername"]
+            instance["MasterUserSecret"] = {
+                "SecretArn": secrets.create_secret_in_process(
+                    f"rds!db-{uuid.uuid4()}",
+                    json.dumps({"username": user, "password": password}),
+                    description=f"Secret managed by RDS for {instance['DBInstanceIdentifier']}",
+                ),
+                "SecretStatus": "active",
+                "KmsKeyId": rds._p(parameters, "MasterUserSecretKmsKeyId"),
+            }
+        return response
+
+    return create
+
+
+def _complete_secret(record: Record) -> None:
     """Tag a managed secret and rotate it every week, as RDS does unless told otherwise."""
-    if managed := cluster.get("MasterUserSecret"):
+    if managed := record.get("MasterUserSecret"):
+        noun = INSTANCE if "DBInstanceIdentifier" in record else CLUSTER
         _, secret = secrets._resolve(managed["SecretArn"])
         secret |= {"RotationEnabled": True, "RotationRules": {"AutomaticallyAfterDays": 7}}
         secret["Tags"] = [
             {"Key": "aws:secretsmanager:owningService", "Value": "rds"},
-            {"Key": "aws:rds:primaryDBClusterArn", "Value": cluster["DBClusterArn"]},
+            {"Key": f"aws:rds:primaryDB{noun}Arn", "Value": record[f"DB{noun}Arn"]},
         ]
 
 
-def _modifying(original: Action) -> Action:
+def _modifying(noun: str, original: Action) -> Action:
     def modify(parameters: dict[str, Any]) -> Response:
         response = original(parameters)
-        cluster = _find(parameters)
-        if response[0] != 200 or cluster is None:  # noqa: PLR2004
+        record = _find(noun, parameters)
+        if not succeeded(response) or record is None:
             return response
-        _publish(cluster, cluster["_shared_host_port"])
-        member = "CloudwatchLogsExportConfiguration."
-        enabled = rds._parse_member_list(parameters, f"{member}EnableLogTypes")
-        disabled = rds._parse_member_list(parameters, f"{member}DisableLogTypes")
-        exports = {*cluster["EnabledCloudwatchLogsExports"], *enabled} - {*disabled}
-        cluster["EnabledCloudwatchLogsExports"] = sorted(exports)
-        return _reply("ModifyDBCluster", cluster)
+        _publish(record, record["_shared_host_port"])
+        return _reply(f"ModifyDB{noun}", record)
 
     return modify
 
 
-def _deleting(original: Action, databases: Databases) -> Action:
+def _deleting(noun: str, original: Action, databases: Databases) -> Action:
     def delete(parameters: dict[str, Any]) -> Response:
-        cluster = _find(parameters)
-        if cluster is None:
+        record = _find(noun, parameters)
+        if record is None:
             return original(parameters)
-        endpoint = cluster.pop("_shared_endpoint", None)  # it would look for a container
+        endpoint = record.pop("_shared_endpoint", None)  # it would look for a container
         response = original(parameters)
-        if response[0] == 200:  # noqa: PLR2004
-            databases.remove(_name(cluster))
-        else:
-            cluster["_shared_endpoint"] = endpoint
+        if not succeeded(response):
+            record["_shared_endpoint"] = endpoint
+            return response
+        databases.remove(_name(record))
+        if noun == INSTANCE and (managed := record.get("MasterUserSecret")):
+            secrets.delete_secret_in_process(managed["SecretArn"])
         return response
 
     return delete
@@ -139,9 +181,9 @@ def _deleting(original: Action, databases: Databases) -> Action:
 def _patch_password(databases: Databases) -> None:
     original = rds._apply_cluster_master_password_change
 
-    def change(cluster: Cluster, password: str) -> None:
+    def change(cluster: Record, password: str) -> None:
         original(cluster, password)
-        if cluster["Engine"] == _ENGINE:
+        if cluster["Engine"] == AURORA:
             databases.set_password(
                 _name(cluster), user=cluster["MasterUsername"], password=password
             )
@@ -149,25 +191,19 @@ def _patch_password(databases: Databases) -> None:
     rds._apply_cluster_master_password_change = change
 
 
-def _patch_managed_rotation() -> None:
+def _patch_managed_rotation(databases: Databases) -> None:
     """Make RotateSecret of a secret that RDS manages what it is on AWS: a new master password."""
     original = secrets._rotate_secret
 
     def rotate(data: dict[str, Any]) -> Response:
         _, secret = secrets._resolve(data.get("SecretId"))
         arn = secret["ARN"] if secret else None
-        for cluster in rds._clusters.values():
-            if arn and (cluster.get("MasterUserSecret") or {}).get("SecretArn") == arn:
+        for record in [*rds._clusters.values(), *rds._instances.values()]:
+            if arn and (record.get("MasterUserSecret") or {}).get("SecretArn") == arn:
                 if rules := data.get("RotationRules"):
                     secret |= {"RotationEnabled": True, "RotationRules": rules}
                 if data.get("RotateImmediately", True):
-                    rds._modify_db_cluster(
-                        {
-                            "DBClusterIdentifier": cluster["DBClusterIdentifier"],
-                            "RotateMasterUserPassword": "true",
-                            "ApplyImmediately": "true",
-                        }
-                    )
+                    _rotate(record, databases)
                 version, _ = secrets._find_stage_version(secret, "AWSCURRENT")
                 reply: Response = responses.json_response(
                     {"ARN": arn, "Name": secret["Name"], "VersionId": version}
@@ -179,34 +215,14 @@ def _patch_managed_rotation() -> None:
     secrets._rotate_secret = rotate
 
 
-def _patch_log_exports() -> None:
-    original = rds._cluster_xml
-
-    def described(cluster: Cluster) -> str:
-        exports = cluster.get("EnabledCloudwatchLogsExports", [])
-        members = "".join(f"<member>{name}</member>" for name in exports)
-        tag = f"<EnabledCloudwatchLogsExports>{members}</EnabledCloudwatchLogsExports>"
-        return tag + str(original(cluster))
-
-    rds._cluster_xml = described
-
-
-def _patch_auto_pause() -> None:
-    """Keep SecondsUntilAutoPause, without which a cluster that may pause is changed for ever."""
-    read, write = rds._serverlessv2_from_params, rds._serverlessv2_xml
-    end = "</ServerlessV2ScalingConfiguration>"
-
-    def scaling(parameters: dict[str, Any]) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = read(parameters)
-        seconds = rds._p(parameters, "ServerlessV2ScalingConfiguration.SecondsUntilAutoPause")
-        return {**found, "SecondsUntilAutoPause": int(seconds)} if found and seconds else found
-
-    def described(cluster: Cluster) -> str:
-        text = str(write(cluster))
-        seconds = (cluster.get("ServerlessV2ScalingConfiguration") or {}).get(
-            "SecondsUntilAutoPause"
-        )
-        tag = f"<SecondsUntilAutoPause>{seconds}</SecondsUntilAutoPause>"
-        return text.replace(end, tag + end) if seconds else text
-
-    rds._serverlessv2_from_params, rds._serverlessv2_xml = scaling, described
+def _rotate(record: Record, databases: Databases) -> None:
+    """Give a database a new master password, and put it into its secret."""
+    if "DBInstanceIdentifier" not in record:
+        cluster = {"DBClusterIdentifier": record["DBClusterIdentifier"]}
+        now = {"RotateMasterUserPassword": "true", "ApplyImmediately": "true"}
+        rds._modify_db_cluster(cluster | now)
+        return
+    user, password = record["MasterUsername"], rds._generate_master_user_password()
+    text = json.dumps({"username": user, "password": password})
+    secrets.put_secret_value_in_process(record["MasterUserSecret"]["SecretArn"], text)
+    databases.set_password(_name(record), user=user, password=password)
