@@ -1,38 +1,23 @@
-"""An Aurora PostgreSQL cluster, described, compared and brought in line."""
+"""An Aurora PostgreSQL cluster and its one instance."""
 
 from __future__ import annotations
 
-from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
-from ansible_collections.migrations.aws.plugins.module_utils.aurora_parts import ENGINE, Part
-from ansible_collections.migrations.aws.plugins.module_utils.converge import (
-    Document,
-    difference,
-    tag_list,
+from ansible_collections.migrations.aws.plugins.module_utils.converge import Document, difference
+from ansible_collections.migrations.aws.plugins.module_utils.rds import (
+    Database,
+    Resource,
+    found_insights,
+    insights,
 )
 
-NO_CLUSTER = ("DBClusterNotFoundFault",)
+ENGINE = "aurora-postgresql"
 
 
-class Cluster(Part):
+class Cluster(Database):
     """The cluster."""
 
     kind = "cluster"
-
-    def find(self) -> Document:
-        """Return the cluster."""
-        answer = self.run.read(
-            self.rds.describe_db_clusters, NO_CLUSTER, DBClusterIdentifier=self.p["name"]
-        )
-        return next(iter((answer or {}).get("DBClusters", [])), {})
-
-    def described(self) -> Document:
-        """Return the cluster in Ansible's spelling."""
-        return dict(camel_dict_to_snake_dict(self.current, ignore_list=["TagList"]))
-
-    @property
-    def secret_arn(self) -> str:
-        """The ARN of the master user's secret; empty before the cluster exists."""
-        return str(self.current.get("MasterUserSecret", {}).get("SecretArn", ""))
+    engine = ENGINE
 
     def settings(self) -> Document:
         """Return what create and modify share, in the request's names."""
@@ -43,133 +28,75 @@ class Cluster(Part):
         if not self.p["min_capacity"]:
             scaling["SecondsUntilAutoPause"] = self.p["pause_after"]
         return {
+            **super().settings(),
             "DBClusterParameterGroupName": self.p["name"],
-            "VpcSecurityGroupIds": sorted(self.p["security_groups"]),
             "ServerlessV2ScalingConfiguration": scaling,
             "EnableHttpEndpoint": self.p["data_api"],
-            "EnableIAMDatabaseAuthentication": self.p["iam_authentication"],
-            "BackupRetentionPeriod": self.p["backup_days"],
-            "DeletionProtection": self.p["deletion_protection"],
-            "CopyTagsToSnapshot": True,
         }
 
     def found_settings(self) -> Document:
         """Return what RDS has, in the request's names."""
         c = self.current
         return {
+            **super().found_settings(),
             "DBClusterParameterGroupName": c.get("DBClusterParameterGroup"),
-            "VpcSecurityGroupIds": sorted(
-                g["VpcSecurityGroupId"] for g in c.get("VpcSecurityGroups", [])
-            ),
             "ServerlessV2ScalingConfiguration": c.get("ServerlessV2ScalingConfiguration", {}),
             "EnableHttpEndpoint": c.get("HttpEndpointEnabled", False),
-            "EnableIAMDatabaseAuthentication": c.get("IAMDatabaseAuthenticationEnabled", False),
-            "BackupRetentionPeriod": c.get("BackupRetentionPeriod"),
-            "DeletionProtection": c.get("DeletionProtection", False),
-            "CopyTagsToSnapshot": c.get("CopyTagsToSnapshot", False),
         }
 
-    def ensure(self) -> None:
-        """Create the cluster or send what differs, and wait until it is available."""
-        if self.current:
-            self._wait()  # an interrupted run may have left it busy
-            self._modify()
-        else:
-            self._create()
+    def creation(self) -> Document:
+        """Return what is decided once, in the request's names."""
+        return {**super().creation(), "DatabaseName": self.p["database"]}
 
-    def _create(self) -> None:
-        self.note({}, self.settings())
-        answer = self.run.send(
-            self.rds.create_db_cluster,
-            DBClusterIdentifier=self.p["name"],
-            Engine=ENGINE,
-            EngineVersion=self.p["engine_version"],
-            EngineLifecycleSupport="open-source-rds-extended-support-disabled",
-            DatabaseName=self.p["database"],
-            MasterUsername=self.p["master_username"],
-            ManageMasterUserPassword=True,
-            MasterUserSecretKmsKeyId=self.p["kms_key"],
-            StorageEncrypted=True,
-            KmsKeyId=self.p["kms_key"],
-            DBSubnetGroupName=self.p["subnet_group"],
-            EnableCloudwatchLogsExports=self.p["log_exports"],
-            Tags=tag_list(self.p["tags"]),
-            **self.settings(),
-        )
-        self.current = answer.get("DBCluster", {})
-        self._wait()
+    def check(self) -> None:
+        """End the module, before anything is made, if AWS would refuse what is asked for."""
+        super().check()
+        found = self.current.get("ServerlessV2ScalingConfiguration", {}).get("MinCapacity")
+        if self.p["min_capacity"] == 0 and found != 0:
+            running = self.current.get("EngineVersion")
+            self.versions.refuse_to_pause(self.upgrade.get("EngineVersion", running))
 
-    def _modify(self) -> None:
-        changes = difference(self.found_settings(), self.settings())
+    def apply(self, changes: Document) -> None:
+        """Send the settings that differ, if any."""
         # modify ignores EnableHttpEndpoint for Serverless v2; the Data API has its own requests.
         data_api = changes.pop("EnableHttpEndpoint", None)
-        self._refuse_major_upgrade()
-        logs = self._log_changes()
-        if logs:
-            changes["CloudwatchLogsExportConfiguration"] = logs
-        before = {k: v for k, v in self.found_settings().items() if k in changes}
-        self.note(before, dict(changes))
-        if changes:
-            self.run.send(
-                self.rds.modify_db_cluster,
-                DBClusterIdentifier=self.p["name"],
-                ApplyImmediately=True,
-                **changes,
-            )
+        super().apply(changes)
         if data_api is not None:
-            self.note({"EnableHttpEndpoint": not data_api}, {"EnableHttpEndpoint": data_api})
             call = self.rds.enable_http_endpoint if data_api else self.rds.disable_http_endpoint
             self.run.send(call, ResourceArn=self.current["DBClusterArn"])
-        if changes or data_api is not None:
-            self._wait()
-        self.tag(self.current["DBClusterArn"], self.current.get("TagList", []))
+            self.wait()
 
-    def _refuse_major_upgrade(self) -> None:
-        have, want = self.current["EngineVersion"], self.p["engine_version"]
-        if have.split(".")[0] != want.split(".")[0]:
-            self.run.module.fail_json(
-                msg=f"The cluster {self.p['name']} is version {have}, and {want} is wanted. A "
-                "major upgrade needs a plan of its own and is not made here: upgrade the "
-                "cluster, then set the version in the inventory."
-            )
 
-    def _log_changes(self) -> Document:
-        have, want = (
-            set(self.current.get("EnabledCloudwatchLogsExports", [])),
-            set(self.p["log_exports"]),
-        )
-        lists = {"EnableLogTypes": sorted(want - have), "DisableLogTypes": sorted(have - want)}
-        return {key: value for key, value in lists.items() if value}
+class Member(Resource):
+    """The cluster's one instance."""
 
-    def _wait(self) -> None:
-        self.run.wait(
-            self.rds,
-            "db_cluster_available",
-            delay=5,
-            timeout=self.p["timeout"],
-            DBClusterIdentifier=self.p["name"],
-        )
-        self.current = self.find()
+    kind = "instance"
+    status = "DBInstanceStatus"
 
-    def remove(self) -> None:
-        """Delete the cluster, with a last snapshot if one is named."""
+    @property
+    def name(self) -> str:
+        """The instance's identifier."""
+        return f"{self.p['name']}-1"
+
+    def ensure(self) -> None:
+        """Create the instance or send what differs, and wait until it is available."""
+        wanted = insights(self.p)
+        wanted.pop("DatabaseInsightsMode", None)  # the cluster's
         if not self.current:
-            return
-        name = self.p["final_snapshot"]
-        snapshot = {"FinalDBSnapshotIdentifier": name} if name else {}
-        self.note({"present": True}, {})
-        if self.current.get("Status") != "deleting":
-            self.run.send(
-                self.rds.delete_db_cluster,
+            self.note({}, {"DBInstanceClass": "db.serverless"})
+            self.create(
                 DBClusterIdentifier=self.p["name"],
-                SkipFinalSnapshot=not name,
-                **snapshot,
+                DBInstanceClass="db.serverless",
+                Engine=ENGINE,
+                PubliclyAccessible=False,
+                AutoMinorVersionUpgrade=True,
+                **wanted,
             )
-        self.run.wait(
-            self.rds,
-            "db_cluster_deleted",
-            delay=5,
-            timeout=self.p["timeout"],
-            DBClusterIdentifier=self.p["name"],
-        )
-        self.current = {}
+            return
+        self.wait()
+        found = found_insights(self.current)
+        changes = difference(found, wanted)
+        self.note({k: found[k] for k in changes}, changes)
+        if changes:
+            self.modify(**changes)
+        self.tag()
