@@ -1,5 +1,6 @@
 """What destroy.yml leaves behind."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from local.stack import Stack
 from tests.playbooks.plays import ACCOUNTS, Play, Playbooks
 
-DEV = ACCOUNTS["dev"]
+DEV, PROD = ACCOUNTS["dev"], ACCOUNTS["prod"]
 UNTOUCHED = "999900001111"
 
 
@@ -101,3 +102,20 @@ def test_destroying_again_changes_nothing(destroyed: Play, playbook: Playbooks) 
     play = playbook("playbooks/destroy.yml", "dev", "-e", "confirm=dev")
     assert play.status == 0, play.output
     assert play.count("changed") == 0, play.output
+
+
+def test_a_database_that_lost_its_protection_leaves_a_snapshot(
+    destroyed: Play, stack: Stack, playbook: Playbooks
+) -> None:
+    rds, kms = stack.client("rds", PROD), stack.client("kms", PROD)
+    unprotected = ("-e", "database_deletion_protection=false")
+    for name in ("playbooks/database.yml", "playbooks/destroy.yml"):
+        play = playbook(name, "prod", "-e", "confirm=prod", *unprotected)
+        assert play.status == 0, play.output
+    (snapshot,) = rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]
+    name = snapshot["DBClusterSnapshotIdentifier"]
+    assert re.fullmatch(r"schema-migrations-prod-final-\d{14}", name)
+    assert snapshot["StorageEncrypted"]
+    key = kms.describe_key(KeyId="alias/schema-migrations-prod-database")["KeyMetadata"]
+    assert (snapshot["KmsKeyId"], key["KeyState"]) == (key["Arn"], "Enabled")
+    assert rds.describe_db_clusters()["DBClusters"] == []

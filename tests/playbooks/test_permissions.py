@@ -224,3 +224,14 @@ def test_the_deploy_role_may_make_the_service_role_of_rds_only(provisioned: Stac
     role = "aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS"
     assert statement["Resource"] == f"arn:aws:iam::{PROD}:role/{role}"
     assert statement["Condition"] == {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}}
+
+
+def test_a_database_may_be_made_with_the_default_groups_it_does_not_name(
+    provisioned: Stack,
+) -> None:
+    own, default = statements(provisioned, "rds:CreateDBInstance")
+    assert all(":schema-migrations-prod" in resource for resource in own["Resource"])
+    assert default["Resource"] == [
+        f"arn:aws:rds:eu-central-1:{PROD}:{kind}:default*" for kind in ("og", "pg")
+    ]
+    assert default["Action"] == ["rds:CreateDBCluster", "rds:CreateDBInstance"]

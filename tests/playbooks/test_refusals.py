@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.playbooks.plays import ROOT, Playbooks
+from local.stack import Stack
+from tests.playbooks.plays import ACCOUNTS, ROOT, Playbooks
 
 
 def test_credentials_of_another_account_are_refused(playbook: Playbooks) -> None:
@@ -100,3 +101,24 @@ def test_destroy_wants_the_name_of_the_environment(
     assert play.status != 0
     assert play.count("changed") == 0
     assert "-i inventories/prod -e confirm=prod" in play.message
+
+
+def test_destroy_does_not_begin_where_the_database_is_protected(
+    provisioned: Stack, playbook: Playbooks
+) -> None:
+    play = playbook("playbooks/destroy.yml", "prod", "-e", "confirm=prod")
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "set database_deletion_protection: false in the inventory" in play.message
+    rds = provisioned.client("rds", ACCOUNTS["prod"])
+    (instance,) = rds.describe_db_instances()["DBInstances"]
+    assert instance["DBInstanceStatus"] == "available"
+
+
+def test_a_network_in_one_zone_is_refused(playbook: Playbooks) -> None:
+    subnet = {"zone": "eu-central-1a", "cidr": "10.30.0.0/24"}
+    variables = {"network_subnets": [subnet, subnet], "preflight_connection": {}}
+    play = playbook("playbooks/network.yml", "local", "-e", json.dumps(variables))
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "Add one in another zone to network_subnets of the inventory" in play.message
