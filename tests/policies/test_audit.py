@@ -37,7 +37,6 @@ REASONS = {
     ("*", "kms:CreateKey needs iam:CreateServiceLinkedRole"): "only for keys of several regions",
     ("*", "rds:* needs iam:PassRole"): NO_ROLE,
     ("*", "rds:* needs rds:*TenantDatabase"): NOT_ORACLE,
-    ("*", "rds:DeleteDBInstance needs rds:CreateDBSnapshot"): "the cluster is what gets a snapshot",
     ("*", "lambda:CreateFunction needs lambda:PassCapacityProvider"): "no instances of our own",
     ("*-connection", "codestar-connections:UseConnection on *"): BOTH_NAMES,
 }
