@@ -16,6 +16,16 @@ SECOND = [f"{env} {name}" for env in ("dev", "local") for name in ("bootstrap", 
 SECOND += [f"prod {Path(name).stem}" for name in ALONE]
 
 
+# What an alarm says of itself in the tests.
+TOLD = ("Namespace", "MetricName", "Statistic", "Threshold", "EvaluationPeriods")
+
+
+def alarms(stack: Stack, account: str, name: str) -> dict[str, dict[str, Any]]:
+    """Return the alarms of what is watched, by how their names end."""
+    found = stack.client("cloudwatch", account).describe_alarms(AlarmNamePrefix=f"{name}-")
+    return {a["AlarmName"].removeprefix(f"{name}-"): a for a in found["MetricAlarms"]}
+
+
 def named(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """Return the resource that has this Name tag."""
     return next(r for r in found if {"Key": "Name", "Value": name} in r["Tags"])
@@ -161,21 +171,38 @@ def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: st
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_failures_of_the_runner_ring_one_topic(provisioned: Stack, env: str) -> None:
     name, account = f"schema-migrations-{env}-runner", ACCOUNTS[env]
-    topic = f"arn:aws:sns:eu-central-1:{account}:{name}-alarms"
-    found = provisioned.client("cloudwatch", account).describe_alarms()["MetricAlarms"]
-    keys = ("Namespace", "MetricName", "Statistic", "Threshold", "EvaluationPeriods")
-    assert {a["AlarmName"].removeprefix(f"{name}-"): tuple(a[k] for k in keys) for a in found} == {
+    found = alarms(provisioned, account, name)
+    assert {ending: tuple(alarm[k] for k in TOLD) for ending, alarm in found.items()} == {
         "failed": ("SchemaMigrations", "Failed", "Sum", 0, 1),
         "errors": ("AWS/Lambda", "Errors", "Sum", 0, 6),
         "duration": ("AWS/Lambda", "Duration", "Maximum", 720_000, 6),
     }
-    for alarm in found:
+    for alarm in found.values():
         assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": name}]
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
         assert (alarm["Period"], alarm["DatapointsToAlarm"]) == (300, 1)
         assert alarm["TreatMissingData"] == "notBreaching"
-        assert (alarm["AlarmActions"], alarm["OKActions"]) == ([topic], [])
-    assert provisioned.client("sns", account).list_topics()["Topics"] == [{"TopicArn": topic}]
+        assert alarm["AlarmActions"] == [f"arn:aws:sns:eu-central-1:{account}:{name}-alarms"]
+        assert alarm["OKActions"] == []
+
+
+def test_failed_builds_ring_the_pipelines_topic(provisioned: Stack) -> None:
+    name, account = "schema-migrations-pipeline", ACCOUNTS["dev"]
+    found = alarms(provisioned, account, name)
+    assert found.keys() == {"verify", "deploy", "migrate"}
+    for project, alarm in found.items():
+        watched = {"Name": "ProjectName", "Value": f"schema-migrations-{project}"}
+        told = ("AWS/CodeBuild", "FailedBuilds", "Sum", 0, 3)
+        assert tuple(alarm[k] for k in TOLD) == told
+        assert alarm["Dimensions"] == [watched]
+        assert alarm["AlarmActions"] == [f"arn:aws:sns:eu-central-1:{account}:{name}-alarms"]
+
+
+def test_an_approval_that_is_awaited_is_told_to_the_pipelines_topic(provisioned: Stack) -> None:
+    client = provisioned.client("codepipeline", ACCOUNTS["dev"])
+    approve = client.get_pipeline(name="schema-migrations")["pipeline"]["stages"][-1]["actions"][0]
+    topic = f"arn:aws:sns:eu-central-1:{ACCOUNTS['dev']}:schema-migrations-pipeline-alarms"
+    assert approve["configuration"]["NotificationArn"] == topic
 
 
 def test_mail_goes_to_whom_the_inventory_names(provisioned: Stack, playbook: Playbooks) -> None:
