@@ -1,13 +1,14 @@
 """Provision the three environments once, exactly as committed, and let all tests look at them."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.plays import ALONE, WHOLE, Play, Playbooks
+from tests.playbooks.plays import ACCOUNTS, ALONE, PLAIN_ACCOUNT, ROOT, WHOLE, Play, Playbooks
 
 # More at a time would only wait for each other.
 CORES = 2
@@ -113,6 +114,40 @@ def destroyed(changed: list[Play], provisioned: Stack, playbook: Playbooks) -> P
 def provisioned(first: dict[str, Play], stack: Stack) -> Stack:
     """Give the stack with the three environments in it."""
     return stack
+
+
+# What makes the inventory `local` one with an RDS instance.
+PLAIN = """
+database_engine: postgres
+database_instance_class: db.t4g.micro
+database_storage: 20
+database_multi_az: false
+"""
+
+
+@pytest.fixture(scope="session")
+def plain(playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Play]:
+    """Provision, migrate, look at again and destroy an account whose engine is RDS PostgreSQL."""
+    folder = tmp_path_factory.mktemp("inventory") / "plain"
+    shutil.copytree(ROOT / "inventories/local", folder)
+    (folder / "hosts.yml").write_text("aws: {hosts: {plain: }}\n")
+    variables = folder / "group_vars/aws.yml"
+    given = variables.read_text().replace(ACCOUNTS["local"], PLAIN_ACCOUNT)
+    lines = [line for line in given.splitlines() if "_capacity" not in line]
+    variables.write_text("\n".join(lines) + PLAIN)
+    plays = {}
+    for name in ("bootstrap", "network", "database", "runner", "migrate", "database", "destroy"):
+        again = " again" if name in plays else ""
+        play = plays[name + again] = playbook(
+            f"playbooks/{name}.yml",
+            "local",
+            *("-e", "confirm=plain"),
+            inventory=str(folder),
+            AWS_ACCESS_KEY_ID=PLAIN_ACCOUNT,
+            RECORD_ENVIRONMENT="plain",
+        )
+        assert play.status == 0, play.output
+    return plays
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

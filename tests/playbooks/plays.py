@@ -21,6 +21,7 @@ WHOLE = ("playbooks/bootstrap.yml", "site.yml")
 ALONE = tuple(
     f"playbooks/{name}.yml" for name in ("bootstrap", "network", "database", "runner", "bastion")
 )
+PLAIN_ACCOUNT = "222233334444"  # whose database is no Aurora cluster
 RECORDER = Path(__file__).with_name("recorder")
 PATIENCE = 600.0  # seconds until a request that is waited for must have been made
 
