@@ -3,6 +3,7 @@
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import contextvars
+import functools
 import importlib
 import json
 import threading
@@ -19,7 +20,7 @@ sts: Any = importlib.import_module("ministack.services.sts")
 
 Response = tuple[int, dict[str, str], bytes]
 
-_LINGER = 2.0  # seconds that a deleted function's interfaces stay; up to 20 minutes on AWS
+_LINGER = 1.0  # seconds that a deleted function's interfaces stay; up to 20 minutes on AWS
 _WAKING = 1.0  # seconds that an Inactive function takes; a minute or so on AWS
 _NEVER = 2.0**40  # seconds since 1970
 _SUCCESS = range(200, 300)
@@ -37,6 +38,7 @@ _WELL = {
 def patch() -> None:
     """Replace what makes, changes, calls and deletes functions."""
     _patch_create()
+    _patch_looks()
     _patch_update()
     _patch_delete()
     _patch_states()
@@ -104,17 +106,32 @@ def _attach(name: str) -> None:
 
 
 def _release(name: str, role: str) -> None:
-    """Let the function's interfaces go after a while, if its role still may delete them."""
-    leaving = [i for i, e in ec2._network_interfaces.items() if e.get("_function") == name]
-    for identifier in leaving:
-        del ec2._network_interfaces[identifier]["_function"]
+    """Let the function's interfaces go a while after somebody looked; no test has 20 minutes."""
+    for interface in ec2._network_interfaces.values():
+        if interface.get("_function") == name:
+            interface |= {"_function": "", "_releasing": role}
 
-    def leave() -> None:
-        if _may(role, "Delete"):
-            for identifier in leaving:
-                del ec2._network_interfaces[identifier]
 
-    _later(_LINGER, leave)
+def _patch_looks() -> None:
+    """Notice who looks at released interfaces, or meets them."""
+    for action in ("DescribeNetworkInterfaces", "DeleteSecurityGroup", "DeleteSubnet"):
+        ec2._ACTION_MAP[action] = _looking(ec2._ACTION_MAP[action])
+
+
+def _looking(original: Callable[..., Response]) -> Callable[..., Response]:
+    def look(parameters: dict[str, Any]) -> Response:
+        for identifier, interface in list(ec2._network_interfaces.items()):
+            if role := interface.pop("_releasing", None):
+                _later(_LINGER, functools.partial(_leave, identifier, role))
+        return original(parameters)
+
+    return look
+
+
+def _leave(interface: str, role: str) -> None:
+    """Delete an interface if its function's role still may, else it stays for ever."""
+    if _may(role, "Delete"):
+        del ec2._network_interfaces[interface]
 
 
 def _may(role: str, what: str) -> bool:
