@@ -76,6 +76,7 @@ CHANGES = {
     "database_rotation_days": 14,
     "database_log_days": 60,
     "runner_memory": 1024,
+    "runner_keep_versions": 1,
     "runner_log_days": 60,
     "runner_alarm_emails": ["on-call@example.com"],
     "pipeline_log_days": 60,

@@ -42,6 +42,7 @@ S3_ACTIONS = {
 STATED: dict[str, str] = {
     "iam:CreateServiceLinkedRole": "RDS makes its role for who creates an account's first database",
     "rds:EnableHttpEndpoint": "for a Data API that somebody turned off",
+    "sns:SetTopicAttributes": "mends a topic's policy that somebody changed",
 }
 
 
