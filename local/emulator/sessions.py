@@ -61,7 +61,7 @@ def _patch_operations() -> None:
 
 
 def _userid(headers: Any, parameters: Any) -> str:
-    """Return what aws:userid is for the caller: ROLE-ID:SESSION-NAME, or the account for its root."""
+    """Return the caller's aws:userid: ROLE-ID:SESSION-NAME, or the account for its root."""
     session = sts._sessions.get(router.extract_access_key_id(headers, parameters)) or {}
     return str(session.get("UserId") or responses.get_account_id())
 
