@@ -5,6 +5,7 @@ work. IAM is asked as on AWS, for the instance and for the document of a session
 """
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
+import dataclasses
 import importlib
 import json
 import secrets
@@ -25,6 +26,7 @@ Data = dict[str, Any]
 _INSTANCE_CONNECT = "ec2-instance-connect"
 _DEFAULT_DOCUMENT = "SSM-SessionManagerRunShell"
 _OWNER = "ssm:resourcetag/aws:ssmmessages:session-id"
+_USERID = "${aws:userid}"
 _DOCUMENT = "document"  # of the request, between the two questions to IAM
 
 _sessions: dict[str, Data] = {}
@@ -41,6 +43,7 @@ def patch() -> None:
     _patch_resources()
     _patch_context()
     _patch_document_check()
+    _patch_variables()
 
 
 def _patch_operations() -> None:
@@ -201,6 +204,31 @@ def _patch_document_check() -> None:
         return original(access_key, action, service, region, arn, untagged)
 
     evaluator.enforce = enforce
+
+
+def _patch_variables() -> None:
+    """Put the caller's id for ${aws:userid} in policies, which ministack takes literally."""
+    original = evaluator.evaluate
+
+    def evaluate(context: Any, policies: Any, *limits: Any) -> Any:
+        userid = str(context.principal_keys.get("aws:userid", ""))
+        own = [[_filled(statement, userid) for statement in policy] for policy in policies]
+        return original(context, own, *limits)
+
+    evaluator.evaluate = evaluate
+
+
+def _filled(statement: Any, userid: str) -> Any:
+    def fill(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: fill(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [fill(inner) for inner in value]
+        return value.replace(_USERID, userid) if isinstance(value, str) else value
+
+    return dataclasses.replace(
+        statement, resources=fill(statement.resources), conditions=fill(statement.conditions)
+    )
 
 
 def _read(body: Any) -> Data:
