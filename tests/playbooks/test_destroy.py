@@ -74,6 +74,7 @@ def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> No
     assert {r for r in found if r.startswith("schema-migrations")} == {
         "schema-migrations-deploy",
         "schema-migrations-invoke",
+        "schema-migrations-connect",
         "schema-migrations-build-deploy",
         "schema-migrations-build-verify",
         "schema-migrations-build-migrate",
