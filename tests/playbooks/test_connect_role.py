@@ -6,8 +6,9 @@ import botocore.exceptions
 import pytest
 
 from local.stack import Stack
+from tests.playbooks.identities import acting, client
 from tests.playbooks.plays import ACCOUNTS
-from tests.playbooks.test_permissions import DEV, client, roles, session
+from tests.playbooks.test_permissions import DEV, roles, session
 
 TUNNEL = "AWS-StartPortForwardingSessionToRemoteHost"
 
@@ -120,9 +121,6 @@ def test_the_connect_role_trusts_operators_only(provisioned: Stack, env: str) ->
 
 
 def test_a_deployment_opens_no_tunnel(provisioned: Stack) -> None:
-    answer = provisioned.client("sts", DEV).assume_role(
-        RoleArn=f"arn:aws:iam::{DEV}:role/schema-migrations-deploy", RoleSessionName="test"
-    )
-    ssm = client(provisioned, "ssm", answer["Credentials"])
+    ssm = acting(provisioned, "ssm", DEV, "schema-migrations-deploy")
     with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
         ssm.start_session(Target=bastion(provisioned), DocumentName=TUNNEL)

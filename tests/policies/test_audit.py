@@ -38,6 +38,8 @@ REASONS = {
     ("*", "rds:* needs iam:PassRole"): NO_ROLE,
     ("*", "rds:* needs rds:*TenantDatabase"): NOT_ORACLE,
     ("*", "lambda:CreateFunction needs lambda:PassCapacityProvider"): "no instances of our own",
+    ("account-connect", "aws:resourcetag of ec2-instance-connect:*"): "a key of its instances",
+    ("account-connect", "ssmmessages:OpenDataChannel on *"): "AWS's samples name the session",
     ("*-connection", "codestar-connections:UseConnection on *"): BOTH_NAMES,
 }
 Check = Callable[[Policy], Iterator[str]]
