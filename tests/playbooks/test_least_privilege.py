@@ -62,8 +62,11 @@ def requests(
     plain: dict[str, Play],
     playbook: Playbooks,
 ) -> list[Request]:
-    """Give every request of the deployments of both engines, of changes and of the end."""
-    return [r for r in playbook.requests() if r.role]
+    """Give every request of the deployments of both engines, of changes and of the end.
+
+    A runner that logs in through IAM takes more to deploy; its tests are beside its deployment.
+    """
+    return [r for r in playbook.requests() if r.role and r.environment != "iam"]
 
 
 @pytest.fixture(scope="session")
