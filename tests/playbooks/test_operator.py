@@ -11,7 +11,7 @@ from tests.policies.audit import several
 from tests.policies.rendered import ROOT, rendered
 
 # An account of its own, in which nothing was made yet.
-NEW = "555566667777"
+NEW = "666677778888"
 
 
 @pytest.fixture
