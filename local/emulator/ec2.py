@@ -28,6 +28,7 @@ def patch() -> None:
     for name, image in _AMIS.items():
         ssm._PUBLIC_AMI_PARAMETERS[f"/aws/service/ami-amazon-linux-latest/{name}"] = image
     _patch_run()
+    _patch_termination()
     _patch_description()
     _patch_prefix_lists()
     _patch_endpoints()
@@ -51,6 +52,25 @@ def _patch_run() -> None:
         return response
 
     ec2._run_instances = ec2._ACTION_MAP["RunInstances"] = run
+
+
+def _patch_termination() -> None:
+    """Let the disks that are to go with an instance go with it."""
+    original = ec2._terminate_instances
+
+    def terminate(parameters: dict[str, Any]) -> Any:
+        response = original(parameters)
+        for identifier, volume in list(ec2._volumes.items()):
+            if any(_ended(a) and a["DeleteOnTermination"] for a in volume["Attachments"]):
+                del ec2._volumes[identifier]
+        return response
+
+    ec2._terminate_instances = ec2._ACTION_MAP["TerminateInstances"] = terminate
+
+
+def _ended(attachment: dict[str, Any]) -> bool:
+    instance = ec2._instances.get(attachment["InstanceId"])
+    return bool(instance and instance["State"]["Name"] == "terminated")
 
 
 def _adjust(instance: dict[str, Any], parameters: dict[str, Any]) -> None:
