@@ -77,9 +77,11 @@ CHANGES = {
     "database_log_days": 60,
     "runner_memory": 1024,
     "runner_keep_versions": 1,
+    "runner_folders": ["runner", "sql", "docs"],
     "runner_log_days": 60,
     "runner_alarm_emails": ["on-call@example.com"],
     "pipeline_log_days": 60,
+    "pipeline_alarm_emails": ["on-call@example.com"],
     "pipeline_source": {"repository": "schema-migrations", "branch": "release"},
 }
 

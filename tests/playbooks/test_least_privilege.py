@@ -24,7 +24,7 @@ OUTCOMES = ("network", "database", "runner", "bastion", "pipeline")
 DEPLOY = "schema-migrations-deploy"
 # moto has these, and enforces nothing.
 UNENFORCED = {"codepipeline", "codecommit"}
-REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
 # S3's operations are older than the names of their actions.
 S3_ACTIONS = {
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
@@ -40,8 +40,18 @@ S3_ACTIONS = {
 }
 # What is granted although no request needs it here, and why.
 STATED: dict[str, str] = {
+    "codecommit:TagResource": "AWS asks for it when a repository is made with tags",
+    "ec2:ModifyInstanceAttribute": "gives the bastion another type",
+    "ec2:ModifyInstanceMetadataOptions": "mends the bastion's metadata options",
+    "ec2:ModifyVpcEndpoint": "follows other subnets, and mends an endpoint's groups",
+    "ec2:StopInstances": "an instance gets another type while it is stopped",
     "iam:CreateServiceLinkedRole": "RDS makes its role for who creates an account's first database",
+    "iam:PutRolePermissionsBoundary": "mends a role that somebody changed",
+    "iam:TagInstanceProfile": "AWS asks for it when a profile is made with tags",
+    "iam:UpdateAssumeRolePolicy": "mends a role that somebody changed",
+    "iam:UpdateRole": "mends a role that somebody changed",
     "rds:EnableHttpEndpoint": "for a Data API that somebody turned off",
+    "rds:ModifyDBSubnetGroup": "follows other subnets",
     "sns:SetTopicAttributes": "mends a topic's policy that somebody changed",
 }
 

@@ -74,9 +74,11 @@ def test_changed_settings_change_what_they_are_about_and_nothing_else(changed: l
         "database : Ensure that the exported logs do not stay for ever",
         "database : Ensure the cluster and its instance",
         "runner : Ensure the log group",
+        "runner : Build the package",
         "runner : Ensure the function and its release",
         "runner : Ensure that somebody hears of failures",
         "pipeline : Ensure the logs of the builds",
+        "pipeline : Ensure that somebody hears of failures and of what waits for approval",
         "pipeline : Ensure the pipeline",
         "pipeline : Ensure that a push starts the pipeline",
     }
