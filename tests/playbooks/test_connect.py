@@ -272,13 +272,19 @@ def test_a_type_for_another_processor_than_the_image_is_refused(
     assert "are for different processors" in play.message
 
 
-def test_an_environment_without_a_bastion_is_left_alone(playbook: Playbooks) -> None:
-    unwanted = ("-e", '{"bastion_wanted": false}')
-    ensured = playbook("playbooks/bastion.yml", "local", *unwanted)
-    refused = playbook("playbooks/connect.yml", "local", *unwanted)
-    assert (ensured.status, ensured.count("changed")) == (0, 0), ensured.output
-    assert refused.status != 0
-    assert "Set bastion_wanted: true in inventories/local/group_vars/aws.yml" in refused.message
+def test_a_bastion_that_is_no_longer_wanted_goes(provisioned: Stack, playbook: Playbooks) -> None:
+    unwanted = ("-e", '{"bastion_wanted": false}', "--check")
+    play = playbook("playbooks/bastion.yml", "local", *unwanted)
+    assert play.changed == {
+        "bastion : Remove the bastion",
+        "bastion : Remove its role and profile",
+    }, play.output
+
+
+def test_without_a_bastion_there_is_no_tunnel(playbook: Playbooks) -> None:
+    play = playbook("playbooks/connect.yml", "local", "-e", '{"bastion_wanted": false}')
+    assert play.status != 0
+    assert "Set bastion_wanted: true in inventories/local/group_vars/aws.yml" in play.message
 
 
 def test_closing_ends_the_tunnel(opened: Connection, playbook: Playbooks) -> None:
