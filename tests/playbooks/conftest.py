@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.stack import Stack
+from tests.playbooks.leftovers import count
 from tests.playbooks.plays import ACCOUNTS, ALONE, PLAIN_ACCOUNT, ROOT, WHOLE, Play, Playbooks
 
 # More at a time would only wait for each other.
@@ -49,7 +50,13 @@ def _run_interrupted(playbook: Playbooks, env: str) -> dict[str, Play]:
 
 
 @pytest.fixture(scope="session")
-def first(playbook: Playbooks) -> dict[str, Play]:
+def before(stack: Stack) -> dict[str, dict[str, int]]:
+    """Count what is in the accounts that will be destroyed; other tests may have left something."""
+    return {env: count(stack, ACCOUNTS[env]) for env in ("dev", "local")}
+
+
+@pytest.fixture(scope="session")
+def first(before: dict[str, dict[str, int]], playbook: Playbooks) -> dict[str, Play]:
     """Bootstrap and deploy everything: dev before prod, which trusts it; local beside them."""
     with ThreadPoolExecutor(CORES) as pool:
         accounts = pool.submit(lambda: {**_run(playbook, "dev"), **_run(playbook, "prod")})
