@@ -6,7 +6,7 @@ import time
 import psycopg2
 
 from local.postgres import temporary_server
-from runner import catalog
+from runner.database import catalog
 
 _TABLE = """
     create table t{0} (id bigint generated always as identity primary key,

@@ -7,7 +7,7 @@ import sys
 import time
 import tracemalloc
 
-from runner.statements import non_transactional, problems, scan
+from runner.syntax.statements import non_transactional, problems, scan
 
 ROW = "INSERT INTO public.customer VALUES (%d, 'O''Brien', 'text; with -- marks', now());\n"
 TABLE = """create table shop.t%d (

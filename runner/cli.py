@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import report
 from runner.arguments import parser
 from runner.errors import ConfigurationError, RunnerError
+from runner.report import text as report
 from runner.result import Result
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
-    from runner import commands  # noqa: PLC0415 - each command imports what it needs, no more
+    from runner.commands import table as commands  # noqa: PLC0415 - each command imports what it needs, no more
 
     run_id = options.run_id or commands.new_run_id()
     offline = _OFFLINE.get(options.command)
@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _new(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
-    from runner.scaffold import new  # noqa: PLC0415
+    from runner.commands.new import new  # noqa: PLC0415
 
     result = Result("new", run_id)
     result.data = [str(path) for path in new(options.sql_dir, options.name)]
@@ -57,7 +57,7 @@ def _new(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
 
 
 def _invoke(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
-    from runner.invoke import invoke  # noqa: PLC0415
+    from runner.commands.invoke import invoke  # noqa: PLC0415
 
     return invoke(
         options.function,
@@ -69,20 +69,20 @@ def _invoke(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
 
 
 def _lint(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
-    from runner.lint import lint  # noqa: PLC0415
+    from runner.lint.rules import lint  # noqa: PLC0415
 
     version = options.server_version
     return lint(options.sql_dir, run_id, base=options.base, server_version=version).document()
 
 
 def _report(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
-    from runner.publish import publish  # noqa: PLC0415
+    from runner.commands.report import publish  # noqa: PLC0415
 
     return publish(options.result, run_id, options.output, options.markdown).document()
 
 
 def _validate(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
-    from runner import status  # noqa: PLC0415
+    from runner.commands import status  # noqa: PLC0415
 
     run = _database(options, run_id) if options.against_database else None
     return status.validate(run, options.sql_dir, run_id).document()
@@ -90,7 +90,8 @@ def _validate(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
 
 def _verify(options: argparse.Namespace, run_id: str) -> dict[str, Any]:
     """Verify on the given server or, where none is given, on an embedded one of our own."""
-    from runner import connection, verify  # noqa: PLC0415
+    from runner.commands import verify  # noqa: PLC0415
+    from runner.database import connection  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
         if not connection.is_given(options.database_url):
@@ -117,11 +118,11 @@ _OFFLINE: dict[str, Callable[[argparse.Namespace, str], dict[str, Any]]] = {
 
 
 def _database(options: argparse.Namespace, run_id: str) -> Any:
-    from runner import connection  # noqa: PLC0415
-    from runner.directives import milliseconds  # noqa: PLC0415
-    from runner.engine import Run  # noqa: PLC0415
-    from runner.running import Conduct, Settings  # noqa: PLC0415
-    from runner.session import Deadline  # noqa: PLC0415
+    from runner.database import connection  # noqa: PLC0415
+    from runner.database.session import Deadline  # noqa: PLC0415
+    from runner.engine.attempt import Conduct, Settings  # noqa: PLC0415
+    from runner.engine.run import Run  # noqa: PLC0415
+    from runner.files.directives import milliseconds  # noqa: PLC0415
 
     milliseconds(options.lock_timeout)
     if options.lock_attempts < 1:
@@ -152,7 +153,7 @@ def _pairs(texts: Sequence[str]) -> dict[str, Any]:
 
 def _print(document: Mapping[str, Any], options: argparse.Namespace) -> None:
     if options.junit:
-        from runner import junit  # noqa: PLC0415
+        from runner.report import junit  # noqa: PLC0415
 
         junit.write(document, options.junit)
     if options.save:
@@ -179,7 +180,7 @@ def _data(document: Mapping[str, Any]) -> list[str]:
         return []
     columns: tuple[str, ...]
     if document["command"] == "lint":
-        from runner.lint import lines  # noqa: PLC0415
+        from runner.lint.rules import lines  # noqa: PLC0415
 
         return lines(data)
     if document["command"] == "status":

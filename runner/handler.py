@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import commands, connection, report
-from runner.engine import Run
+from runner.commands import table as commands
+from runner.database import connection
+from runner.database.session import Deadline
+from runner.engine.attempt import Conduct, Settings
+from runner.engine.job import Job
+from runner.engine.run import Run
 from runner.errors import ConfigurationError, RunnerError
+from runner.report import text as report
 from runner.result import Result
-from runner.running import Conduct, Settings
-from runner.session import Deadline
-from runner.source import Job
 
 _ROOT = Path(__file__).resolve().parent.parent  # the unpacked zip: runner/, sql/, ca-bundle.pem
 

@@ -6,8 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from runner.engine.job import Done, Job
 from runner.errors import MigrationFailed, RunnerError
-from runner.source import Done, Job
 
 VERSION = 1
 

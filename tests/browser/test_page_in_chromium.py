@@ -8,7 +8,7 @@ import pytest
 from chromium import Browser
 from documents import Document
 
-from runner.page import page
+from runner.report.page import page
 
 LONG = "W" * 300  # a name without a place to break
 HOSTILE = "</pre><script>document.title='owned'</script><img src=http://evil.example/x onerror=1>"

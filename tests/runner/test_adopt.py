@@ -3,7 +3,7 @@
 import pytest
 from project import Project
 
-from runner.adopt import flyway_crc32
+from runner.commands.adopt import flyway_crc32
 
 _FLYWAY = """
     create table flyway_schema_history (

@@ -6,8 +6,8 @@ import psycopg2
 import pytest
 from project import Project
 
-from runner import catalog
-from runner.catalog import Catalog
+from runner.database import catalog
+from runner.database.catalog import Catalog
 
 
 def read(project: Project, sql: str = "") -> Catalog:

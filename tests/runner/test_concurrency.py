@@ -5,7 +5,7 @@ from collections.abc import Callable
 import psycopg2
 from project import Project
 
-from runner.session import LOCK_KEY
+from runner.database.session import LOCK_KEY
 
 Bystander = psycopg2.extensions.connection
 WaitFor = Callable[[str], None]

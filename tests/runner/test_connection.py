@@ -14,7 +14,7 @@ from psycopg2.extensions import parse_dsn
 
 from local.postgres import Server, embedded_bin_dir
 from local.process import free_port
-from runner.connection import target
+from runner.database.connection import target
 from runner.errors import ConfigurationError
 
 

@@ -3,8 +3,8 @@
 import pytest
 from project import Project
 
-from runner.expect import expect, is_opaque
-from runner.statements import scan
+from runner.syntax.locks import expect, is_opaque
+from runner.syntax.statements import scan
 
 _TABLES = """
     create table t (id int primary key, a text, b int, check (b > 0) not valid);

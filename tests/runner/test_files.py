@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.directives import Directives, milliseconds
 from runner.errors import ConfigurationError
-from runner.migration import Folder, canonical, parse_version, read_folder
+from runner.files.directives import Directives, milliseconds
+from runner.files.folder import Folder, canonical, parse_version, read_folder
 
 
 def read(folder: Path, files: dict[str, str | bytes]) -> Folder:

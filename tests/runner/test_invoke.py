@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.invoke import Unproved, believe
+from runner.commands.invoke import Unproved, believe
 
 
 def document(**changes: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.invoke import invoke
+from runner.commands.invoke import invoke
 
 KEEPALIVE = "02"  # of the timers in /proc/net/tcp
 JIFFIES = 100  # a second, as /proc counts

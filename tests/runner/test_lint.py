@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from runner import squawk
 from runner.cli import main
 from runner.errors import ConfigurationError
-from runner.lint import lint
+from runner.lint import squawk
+from runner.lint.rules import lint
 
 CLEAN = "create table a (id bigint generated always as identity);\n"
 DROP = "alter table a drop column b;\n"

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from runner import junit, report
 from runner.cli import main
 from runner.errors import EXIT_CODES
-from runner.preview import preview
+from runner.report import junit
+from runner.report import text as report
+from runner.report.preview import preview
 
 
 def test_failure_reads_from_what_to_where_to_why_to_what_to_do(project: Project) -> None:

@@ -13,12 +13,12 @@ import pytest
 from documents import Document
 from project import Project
 
-from runner import wording
 from runner.cli import main
+from runner.commands.report import publish
 from runner.errors import ConfigurationError
-from runner.markdown import LIMIT, code, markdown, plain
-from runner.page import page
-from runner.publish import publish
+from runner.report import wording
+from runner.report.markdown import LIMIT, code, markdown, plain
+from runner.report.page import page
 
 every_kind = pytest.mark.parametrize("make", documents.ALL.values(), ids=documents.ALL.keys())
 

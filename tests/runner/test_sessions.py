@@ -9,14 +9,14 @@ import psycopg2
 import pytest
 from project import Project
 
-from runner import connection as connecting
+from runner.database import connection as connecting
+from runner.database.session import LOCK_KEY, Deadline, Session
+from runner.engine.attempt import Conduct, Settings
+from runner.engine.job import Job, Message
+from runner.engine.plan import Step
+from runner.engine.transaction import Transactions
 from runner.errors import NeedsAttention
-from runner.migration import read_folder
-from runner.plan import Step
-from runner.running import Conduct, Settings
-from runner.session import LOCK_KEY, Deadline, Session
-from runner.source import Job, Message
-from runner.transaction import Transactions
+from runner.files.folder import read_folder
 
 Bystander = psycopg2.extensions.connection
 WaitFor = Callable[[str], None]

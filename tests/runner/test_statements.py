@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.statements import executable, position, scan, split
+from runner.syntax.statements import executable, position, scan, split
 
 SPLITS = {
     "nothing": ("", []),

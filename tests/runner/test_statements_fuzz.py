@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from pglast import parser
 from pglast import split as parse_and_split
 
-from runner.lexer import Lexer
-from runner.scanner import Scanner, Statement
-from runner.statements import executable, non_transactional, position, problems, scan, split
+from runner.syntax.lexer import Lexer
+from runner.syntax.scanner import Scanner, Statement
+from runner.syntax.statements import executable, non_transactional, position, problems, scan, split
 
 COMMENTS = ("SQL_COMMENT", "C_COMMENT")
 TRIVIA = [

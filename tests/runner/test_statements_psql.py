@@ -14,9 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from local.postgres import embedded_bin_dir
-from runner.lexer import Lexer
-from runner.scanner import Scanner, copies
-from runner.statements import problems, scan, split
+from runner.syntax.lexer import Lexer
+from runner.syntax.scanner import Scanner, copies
+from runner.syntax.statements import problems, scan, split
 
 Sent = list[tuple[str, str]]  # a message, and the data of COPY after it
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.sql"))

@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 
 from local.postgres import Server
-from runner.statements import non_transactional, position, problems, scan
+from runner.syntax.statements import non_transactional, position, problems, scan
 
 CONTROL = "would control the runner's own transaction"
 PROBLEMS = {

@@ -1,0 +1,91 @@
+"""The schema in canonical form: what it is, whether it changed, and what changed.
+
+Every object becomes one entry, from a name a person knows to a definition, read from pg_catalog
+with PostgreSQL's own deparsers. Columns are entries of their own, so their order does not
+matter; a constraint or index whose name PostgreSQL made up is known by its definition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from psycopg2.extensions import connection as Connection
+
+from runner.database.catalog_sql import CATALOG
+
+_WIDTH = 160  # characters of a definition in a diff
+
+
+class Catalog(NamedTuple):
+    """A schema at one moment: its objects, and the server's major version that spelt them."""
+
+    major: int
+    objects: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything; the major version is part of it, since majors spell differently."""
+        digest = hashlib.sha256()
+        for name in sorted(self.objects):
+            digest.update(f"{name}\0{self.objects[name]}\0".encode())
+        return f"pg{self.major}:{digest.hexdigest()}"
+
+
+class Difference(NamedTuple):
+    """One object that is not the same in two catalogs; None where it is missing."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+def read(connection: Connection) -> Catalog:
+    """Read the schema of the connection's database; the connection is in autocommit.
+
+    The runner's own tables and what belongs to extensions are left out.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "begin isolation level repeatable read read only; set local search_path = '';"
+            " set local jit = off; " + CATALOG
+        )
+        objects: dict[str, str] = {}
+        for kind, name, definition, grants in cursor:
+            text = f"{definition} grants {' '.join(grants)}" if grants else definition
+            # Two overlapping objects, such as two equal indexes with made-up names, both count.
+            key = f"{kind} {name}"
+            while key in objects:
+                key += " (again)"
+            objects[key] = text
+        cursor.execute("commit")
+    return Catalog(connection.info.server_version // 10_000, objects)
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:
+    """Return what differs, by name."""
+    names = sorted({*before, *after})
+    return [
+        Difference(name, before.get(name), after.get(name))
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+def describe(found: Iterable[Difference]) -> list[str]:
+    """Return the differences as lines for a person: what was added, removed, changed and how."""
+    lines = []
+    for name, before, after in found:
+        if before is None:
+            lines.append(f"+ {name}: {_short(after)}")
+        elif after is None:
+            lines.append(f"- {name}: {_short(before)}")
+        else:
+            lines += [f"~ {name}", f"    was: {_short(before)}", f"    is:  {_short(after)}"]
+    return lines
+
+
+def _short(text: str | None) -> str:
+    flat = " ".join((text or "").split())
+    return flat if len(flat) <= _WIDTH else f"{flat[:_WIDTH]} …"

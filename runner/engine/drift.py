@@ -1,0 +1,68 @@
+"""What changed in the schema outside the migrations, since the last run."""
+
+from __future__ import annotations
+
+from runner.database import catalog
+from runner.database.session import Session
+from runner.errors import ConfigurationError, ValidationFailed
+from runner.history import table as history
+
+POLICIES = ("warn", "fail", "ignore")
+_SHOWN = 40  # lines of a difference in an error or warning
+
+
+def found(session: Session) -> list[str]:
+    """Return the differences as lines, none where nothing changed or nothing was recorded.
+
+    Majors spell definitions differently, so a snapshot of another major proves nothing.
+    """
+    kept = history.snapshot(session.connection)
+    if kept is None:
+        return []
+    before, taken_at, run_id = kept
+    now = catalog.read(session.connection)
+    if before.major != now.major:
+        return []
+    lines = catalog.describe(catalog.differences(before.objects, now.objects))
+    if not lines:
+        return []
+    return [
+        f"changed outside the migrations since run {run_id} ({taken_at:%Y-%m-%d %H:%M}):",
+        *lines,
+    ]
+
+
+def check(session: Session, policy: str) -> list[str]:
+    """Return warnings about drift, by policy.
+
+    Raises:
+        ValidationFailed: the policy is "fail" and there is drift.
+        ConfigurationError: there is no such policy.
+    """
+    if policy not in POLICIES:
+        raise ConfigurationError(f"{policy!r} is no policy for drift: {', '.join(POLICIES)}")
+    lines = found(session) if policy != "ignore" else []
+    if lines and policy == "fail":
+        raise drifted(lines)
+    return bounded(lines)
+
+
+def drifted(lines: list[str]) -> ValidationFailed:
+    """Return the error for drift."""
+    return ValidationFailed(
+        "the schema was changed outside the migrations",
+        details=tuple(bounded(lines)),
+        fix="put the change into a migration, or undo it; then runner status --drift; to accept"
+        " it as it is: runner migrate --on-drift ignore",
+    )
+
+
+def bounded(lines: list[str]) -> list[str]:
+    """Return the first lines and how many more there are."""
+    more = len(lines) - _SHOWN
+    return lines if more <= 0 else [*lines[:_SHOWN], f"… and {more} more lines"]
+
+
+def record(session: Session) -> None:
+    """Keep the schema as it is now for the next look."""
+    history.take_snapshot(session.connection, session.run_id, catalog.read(session.connection))

@@ -1,0 +1,147 @@
+"""From a server's error to what a person needs: place, excerpt, cause, what to do now."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg2
+
+from runner.database.watch import describe_session
+from runner.engine.job import Job
+from runner.errors import LockNotObtained, MigrationFailed, NeedsAttention
+from runner.syntax import statements
+
+LOCK_TIMEOUT = "55P03"
+DEADLOCK = "40P01"
+CANCELLED = "57014"
+
+_WIDTH = 100  # characters of a line that an excerpt shows
+_CONTEXT = 2  # lines above the place
+
+_LOST = "57P01"  # also stands for a connection that broke without a word
+_FIXES = {
+    _LOST: "the session was ended (by an administrator, a restart, the network): run again",
+    LOCK_TIMEOUT: "wait for the sessions above to end, or end them, and run again",
+    DEADLOCK: "another session wanted the same locks the other way round: run again",
+    CANCELLED: "a statement took longer than its statement_timeout: raise it in the file's head,"
+    " split the work, or run where there is more time",
+    "25001": "put '-- runner: no-transaction' at the top of the file",
+    "2D000": "a procedure or DO block that commits needs '-- runner: no-transaction' at the top",
+    "55P04": "a new enum value can be used after its transaction only: use it in the next file",
+    "42501": "grant the migrating role what is missing, or set DATABASE_ROLE to the owner",
+    "23505": "find and mend the duplicates, then run again",
+    "42P07": "it exists already: was the change made by hand? see runner status",
+    "42P01": "the relation is not there: check the schema and the order of the files",
+}
+
+
+def migration_failed(
+    job: Job,
+    error: psycopg2.Error,
+    *,
+    base: int | None,
+    offset: int | None = None,
+    blockers: tuple[dict[str, Any], ...] = (),
+    note: str | None = None,
+    kind: type[MigrationFailed] = MigrationFailed,
+) -> MigrationFailed:
+    """Return the error to raise for a file that the server refused.
+
+    Parameters:
+        base: offset of the message within the file's text; None: the message was ours.
+        offset: where the failing statement begins, if that is known by other means.
+        blockers: sessions seen in the way.
+        note: one more line for the person.
+        kind: NeedsAttention where something stayed behind.
+    """
+    diag = error.diag
+    state = error.pgcode
+    if diag.statement_position and base is not None:
+        offset = base + int(diag.statement_position) - 1
+    line, column = statements.position(job.text, offset) if offset is not None else (None, None)
+    message = diag.message_primary or str(error).strip().split("\n")[0] or "the connection was lost"
+    details = [f"blocked by {describe_session(blocker)}" for blocker in blockers]
+    details += [f"to end it: select pg_terminate_backend({b['pid']});" for b in blockers]
+    details += [note] if note else []
+    return kind(
+        message,
+        file=str(job.migration.path),
+        line=line,
+        column=column,
+        excerpt=None if offset is None else excerpt(job.text, offset),
+        sqlstate=state,
+        detail=diag.message_detail,
+        hint=diag.message_hint,
+        context=diag.context,
+        blockers=blockers,
+        fix=_FIXES.get(state or _LOST, "correct the file and run again"),
+        details=tuple(details),
+    )
+
+
+def needs_attention(
+    job: Job, message: str, *, fix: str, offset: int | None = None
+) -> NeedsAttention:
+    """Return the error for a state that only a person can judge."""
+    line, column = statements.position(job.text, offset) if offset is not None else (None, None)
+    return NeedsAttention(
+        message,
+        file=str(job.migration.path),
+        line=line,
+        column=column,
+        excerpt=None if offset is None else excerpt(job.text, offset),
+        fix=fix,
+    )
+
+
+def lock_lost(job: Job) -> LockNotObtained:
+    """Return the error for a file that let the runner's lock go where another run could take it."""
+    return LockNotObtained(
+        f"{job.migration.name} let the runner's lock go, and another run took it",
+        fix="take pg_advisory_unlock_all() or DISCARD ALL out of it; wait and run again",
+    )
+
+
+def changed_since(job: Job, offset: int) -> NeedsAttention:
+    """Return the error for a finished statement that is not what it was."""
+    return needs_attention(
+        job,
+        "a statement here was run before the last run stopped, and has been changed since",
+        offset=offset,
+        fix="put it back as it was, or forget the journal and all that was done: runner repair"
+        f" --forget {job.migration.key}",
+    )
+
+
+def undecided(job: Job, offset: int, doubt: dict[str, Any]) -> NeedsAttention:
+    """Return the error for a statement that a crash left in doubt and only a person can judge."""
+    key = job.migration.key
+    return needs_attention(
+        job,
+        "the last run died while this statement ran; nothing can tell whether it took"
+        f" effect: {doubt['text']}",
+        offset=offset,
+        fix=f"look; if it did: runner repair --done {key} --yes; if it did not: runner repair"
+        f" --again {key} --yes; then run again",
+    )
+
+
+def excerpt(text: str, offset: int) -> str:
+    """Return the line of an offset with a caret below it, and the lines above."""
+    line, column = statements.position(text, offset)
+    # Up to the end of the line, and no splitting of a whole big file for three lines.
+    begin = offset
+    for _ in range(_CONTEXT + 1):
+        begin = max(text.rfind("\n", 0, begin), text.rfind("\r", 0, begin), -1)
+        if begin < 0:
+            break
+    end = re.compile(r"[\r\n]|\Z").search(text, offset)
+    lines = re.split(r"\r\n|\n|\r", text[begin + 1 : end.start() if end else len(text)])
+    start = max(0, column - 1 - _WIDTH // 2)
+    first = line - len(lines) + 1
+    shown = [
+        f"{number:>6} | {content[start : start + _WIDTH].expandtabs(1)}"
+        for number, content in enumerate(lines, first)
+    ]
+    return "\n".join([*shown, f"{'':>6} | {' ' * (column - 1 - start)}^"])

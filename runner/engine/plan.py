@@ -1,0 +1,217 @@
+"""What a run would do, or why it must not: files and history in, steps out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from runner.errors import ConfigurationError, ValidationFailed
+from runner.files.folder import Folder, Migration, Version, canonical, parse_version
+from runner.history.table import Row
+
+
+class Step(NamedTuple):
+    """One file to run.
+
+    `action` is "apply" (a V file), "repeat" (an R file) or "undo" (a U file); `resumes` is the
+    half-done row that it goes on from, `why` says why it runs, for a person.
+    """
+
+    action: str
+    migration: Migration
+    why: str
+    resumes: Row | None = None
+
+
+class Policy(NamedTuple):
+    """What the caller allows.
+
+    `target` is the last version to apply; `ahead` allows a history with versions newer than
+    every file, as a rolled-back deployment finds it.
+    """
+
+    target: Version | None = None
+    out_of_order: bool = False
+    ahead: bool = False
+
+
+def plan_migrate(folder: Folder, history: Sequence[Row], policy: Policy) -> list[Step]:
+    """Return the files to run, in order.
+
+    Raises:
+        ConfigurationError: the target version is neither a file nor applied.
+        ValidationFailed: files and history do not fit; every reason is listed.
+    """
+    rows = {row.version: row for row in history}
+    floor = baseline(history)
+    _known_target(folder, rows, policy.target)
+    problems = [*_half_undone(history), *check(folder, history, ahead=policy.ahead)]
+    pending = [
+        migration
+        for migration in folder.versioned
+        if migration.version > floor
+        and rows_state(rows, migration.key) != "applied"
+        and (policy.target is None or migration.version <= policy.target)
+    ]
+    problems += _out_of_order(pending, rows.values(), policy)
+    if problems:
+        raise ValidationFailed(
+            f"{len(problems)} problem{'s' * (len(problems) > 1)} between files and history",
+            details=tuple(problems),
+            fix="nothing was run; each line says what to do",
+        )
+    steps = [_apply(migration, rows.get(migration.key)) for migration in pending]
+    # A repeatable may need the newest versions, so it waits where a target leaves some out.
+    return steps + ([] if policy.target else list(_repeatables(folder, rows)))
+
+
+def plan_rollback(
+    folder: Folder, history: Sequence[Row], *, to: Version | None = None, steps: int | None = None
+) -> list[Step]:
+    """Return the undo files to run: the reverse of the order in which was applied.
+
+    Parameters:
+        to: the version that is the newest afterwards; (0,) undoes everything.
+        steps: or how many versions to undo.
+
+    Raises:
+        ConfigurationError: the version is not in force.
+        ValidationFailed: one of them is irreversible or has no U file; nothing is run then.
+    """
+    in_force = [row for row in history if row.kind == "versioned"]
+    in_force.sort(key=lambda row: row.state == "undoing")  # what is half undone goes on first
+    if to is not None:
+        known = {row.version for row in history} | {"0"}
+        if canonical(to) not in known:
+            raise ConfigurationError(
+                f"version {canonical(to)} is not in force", fix="runner status"
+            )
+        chosen = [row for row in in_force if parse_version(row.version) > to]
+    else:
+        chosen = in_force[len(in_force) - min(steps or 0, len(in_force)) :]
+    by_key = {migration.key: migration for migration in folder.versioned}
+    result, problems = [], []
+    for row in reversed(chosen):
+        undo = folder.undo.get(row.version)
+        problem = _cannot_undo(row, by_key.get(row.version), undo)
+        if problem:
+            problems.append(problem)
+        elif undo:
+            half = row if row.state == "undoing" else None
+            result.append(Step("undo", undo, "half undone before" if half else "asked for", half))
+    if problems:
+        raise ValidationFailed(
+            "these versions cannot be undone", details=tuple(problems), fix="nothing was run"
+        )
+    return result
+
+
+def check(folder: Folder, history: Iterable[Row], *, ahead: bool = False) -> list[str]:
+    """Return what does not fit between the files and what was applied from them."""
+    files = folder.by_key()
+    newest = max((migration.version for migration in folder.versioned), default=())
+    problems = []
+    for row in history:
+        file = files.get(row.version)
+        if row.kind == "versioned" and file is None:
+            if parse_version(row.version) > newest:
+                if not ahead:
+                    problems.append(
+                        f"version {row.version} ({row.description}) is applied but newer than every"
+                        " file: an older deployment? deploy the newer files, undo it from them, or"
+                        " pass --allow-ahead"
+                    )
+            else:
+                problems.append(
+                    f"version {row.version} ({row.description}) is applied but its file"
+                    f" {row.file or ''} is missing: restore it from version control, or"
+                    " runner repair to forget it"
+                )
+        elif file and changed(file, row):
+            problems.append(
+                f"{file.name}: changed since it was applied on {row.applied_at:%Y-%m-%d %H:%M}:"
+                " restore it and put the change into a new migration, or runner repair to accept it"
+            )
+    return problems
+
+
+def changed(file: Migration, row: Row) -> bool:
+    """Return whether a versioned file is another than was applied."""
+    applied = row.kind == "versioned" and row.state == "applied"
+    return applied and bool(row.checksum) and row.checksum != file.checksum
+
+
+def baseline(history: Iterable[Row]) -> Version:
+    """Return the newest baselined version: files up to it are taken as applied."""
+    return max(
+        (parse_version(row.version) for row in history if row.kind == "baseline"), default=()
+    )
+
+
+def rows_state(rows: dict[str, Row], key: str) -> str | None:
+    """Return the state of a migration in the history, None where it is not there."""
+    return rows[key].state if key in rows else None
+
+
+def _known_target(folder: Folder, rows: dict[str, Row], target: Version | None) -> None:
+    if target is None or canonical(target) in rows:
+        return
+    if target not in {migration.version for migration in folder.versioned}:
+        raise ConfigurationError(
+            f"there is no version {canonical(target)}", fix="see: runner status"
+        )
+
+
+def _half_undone(history: Iterable[Row]) -> list[str]:
+    return [
+        f"version {row.version} ({row.description}) is half undone: runner rollback --steps 1 to"
+        " go on undoing it, or runner repair"
+        for row in history
+        if row.state == "undoing"
+    ]
+
+
+def _out_of_order(pending: Iterable[Migration], rows: Iterable[Row], policy: Policy) -> list[str]:
+    if policy.out_of_order:
+        return []
+    versioned = [row for row in rows if row.kind == "versioned"]
+    begun = {row.version for row in versioned}  # what was allowed once may be finished
+    newest = max(
+        (parse_version(row.version) for row in versioned if row.state == "applied"), default=()
+    )
+    return [
+        f"{migration.name}: version {migration.key} is older than {canonical(newest)}, which is"
+        " applied (a parallel branch?): give it a higher number, or allow it with"
+        " --allow-out-of-order or the directive '-- runner: out-of-order'"
+        for migration in pending
+        if migration.version < newest
+        and not migration.directives.out_of_order
+        and migration.key not in begun
+    ]
+
+
+def _apply(migration: Migration, row: Row | None) -> Step:
+    if row is None:
+        return Step("apply", migration, "new")
+    return Step("apply", migration, f"stopped half-way, {len(row.steps)} statements done", row)
+
+
+def _repeatables(folder: Folder, rows: dict[str, Row]) -> Iterable[Step]:
+    for migration in folder.repeatable:
+        row = rows.get(migration.key)
+        if row is None:
+            yield Step("repeat", migration, "new")
+        elif row.state != "applied":
+            yield Step("repeat", migration, "stopped half-way", row)
+        elif row.checksum != migration.checksum:
+            yield Step("repeat", migration, "changed" if row.checksum else "after an undo")
+
+
+def _cannot_undo(row: Row, file: Migration | None, undo: Migration | None) -> str | None:
+    if file and file.directives.irreversible:
+        return f"{file.name} is irreversible: {file.directives.irreversible}"
+    if row.state == "applying":
+        return f"version {row.version} is half applied: runner migrate to finish it first"
+    if undo is None:
+        return f"version {row.version} ({row.description}) has no U file"
+    return None

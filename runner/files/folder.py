@@ -1,0 +1,211 @@
+"""Migration files: names, versions, checksums.
+
+Everything here is offline and pure but for reading the folder.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from runner.errors import ConfigurationError
+from runner.files import directives
+from runner.files.directives import Directives
+
+Version = tuple[int, ...]
+
+_NAME = re.compile(r"(?:(?P<kind>[VU])(?P<version>\d+(?:[._]\d+)*)|R)__(?P<description>.+)\.sql")
+_CHUNK = 1 << 20  # bytes read at a time while hashing
+
+
+class Migration(NamedTuple):
+    """One file.
+
+    `key` identifies it in the history: the version in canonical form for V and U files
+    ("3", "1.2"), "R__<description>" for repeatables.
+    """
+
+    kind: str
+    version: Version
+    description: str
+    path: Path
+    name: str
+    checksum: str
+    directives: Directives
+
+    @property
+    def key(self) -> str:
+        """The name of the migration in the history."""
+        return f"R__{self.description}" if self.kind == "R" else canonical(self.version)
+
+    def text(self) -> str:
+        """Return the file's text as it is sent: BOM dropped, line ends untouched."""
+        return self.path.read_bytes().decode("utf-8-sig")
+
+
+class Folder(NamedTuple):
+    """The migrations of one folder, each kind in the order it would run."""
+
+    versioned: tuple[Migration, ...]
+    undo: dict[str, Migration]
+    repeatable: tuple[Migration, ...]
+
+    def by_key(self) -> dict[str, Migration]:
+        """Return V and R files by their name in the history."""
+        return {migration.key: migration for migration in (*self.versioned, *self.repeatable)}
+
+
+def parse_version(text: str) -> Version:
+    """Return the version as numbers: V003, V3 and V3.0 are one version.
+
+    Raises:
+        ConfigurationError: the text is not digits separated by dots or underscores.
+
+    """
+    if not re.fullmatch(r"[Vv]?\d+(?:[._]\d+)*", text):
+        raise ConfigurationError(
+            f"{text!r} is not a version", fix="a version is digits, dots allowed: 3, 003, 1.2"
+        )
+    numbers = [int(part) for part in re.split(r"[._]", text.lstrip("Vv"))]
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def version_of(name: str) -> Version | None:
+    """Return the version of a V file's name, None for any other name."""
+    match = _NAME.fullmatch(name)
+    return parse_version(match["version"]) if match and match["kind"] == "V" else None
+
+
+def canonical(version: Version) -> str:
+    """Return the version as the history writes it."""
+    return ".".join(str(number) for number in version)
+
+
+def read_folder(folder: Path) -> Folder:
+    """Read every migration below a folder.
+
+    Raises:
+        ConfigurationError: with every problem of the folder at once.
+
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"no folder {folder}", fix="name it with --sql-dir, or make the first file: runner new"
+        )
+    problems: list[str] = []
+    found: list[Migration] = []
+    for path in sorted(folder.rglob("*.sql")):
+        name = path.relative_to(folder).as_posix()
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        try:
+            found.append(_read(path, name))
+        except ConfigurationError as error:
+            problems.append(f"{folder / name}: {error.message}")
+    result = _arrange(found, folder, problems)
+    if problems:
+        raise ConfigurationError(
+            f"{len(problems)} problem{'s' * (len(problems) > 1)} in {folder}",
+            details=tuple(problems),
+            fix="mend the files named above; nothing was connected to or run",
+        )
+    return result
+
+
+def _read(path: Path, name: str) -> Migration:
+    match = _NAME.fullmatch(path.name)
+    if not match:
+        raise ConfigurationError(
+            "malformed name: V<version>__<description>.sql, U… or R__<description>.sql is expected"
+        )
+    checksum, head = _checksum(path)
+    kind = match["kind"] or "R"
+    return Migration(
+        kind=kind,
+        version=parse_version(match["version"]) if match["version"] else (),
+        description=match["description"].replace("_", " ").strip() if kind != "R" else match[3],
+        path=path,
+        name=name,
+        checksum=checksum,
+        directives=directives.parse(head),
+    )
+
+
+def _checksum(path: Path) -> tuple[str, str]:
+    """Return the checksum of the normalised text and the comments at the file's top.
+
+    SHA-256 over UTF-8 with the BOM dropped and CRLF and CR as LF, so that a checkout on
+    another system is the same migration; read in pieces, so that size costs no memory.
+    """
+    digest = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    head = ""
+    offset = 0
+    carry = b""
+    with path.open("rb") as file:
+        piece = file.read(_CHUNK).removeprefix(codecs.BOM_UTF8)
+        while piece:
+            _refuse_bytes(piece, decoder, offset)
+            head = head or _head(piece)
+            offset += len(piece)
+            normal = (carry + piece).replace(b"\r\n", b"\n")
+            # A CR at the end may be the first half of a CRLF.
+            carry = b"\r" if normal.endswith(b"\r") else b""
+            digest.update(normal[: len(normal) - len(carry)].replace(b"\r", b"\n"))
+            piece = file.read(_CHUNK)
+    if decoder.getstate()[0]:
+        raise ConfigurationError(f"not UTF-8: cut off at byte {offset}")
+    digest.update(carry.replace(b"\r", b"\n"))
+    return f"sha256:{digest.hexdigest()}", head
+
+
+def _refuse_bytes(piece: bytes, decoder: codecs.IncrementalDecoder, offset: int) -> None:
+    pending = len(decoder.getstate()[0])
+    try:
+        decoder.decode(piece)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+            f"{offset - pending + error.start}; save the file as UTF-8"
+        ) from error
+    nul = piece.find(b"\0")
+    if nul >= 0:
+        raise ConfigurationError(
+            f"NUL character at offset {offset + nul}; SQL cannot hold one (saved as UTF-16?)"
+        )
+
+
+def _head(piece: bytes) -> str:
+    """Return the blank and comment lines that a file begins with."""
+    lines = []
+    for line in re.split(r"\r\n|\n|\r", piece.decode("utf-8", "replace")):
+        if line.strip() and not line.lstrip().startswith("--"):
+            break
+        lines.append(line)
+    return "\n".join(lines) or "\n"
+
+
+def _arrange(found: list[Migration], folder: Path, problems: list[str]) -> Folder:
+    kinds: dict[str, dict[str, Migration]] = {"V": {}, "U": {}, "R": {}}
+    for migration in found:
+        twin = kinds[migration.kind].setdefault(migration.key, migration)
+        if twin is not migration:
+            what = "repeatable" if migration.kind == "R" else f"version {migration.key}"
+            problems.append(f"{folder / migration.name}: {what} is {folder / twin.name} as well")
+    for key, undo in kinds["U"].items():
+        if key not in kinds["V"]:
+            problems.append(f"{folder / undo.name}: undoes version {key}, but there is no V file")
+        elif kinds["V"][key].directives.irreversible:
+            problems.append(
+                f"{folder / undo.name}: {kinds['V'][key].name} says that it is irreversible"
+            )
+    return Folder(
+        versioned=tuple(sorted(kinds["V"].values(), key=lambda migration: migration.version)),
+        undo=kinds["U"],
+        repeatable=tuple(sorted(kinds["R"].values(), key=lambda migration: migration.name)),
+    )

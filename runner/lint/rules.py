@@ -1,0 +1,124 @@
+"""`runner lint`: squawk's rules, our own, and the files against a git base. Never in the Lambda."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runner.engine.job import examine
+from runner.errors import ConfigurationError, Refused
+from runner.files.folder import Folder, Migration, read_folder
+from runner.lint.base import Base, compare, read_base
+from runner.lint.findings import OWN_RULES, Finding, Source, unwaived
+from runner.lint.squawk import squawk, unknown
+from runner.result import Result
+from runner.syntax.statements import executable
+
+
+def lint(sql_dir: Path, run_id: str, *, base: str | None, server_version: str) -> Result:
+    """Judge the files of a folder; the result's data is a list of findings.
+
+    Parameters:
+        base: a git commit that this branch will be merged into. What it has already can no
+            longer be changed, so that only what is new here is held against the rules.
+        server_version: the target's PostgreSQL, such as 17 or 17.7.
+
+    Raises:
+        ConfigurationError: the folder has problems, squawk or git is missing, or the base is.
+
+    """
+    if not re.fullmatch(r"\d+(\.\d+)?", server_version):
+        raise ConfigurationError(
+            f"{server_version!r} is not a server version", fix="--server-version 17"
+        )
+    result = Result("lint", run_id)
+    folder = read_folder(sql_dir)
+    sources = [_source(migration) for migration in _files(folder)]
+    known = read_base(sql_dir, base) if base is not None else None
+    findings = sorted(_judge(folder, sources, known, server_version))
+    result.data = [finding._asdict() for finding in findings]
+    if findings:
+        files = len({finding.file for finding in findings})
+        result.error = Refused(
+            f"{_number(len(findings), 'finding')} in {_number(files, 'file')}",
+            fix="mend them, or give a reason on top of the file: -- runner: allow <rule>: <why>",
+        )
+    return result
+
+
+def lines(data: list[dict[str, Any]]) -> list[str]:
+    """Return the findings of a result as a person reads them."""
+    return [str(Finding(**entry)) for entry in data]
+
+
+def _judge(
+    folder: Folder, sources: list[Source], base: Base | None, version: str
+) -> Iterator[Finding]:
+    """Yield every finding that has no waiver."""
+    judged = [source for source in sources if not (base and base.has(source))]
+    found = [finding for source in judged for finding in _own(folder, source)]
+    # A U file undoes: what squawk warns of is its purpose.
+    found += squawk([s for s in judged if s.migration.kind != "U"], version)
+    found += compare(base, sources) if base else ()
+    by_file: dict[str, list[Finding]] = {}
+    for finding in found:
+        by_file.setdefault(finding.file, []).append(finding)
+    for source in judged:
+        yield from unwaived(source, by_file.pop(str(source.migration.path), ()), _no_rule)
+    for rest in by_file.values():
+        yield from rest
+
+
+def _no_rule(rule: str) -> bool:
+    return rule not in OWN_RULES and unknown(rule)
+
+
+def _files(folder: Folder) -> tuple[Migration, ...]:
+    return (*folder.versioned, *folder.undo.values(), *folder.repeatable)
+
+
+def _source(migration: Migration) -> Source:
+    text = executable(migration.text())
+    problems, transactional, _ = examine(migration, text)
+    return Source(migration, text, transactional, tuple(problems))
+
+
+def _own(folder: Folder, source: Source) -> Iterator[Finding]:
+    migration = source.migration
+    for problem in source.problems:
+        line, column, message = problem.removeprefix(f"{migration.name}:").split(":", 2)
+        what, _, fix = message.strip().partition(": ")
+        yield source.finding("not-runnable", what, fix, (int(line), int(column)))
+    yield from _naming(folder, source)
+    lone = migration.kind == "V" and migration.key not in folder.undo
+    if lone and not migration.directives.irreversible:
+        name = re.sub("^V", "U", migration.path.name)
+        yield source.finding(
+            "missing-undo",
+            "nothing undoes it",
+            f"write {name}, or put '-- runner: irreversible: <why>' on top",
+        )
+
+
+def _naming(folder: Folder, source: Source) -> Iterator[Finding]:
+    migration = source.migration
+    words = migration.path.stem.partition("__")[2]
+    if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", words):
+        yield source.finding(
+            "naming",
+            f"the description {words!r} is not lower-case words joined by single underscores",
+            "rename the file, such as V042__add_order_status.sql",
+        )
+    up = folder.by_key().get(migration.key) if migration.kind == "U" else None
+    if up and up.description != migration.description:
+        yield source.finding(
+            "naming",
+            f"it undoes {up.name} under another description",
+            f"rename it to {re.sub('^V', 'U', up.path.name)}",
+        )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

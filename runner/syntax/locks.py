@@ -1,0 +1,285 @@
+"""Which locks a statement will take, told from its text.
+
+For a plan, before anything runs; what really happened is in the trace. The modes are those of
+https://www.postgresql.org/docs/current/explicit-locking.html and of each statement's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from runner.syntax.names import qualified
+from runner.syntax.statements import Statement, scan
+
+SHARE_UPDATE = "ShareUpdateExclusiveLock"
+SHARE = "ShareLock"
+SHARE_ROW = "ShareRowExclusiveLock"
+ROW = "RowExclusiveLock"
+EXCLUSIVE = "ExclusiveLock"
+ALL = "AccessExclusiveLock"
+
+
+class Expected(NamedTuple):
+    """A lock to expect: on which relation, as SQL names it, and what happens under it.
+
+    `rewrite`: the whole table is written anew; `scan`: it is read from end to end.
+    """
+
+    relation: str
+    mode: str
+    rewrite: bool = False
+    scan: bool = False
+
+
+_Tokens = list[str]
+_OPTIONAL = (["IF", "EXISTS"], ["IF", "NOT", "EXISTS"], ["ONLY"], ["CONCURRENTLY"], ["TABLE"])
+
+
+def expect(statement: Statement) -> list[Expected]:
+    """Return the locks on relations that are named in a statement, the strongest of each."""
+    rule = _RULES.get(statement.keyword)
+    return _strongest(rule(list(statement.tokens()))) if rule else []
+
+
+def expect_all(text: str) -> list[Expected]:
+    """Return the locks that the statements of a text will take, the strongest of each relation."""
+    return _strongest(lock for statement in scan(text) for lock in expect(statement))
+
+
+def _strongest(locks: Iterable[Expected]) -> list[Expected]:
+    found: dict[str, Expected] = {}
+    for lock in locks:
+        known = found.get(lock.relation)
+        if known is None or _strength(lock) > _strength(known):
+            found[lock.relation] = lock
+    return list(found.values())
+
+
+def is_opaque(statement: Statement) -> bool:
+    """Return whether a statement runs code whose locks its own text does not tell."""
+    return statement.keyword in {"DO", "CALL", "SELECT", "EXECUTE", "WITH"}
+
+
+_ORDER = (ROW, SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ALL)
+
+
+def _strength(lock: Expected) -> tuple[int, bool, bool]:
+    return _ORDER.index(lock.mode), lock.rewrite, lock.scan
+
+
+def _name(tokens: _Tokens) -> str:
+    """Return the name that the tokens begin with, after words that may stand before it."""
+    rest = tokens
+    for words in _OPTIONAL:
+        if rest[: len(words)] == words:
+            rest = rest[len(words) :]
+    return qualified(rest)
+
+
+def _after(tokens: _Tokens, word: str) -> _Tokens:
+    return tokens[tokens.index(word) + 1 :] if word in tokens else []
+
+
+def _names(tokens: _Tokens, mode: str) -> Iterator[Expected]:
+    """Yield a lock for each name of a list: a, b.c, d."""
+    depth = 0
+    start = True
+    for place, token in enumerate(tokens):
+        depth += (token == "(") - (token == ")")
+        if start and not depth:
+            yield Expected(_name(tokens[place:]), mode)
+        start = token == "," and not depth
+        if token in {"CASCADE", "RESTRICT", "RESTART", "CONTINUE", "IN"}:
+            return
+
+
+def _alter(tokens: _Tokens) -> Iterator[Expected]:
+    if tokens[1:2] == ["TABLE"]:
+        yield from _alter_table(tokens[2:])
+    elif tokens[1:2] in (["VIEW"], ["SEQUENCE"], ["INDEX"]):
+        yield Expected(_name(tokens[2:]), ALL)
+    elif tokens[1:3] == ["MATERIALIZED", "VIEW"]:
+        yield Expected(_name(tokens[3:]), ALL)
+    elif tokens[1:2] == ["POLICY"] or tokens[1:2] == ["TRIGGER"]:
+        yield Expected(_name(_after(tokens, "ON")), ALL)
+
+
+def _alter_table(tokens: _Tokens) -> Iterator[Expected]:
+    table = _name(tokens)
+    for action in _actions(tokens):
+        yield _alter_action(table, action)
+        if "REFERENCES" in action:
+            yield Expected(_name(_after(action, "REFERENCES")), SHARE_ROW)
+        if action[:2] in (["ATTACH", "PARTITION"], ["DETACH", "PARTITION"]):
+            yield Expected(_name(action[2:]), ALL, scan=action[0] == "ATTACH")
+
+
+_VERBS = {
+    *("ADD", "ALTER", "ATTACH", "CLUSTER", "DETACH", "DISABLE", "DROP", "ENABLE", "FORCE"),
+    *("INHERIT", "NO", "OWNER", "RENAME", "REPLICA", "RESET", "SET", "VALIDATE"),
+}
+
+
+def _actions(tokens: _Tokens) -> Iterator[_Tokens]:
+    """Yield the actions of ALTER TABLE, which commas outside parentheses separate."""
+    start = next((n for n, token in enumerate(tokens) if n and token in _VERBS), len(tokens))
+    action: _Tokens = []
+    depth = 0
+    for token in tokens[start:]:
+        depth += (token == "(") - (token == ")")
+        if token == "," and not depth:
+            yield action
+            action = []
+        else:
+            action.append(token)
+    yield action
+
+
+class _Action(NamedTuple):
+    """A kind of ALTER TABLE's actions: how it begins, a word it holds, what it does."""
+
+    first: str
+    second: frozenset[str]
+    holds: str
+    mode: str
+    rewrite: bool = False
+    scan: bool = False
+
+
+def _kind(begins: str, mode: str, *, holds: str = "", what: str = "") -> _Action:
+    first, _, second = begins.partition(" ")
+    return _Action(
+        first, frozenset(second.split("|")) - {""}, holds, mode, what == "rewrite", what == "scan"
+    )
+
+
+# The first that fits; what is not here takes the strongest lock, for a moment.
+_ACTIONS = (
+    _kind("VALIDATE", SHARE_UPDATE, what="scan"),
+    _kind("ADD CONSTRAINT|FOREIGN", SHARE_ROW, holds="REFERENCES", what="scan"),
+    _kind("ADD CONSTRAINT|CHECK|UNIQUE|PRIMARY|EXCLUDE", ALL, what="scan"),
+    _kind("ALTER", ALL, holds="TYPE", what="rewrite"),
+    _kind("ALTER", SHARE_UPDATE, holds="STATISTICS"),
+    _kind("SET LOGGED|UNLOGGED|TABLESPACE|ACCESS", ALL, what="rewrite"),
+    _kind("SET (|WITHOUT", SHARE_UPDATE),
+    _kind("RESET", SHARE_UPDATE),
+    _kind("CLUSTER", SHARE_UPDATE),
+    _kind("ENABLE TRIGGER", SHARE_ROW),
+    _kind("DISABLE TRIGGER", SHARE_ROW),
+    _kind("ATTACH", SHARE_UPDATE),
+    _kind("DETACH", SHARE_UPDATE, holds="CONCURRENTLY"),
+)
+
+
+def _alter_action(table: str, action: _Tokens) -> Expected:
+    for kind in _ACTIONS:
+        fits = action[0] == kind.first and (not kind.second or action[1] in kind.second)
+        if fits and (not kind.holds or kind.holds in action):
+            # NOT VALID and USING INDEX spare the reading.
+            scan = kind.scan and (action[0] != "ADD" or not {"VALID", "USING"} & {*action})
+            return Expected(table, kind.mode, rewrite=kind.rewrite, scan=scan)
+    not_null = action[0] == "ALTER" and action[-3:] == ["SET", "NOT", "NULL"]
+    rewrite = action[0] == "ADD" and _default_rewrites(action)
+    return Expected(table, ALL, rewrite=rewrite, scan=not_null)
+
+
+def _default_rewrites(action: _Tokens) -> bool:
+    """Return whether a new column makes PostgreSQL write every row: its value differs by row.
+
+    A default that calls a function may be volatile; now() and its like are known not to be.
+    """
+    if "STORED" in action or "IDENTITY" in action:
+        return True
+    if any(token in {"SERIAL", "BIGSERIAL", "SMALLSERIAL"} for token in action):
+        return True
+    default = _after(action, "DEFAULT")
+    return "(" in default and default[0] not in {"NOW", "STATEMENT_TIMESTAMP", "CURRENT_TIMESTAMP"}
+
+
+def _create(tokens: _Tokens) -> Iterator[Expected]:
+    rest = [token for token in tokens[1:4] if token not in {"OR", "REPLACE", "UNIQUE"}]
+    if rest[:1] == ["INDEX"]:
+        mode = SHARE_UPDATE if rest[1:2] == ["CONCURRENTLY"] else SHARE
+        yield Expected(_name(_after(tokens, "ON")), mode, scan=True)
+    elif "TRIGGER" in rest[:2]:
+        yield Expected(_name(_after(tokens, "ON")), SHARE_ROW)
+    elif rest[:1] == ["POLICY"]:
+        yield Expected(_name(_after(tokens, "ON")), ALL)
+    elif rest[:1] == ["RULE"]:
+        yield Expected(_name(_after(tokens, "TO")), ALL)
+    elif "VIEW" in rest and "REPLACE" in tokens[:3]:
+        yield Expected(_name(_after(tokens, "VIEW")), ALL)
+    elif "TABLE" in rest:
+        for place, token in enumerate(tokens):
+            if token == "REFERENCES":
+                yield Expected(_name(tokens[place + 1 :]), SHARE_ROW)
+            if token == "OF" and tokens[place - 1] == "PARTITION":
+                yield Expected(_name(tokens[place + 1 :]), ALL)
+
+
+def _drop(tokens: _Tokens) -> Iterator[Expected]:
+    kinds = {"TABLE": 2, "VIEW": 2, "INDEX": 2, "SEQUENCE": 2, "MATERIALIZED": 3, "FOREIGN": 3}
+    if tokens[1] in kinds:
+        mode = SHARE_UPDATE if "CONCURRENTLY" in tokens else ALL
+        yield from _names(tokens[kinds[tokens[1]] :], mode)
+    elif tokens[1] in {"TRIGGER", "POLICY", "RULE"}:
+        yield Expected(_name(_after(tokens, "ON")), ALL)
+
+
+def _lock(tokens: _Tokens) -> Iterator[Expected]:
+    words = " ".join(_after(tokens, "IN")).removesuffix(" NOWAIT").removesuffix(" MODE")
+    modes = {"ROW EXCLUSIVE": ROW, "SHARE UPDATE EXCLUSIVE": SHARE_UPDATE, "SHARE": SHARE,
+             "SHARE ROW EXCLUSIVE": SHARE_ROW, "EXCLUSIVE": EXCLUSIVE}  # fmt: skip
+    if words not in {"ACCESS SHARE", "ROW SHARE"}:
+        yield from _names(tokens[1:], modes.get(words, ALL))
+
+
+def _vacuum(tokens: _Tokens) -> Iterator[Expected]:
+    full = "FULL" in tokens
+    rest = [token for token in tokens[1:] if token not in {"FULL", "FREEZE", "VERBOSE", "ANALYZE"}]
+    rest = _after(rest, ")") if rest[:1] == ["("] else rest
+    if rest:
+        yield Expected(_name(rest), ALL if full else SHARE_UPDATE, rewrite=full, scan=True)
+
+
+def _on_object(tokens: _Tokens) -> Iterator[Expected]:
+    if tokens[1:3] == ["ON", "TABLE"]:
+        yield Expected(_name(tokens[3:]), SHARE_UPDATE)
+    elif tokens[1:3] == ["ON", "COLUMN"]:
+        name = qualified(tokens[3:])
+        yield Expected(name.rpartition(".")[0], SHARE_UPDATE)
+
+
+def _refresh(tokens: _Tokens) -> Iterator[Expected]:
+    concurrently = "CONCURRENTLY" in tokens
+    yield Expected(_name(tokens[3:]), EXCLUSIVE if concurrently else ALL, rewrite=not concurrently)
+
+
+def _truncate(tokens: _Tokens) -> Iterator[Expected]:
+    for lock in _names(tokens[2:] if tokens[1] == "TABLE" else tokens[1:], ALL):
+        yield lock._replace(rewrite=True)
+
+
+def _cluster(tokens: _Tokens) -> Iterator[Expected]:
+    rest = [token for token in tokens[1:] if token != "VERBOSE"]
+    if rest and rest[0] != "(":
+        yield Expected(_name(rest), ALL, rewrite=True)
+
+
+_RULES: dict[str, Callable[[_Tokens], Iterator[Expected]]] = {
+    "ALTER": _alter,
+    "CLUSTER": _cluster,
+    "COMMENT": _on_object,
+    "COPY": lambda tokens: iter([Expected(_name(tokens[1:]), ROW)] if tokens[1] != "(" else []),
+    "CREATE": _create,
+    "DELETE": lambda tokens: iter([Expected(_name(tokens[2:]), ROW)]),
+    "DROP": _drop,
+    "INSERT": lambda tokens: iter([Expected(_name(tokens[2:]), ROW)]),
+    "LOCK": _lock,
+    "MERGE": lambda tokens: iter([Expected(_name(tokens[2:]), ROW)]),
+    "REFRESH": _refresh,
+    "TRUNCATE": _truncate,
+    "UPDATE": lambda tokens: iter([Expected(_name(tokens[1:]), ROW)]),
+    "VACUUM": _vacuum,
+}

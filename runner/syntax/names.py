@@ -1,0 +1,84 @@
+"""The names in statements that PostgreSQL runs in several transactions, from their text."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from runner.syntax.lexer import unquoted
+from runner.syntax.statements import Statement
+
+
+class Index(NamedTuple):
+    """An index that a statement builds concurrently.
+
+    `name` is as the catalog writes it, `table` as SQL does, with its schema where one is given.
+    """
+
+    name: str
+    table: str
+
+
+class Detach(NamedTuple):
+    """A partition that a statement takes from its parent; both as SQL writes them."""
+
+    parent: str
+    partition: str
+
+
+def index_built(statement: Statement) -> Index | None:
+    """Return the index that CREATE INDEX CONCURRENTLY builds, None for another statement.
+
+    The name is empty where PostgreSQL would make one up.
+    """
+    if statement.keyword != "CREATE":
+        return None
+    tokens = _without(list(statement.tokens()), "UNIQUE")
+    if tokens[:3] != ["CREATE", "INDEX", "CONCURRENTLY"] or "ON" not in tokens:
+        return None
+    rest = tokens[6:] if tokens[3:6] == ["IF", "NOT", "EXISTS"] else tokens[3:]
+    name = "" if rest[0] == "ON" else unquoted(rest[0])
+    return Index(name, qualified(_without(rest[rest.index("ON") + 1 :], "ONLY")))
+
+
+def index_dropped(tokens: list[str]) -> str | None:
+    """Return the index that DROP INDEX CONCURRENTLY drops, None for another statement."""
+    if tokens[:3] != ["DROP", "INDEX", "CONCURRENTLY"]:
+        return None
+    return qualified(tokens[5:] if tokens[3:5] == ["IF", "EXISTS"] else tokens[3:])
+
+
+def reindexed(tokens: list[str]) -> str | None:
+    """Return the table or index that REINDEX rebuilds, None for another statement."""
+    rest = [token for token in tokens[1:] if token != "CONCURRENTLY"]
+    if rest[:1] == ["("] and ")" in rest:
+        rest = rest[rest.index(")") + 1 :]
+    return qualified(rest[1:]) if tokens[0] == "REINDEX" and rest[0] in {"INDEX", "TABLE"} else None
+
+
+def detached(tokens: list[str]) -> Detach | None:
+    """Return what ALTER TABLE … DETACH PARTITION names, None for another statement."""
+    if tokens[:2] != ["ALTER", "TABLE"] or "DETACH" not in tokens:
+        return None
+    rest = tokens[4:] if tokens[2:4] == ["IF", "EXISTS"] else tokens[2:]
+    partition = tokens[tokens.index("DETACH") + 2 :]
+    return Detach(qualified(_without(rest, "ONLY")), qualified(partition))
+
+
+def qualified(tokens: list[str]) -> str:
+    """Return the possibly qualified name that the tokens begin with, as SQL."""
+    name = _sql(tokens[0])
+    for dot, part in zip(tokens[1::2], tokens[2::2], strict=False):
+        if dot != ".":
+            break
+        name += "." + _sql(part)
+    return name
+
+
+def _without(tokens: list[str], word: str) -> list[str]:
+    """Return the tokens without an optional word among the first two."""
+    head = [token for token in tokens[:2] if token != word]
+    return head + tokens[2:]
+
+
+def _sql(token: str) -> str:
+    return token if token.startswith('"') else token.lower()

@@ -1,0 +1,160 @@
+"""What the SQL of a migration says: its statements, and what must not be among them.
+
+A scanner of our own decides, for a wrong cut would send other statements than were reviewed.
+"""
+
+import re
+from collections.abc import Iterator
+
+from runner.syntax.lexer import Problem, unquoted
+from runner.syntax.nontransactional import non_transactional
+from runner.syntax.scanner import Scanner, Statement, copies, scan
+
+__all__ = [
+    "Problem",
+    "Statement",
+    "executable",
+    "non_transactional",
+    "position",
+    "problems",
+    "scan",
+    "split",
+]
+
+
+def split(text: str) -> list[str]:
+    """Return the statements of a text, each from its first token to its last.
+
+    The semicolon, what surrounds a statement, empty statements and COPY's data are left out.
+    """
+    return [statement.text for statement in scan(text)]
+
+
+def position(text: str, offset: int) -> tuple[int, int]:
+    r"""Return line and column (both from 1) of an offset, as an editor shows them.
+
+    Lines end with \n, \r\n or a lone \r.
+    """
+    if text[offset - 1 : offset + 1] == "\r\n" and offset:
+        offset -= 1
+    ends = text.count("\n", 0, offset) + text.count("\r", 0, offset)
+    start = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+    return ends - text.count("\r\n", 0, offset) + 1, offset - start + 1
+
+
+def executable(text: str) -> str:
+    r"""Return the text as the server can run it: pg_dump's \restrict lines turned into blanks.
+
+    The length stays, so that the position in a server's error is the one in the file.
+    """
+    if "restrict" not in text:
+        return text
+    scanner = Scanner(text)
+    for _ in scanner.statements():
+        pass
+    for start, end in scanner.guards:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def problems(text: str) -> list[Problem]:
+    """Return what a migration file must not hold, in the order of the text."""
+    scanner = Scanner(text)
+    found = scanner.problems
+    if (nul := text.find("\0")) >= 0:
+        found.append(Problem(nul, "a NUL character", "remove it: the server cannot store it"))
+    calls_set_config = _sets_config(text)
+    for statement in scanner.statements():
+        if check := _CHECKS.get(statement.keyword):
+            found += check(statement)
+        if calls_set_config and _sets_config(text, statement.start, statement.end):
+            found += _set_config(statement)
+    return sorted(found, key=lambda problem: problem.offset)
+
+
+def _transaction_control(statement: Statement) -> Iterator[Problem]:
+    head = [token for token in statement.head if token not in ("WORK", "TRANSACTION")]
+    match head:
+        case ["COMMIT" | "ROLLBACK", "PREPARED", *_] | ["ROLLBACK", "TO", *_]:
+            return
+        case ["BEGIN", *_] if _large_object(statement.source, statement.end):
+            message = "pg_dump's large objects come with a transaction of their own"
+            fix = "dump without them (pg_dump --no-large-objects) and load them separately"
+        case _:
+            name = " ".join(statement.head[:2] if head[0] == "START" else head[:1])
+            message = f"{name} would control the runner's own transaction"
+            fix = "remove it: the runner begins and commits for the file"
+    yield Problem(statement.start, message, fix)
+
+
+def _prepare(statement: Statement) -> Iterator[Problem]:
+    head = statement.head
+    if head[1:2] == ("TRANSACTION",) and head[2:3] != ("AS",) and head[2:3] != ("(",):
+        yield Problem(
+            statement.start,
+            "PREPARE TRANSACTION would end the runner's own transaction",
+            "remove it: a migration is committed by the runner",
+        )
+
+
+def _copy_out(statement: Statement) -> Iterator[Problem]:
+    if copies(statement) == "TO":
+        yield Problem(
+            statement.start,
+            "COPY … TO stdout has nobody to read it",
+            "remove it, or COPY into a file or a program of the server's",
+        )
+
+
+def _set(statement: Statement) -> Iterator[Problem]:
+    head = list(statement.head[1:])
+    if head[:1] in (["SESSION"], ["LOCAL"]):
+        del head[0]
+    if head[:1] == ["NAMES"]:
+        head[:1] = ["client_encoding", "="]
+    match head:
+        case [name, "=" | "TO", value, *_]:
+            yield from _setting(statement.start, unquoted(name), value)
+
+
+def _setting(offset: int, name: str, value: str) -> Iterator[Problem]:
+    """Yield the problem of giving a setting a value, if it changes how a file is read."""
+    name, plain = name.lower(), unquoted(value).lower()
+    if plain == "default" and value == "DEFAULT":
+        return
+    if name == "standard_conforming_strings" and plain not in _ON:
+        yield Problem(
+            offset,
+            f"{name} off would give backslashes another meaning",
+            r"remove it and write E'…' where \ escapes",
+        )
+    if name == "client_encoding" and re.sub("[^a-z0-9]", "", plain) not in ("utf8", "unicode"):
+        yield Problem(
+            offset,
+            "another client_encoding than UTF8 would garble what follows",
+            "remove it and save the file as UTF-8",
+        )
+
+
+def _set_config(statement: Statement) -> Iterator[Problem]:
+    tokens = list(statement.tokens())
+    for index, token in enumerate(tokens):
+        match tokens[index + 1 : index + 5]:
+            case ["(", name, ",", value] if unquoted(token) == "set_config":
+                yield from _setting(statement.start, unquoted(name), value)
+
+
+_ON = frozenset(("on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"))
+_large_object = re.compile(r"\s*;\s*SELECT\s+(?:pg_catalog\.)?lo_open\b", re.IGNORECASE).match
+_sets_config = re.compile(r"[sS][eE][tT]_[cC][oO][nN][fF][iI][gG]").search
+_CHECKS = {
+    "ABORT": _transaction_control,
+    "BEGIN": _transaction_control,
+    "COMMIT": _transaction_control,
+    "COPY": _copy_out,
+    "END": _transaction_control,
+    "PREPARE": _prepare,
+    "ROLLBACK": _transaction_control,
+    "SET": _set,
+    "START": _transaction_control,
+}
