@@ -28,7 +28,7 @@ _HOLDER = f"""
     where l.locktype = 'advisory' and l.granted and l.objsubid = 1
       and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
       and (l.classid::bigint << 32 | l.objid::bigint) = %s
-"""  # noqa: S608 - constants
+"""
 
 _BLOCKERS = f"""
     select {_SESSION}, w.mode, w.relation::regclass::text as relation
@@ -37,7 +37,7 @@ _BLOCKERS = f"""
     left join lateral (
         select mode, relation from pg_catalog.pg_locks where pid = %s and not granted limit 1
     ) w on true
-"""  # noqa: S608 - constants
+"""
 
 
 _LONGEST = f"""
@@ -45,7 +45,7 @@ _LONGEST = f"""
     where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
       and a.xact_start is not null
     order by a.xact_start limit 1
-"""  # noqa: S608 - constants
+"""
 
 
 def _rows(connection: Connection, sql: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:

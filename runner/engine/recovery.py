@@ -39,7 +39,7 @@ _INDEX = f"""
     join pg_catalog.pg_class c on c.oid = i.indexrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where i.indrelid = pg_catalog.to_regclass(%s) and c.relname = %s and c.relkind = 'i'
-"""  # noqa: S608 - constants
+"""
 
 # What a failed REINDEX CONCURRENTLY leaves, on the table of an index or on a table.
 _LEFTOVERS = f"""
@@ -53,7 +53,7 @@ _LEFTOVERS = f"""
           select indrelid from pg_catalog.pg_index
           where indexrelid = pg_catalog.to_regclass(%(name)s))
       and not {_BUSY}
-"""  # noqa: S608 - constants
+"""
 
 # Partitions are detached concurrently from version 14 on; before, the column is not there.
 _PARTITION = """

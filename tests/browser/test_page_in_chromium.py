@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import documents
 import pytest
-from chromium import Browser
-from documents import Document
 
 from runner.report.page import page
+from tests.browser.chromium import Browser
+from tests.runner.report import documents
+from tests.runner.report.documents import Document
 
 LONG = "W" * 300  # a name without a place to break
 HOSTILE = "</pre><script>document.title='owned'</script><img src=http://evil.example/x onerror=1>"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Changes outside the migrations are seen, shown and, if asked, refused."""
 
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 
 def problems(project: Project, *arguments: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 import psycopg2
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 _BIG = """
     create table orders (id bigint generated always as identity primary key, note text);

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from project import Project
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from local.stack import Stack
+from tests.runner.project import Project
 
 ACCOUNT = "111122223333"
 

@@ -1,7 +1,8 @@
 """Files and history that do not fit: said before anything runs, and how each is mended."""
 
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 
 @pytest.fixture

@@ -8,10 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import documents
 import pytest
-from documents import Document
-from project import Project
 
 from runner.cli import main
 from runner.commands.report import publish
@@ -19,6 +16,9 @@ from runner.errors import ConfigurationError
 from runner.report import wording
 from runner.report.markdown import LIMIT, code, markdown, plain
 from runner.report.page import page
+from tests.runner.project import Project
+from tests.runner.report import documents
+from tests.runner.report.documents import Document
 
 every_kind = pytest.mark.parametrize("make", documents.ALL.values(), ids=documents.ALL.keys())
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import psycopg2
-from project import Project
 
 from runner.database.session import LOCK_KEY
+from tests.runner.project import Project
 
 Bystander = psycopg2.extensions.connection
 WaitFor = Callable[[str], None]

@@ -1,10 +1,10 @@
 """What a plan expects of a statement is what the server then does."""
 
 import pytest
-from project import Project
 
 from runner.syntax.locks import expect, is_opaque
 from runner.syntax.statements import scan
+from tests.runner.project import Project
 
 _TABLES = """
     create table t (id int primary key, a text, b int, check (b > 0) not valid);

@@ -5,7 +5,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 _RUNNING = "select count(*) = 1 from pg_stat_activity where query ~ '^select pg_sleep'"
 

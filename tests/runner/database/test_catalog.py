@@ -4,10 +4,10 @@ import contextlib
 
 import psycopg2
 import pytest
-from project import Project
 
 from runner.database import catalog
 from runner.database.catalog import Catalog
+from tests.runner.project import Project
 
 
 def read(project: Project, sql: str = "") -> Catalog:

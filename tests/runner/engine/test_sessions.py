@@ -7,7 +7,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from project import Project
 
 from runner.database import connection as connecting
 from runner.database.session import LOCK_KEY, Deadline, Session
@@ -17,6 +16,7 @@ from runner.engine.plan import Step
 from runner.engine.transaction import Transactions
 from runner.errors import NeedsAttention
 from runner.files.folder import read_folder
+from tests.runner.project import Project
 
 Bystander = psycopg2.extensions.connection
 WaitFor = Callable[[str], None]

@@ -1,7 +1,8 @@
 """Applying what is pending: all or nothing, once, in order."""
 
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 _ATOMIC = """
     create table t (a text);

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 
 @pytest.fixture

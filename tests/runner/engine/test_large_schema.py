@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from project import Project
 
 from runner.cli import main
+from tests.runner.project import Project
 
 _VERSIONS, _TABLES = 30, 10
 

@@ -1,9 +1,9 @@
 """Taking over another tool's history: shown first, checked against the files, then written."""
 
 import pytest
-from project import Project
 
 from runner.commands.adopt import flyway_crc32
+from tests.runner.project import Project
 
 _FLYWAY = """
     create table flyway_schema_history (

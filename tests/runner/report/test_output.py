@@ -4,13 +4,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from project import Project
 
 from runner.cli import main
 from runner.errors import EXIT_CODES
 from runner.report import junit
 from runner.report import text as report
 from runner.report.preview import preview
+from tests.runner.project import Project
 
 
 def test_failure_reads_from_what_to_where_to_why_to_what_to_do(project: Project) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from project import Project
 from psycopg2.extensions import parse_dsn
 
 from local.postgres import Server, embedded_bin_dir
 from local.process import free_port
 from runner.database.connection import target
 from runner.errors import ConfigurationError
+from tests.runner.project import Project
 
 
 def test_unreachable_server_is_exit_9_and_says_what_to_check(project: Project) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg2
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 Bystander = psycopg2.extensions.connection
 WaitFor = Callable[[str], None]

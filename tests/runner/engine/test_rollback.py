@@ -1,7 +1,8 @@
 """Undoing: the reverse of the order applied, or nothing at all."""
 
 import pytest
-from project import Project
+
+from tests.runner.project import Project
 
 
 @pytest.fixture
