@@ -1,1 +1,6 @@
-"""The emulated AWS and the embedded PostgreSQL that `make local` and the tests use."""
+"""The emulated AWS and the embedded PostgreSQL that `make local` and the tests use.
+
+Only development needs it: nothing in `runner/` imports it, and it imports nothing of `runner/`.
+At the top stand the way from nothing to a migrated database (`up`), the emulators as background
+processes (`stack`), where they keep their files and ports (`state`) and the commands (`cli`).
+"""

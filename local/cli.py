@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from local.codebuild.pipeline import ask, run_pipeline
 from local.errors import LocalError
-from local.journey import PIPELINE, up
-from local.pipeline import ask, run_pipeline
 from local.postgres import embedded_bin_dir
 from local.stack import Stack
 from local.state import ACCOUNT, CLONE, State
+from local.up import PIPELINE, up
 
 _FAILED = 1
 _USAGE = 2

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from local.certificates import ensure_certificates
-from local.daemon import Daemon
 from local.errors import LocalError
-from local.machine import basics
 from local.postgres import Server, embedded_bin_dir
+from local.postgres.certificates import ensure_certificates
 from local.process import Process, command_line, require_free
+from local.process.daemon import Daemon
+from local.process.environment import basics
 from local.state import ACCOUNT, CLONE, REGION, State, port_variable
 
 _PATIENCE = 60.0  # seconds a daemon may take until it answers
@@ -126,7 +126,7 @@ class Stack:
     def _daemons(self) -> list[Daemon]:
         state = self.state
         base = {
-            **basics(state),
+            **basics(state.home, state.tmp),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(CLONE),
             "DOCKER_HOST": "unix:///nonexistent",  # no containers, whatever runs here

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local.emulator import codebuild, ec2, ec2_permissions, functions, iam, rds, rds_data, sessions
 from local.emulator.database import Databases, Ports
-from local.tls import TlsFront
+from local.postgres.tls import TlsFront
 
 
 def main() -> None:

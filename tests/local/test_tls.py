@@ -7,7 +7,7 @@ import sys
 import psycopg2
 import pytest
 
-from local.certificates import ensure_certificates
+from local.postgres.certificates import ensure_certificates
 from local.process import free_port
 
 
@@ -23,7 +23,7 @@ def front(server, certificates):
     # A process of its own, as in the emulator: libpq's cancel holds this one's interpreter lock.
     port = free_port()
     serve = (
-        "import sys, pathlib; from local.tls import TlsFront\n"
+        "import sys, pathlib; from local.postgres.tls import TlsFront\n"
         "tls = TlsFront(pathlib.Path(sys.argv[1]))\n"
         "tls.open(int(sys.argv[2]), int(sys.argv[3]))\n"
         "print('ready', flush=True); sys.stdin.read(); tls.close()\n"

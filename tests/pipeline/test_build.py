@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.build import Build
-from local.buildspec import parse
-from local.credentials import CredentialsEndpoint
+from local.codebuild.buildspec import parse
+from local.codebuild.credentials import CredentialsEndpoint
+from local.codebuild.shell import Build
 from local.errors import LocalError
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from local.codebuild.pipeline import run_pipeline
 from local.errors import LocalError
-from local.pipeline import run_pipeline
 
 ACCOUNT = "000000000000"
 REGION = "eu-central-1"

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from local.codebuild.pipeline import run_pipeline
 from local.errors import LocalError
-from local.machine import basics
-from local.pipeline import run_pipeline
 from local.process import Process
+from local.process.environment import basics
 from local.stack import Stack
 from local.state import ACCOUNT, CLONE
 
@@ -75,7 +75,7 @@ def play(stack: Stack, playbook: str, inventory: str = INVENTORY, account: str =
 
 def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
     """Return the environment of a playbook: the emulators, and every file inside the state."""
-    inherited = basics(stack.state)
+    inherited = basics(stack.state.home, stack.state.tmp)
     return {
         "UV_CACHE_DIR": str(CLONE / ".cache" / "uv"),
         **inherited,

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Self
 
 from local.errors import LocalError
-from local.privilege import unprivileged
 from local.process import Process, command_line, free_port, require_free
+from local.process.privilege import unprivileged
 
 _POLL = 0.01  # seconds between looks at postmaster.pid, while also watching for the server's end
 # For tests, whose data nobody will miss after a power failure.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 from xml.etree import ElementTree as ET
 
-from local.buildspec import PHASES, Buildspec, Phase, find
+from local.codebuild.buildspec import PHASES, Buildspec, Phase, find
 from local.errors import LocalError
 
 # Phases whose failure CodeBuild does not let the next phase follow; after `build`, post_build runs.

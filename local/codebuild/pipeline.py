@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from local.codebuild import action_of, run_action
+from local.codebuild.action import action_of, run_action
 from local.errors import LocalError
 from local.stack import Stack
 

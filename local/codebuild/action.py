@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.build import Build
-from local.buildspec import parse
-from local.credentials import CredentialsEndpoint
+from local.codebuild.buildspec import parse
+from local.codebuild.credentials import CredentialsEndpoint
+from local.codebuild.shell import Build
 from local.errors import LocalError
-from local.machine import basics
+from local.process.environment import basics
 from local.stack import Stack
 from local.state import REGION
 
@@ -113,7 +113,7 @@ def _basics(stack: Stack, action: Action) -> dict[str, str]:
         for name, value in stack.environment(action.account).items()
         if _EMULATOR.fullmatch(name)
     }
-    return {**basics(stack.state), **emulator}
+    return {**basics(stack.state.home, stack.state.tmp), **emulator}
 
 
 def _codebuild(

@@ -2,8 +2,7 @@
 
 import os
 import re
-
-from local.state import State
+from pathlib import Path
 
 # Where a machine reaches the world through a proxy or an authority of its own, so must a build.
 _NETWORK = re.compile(
@@ -11,16 +10,16 @@ _NETWORK = re.compile(
 )
 
 
-def basics(state: State) -> dict[str, str]:
-    """Return a process's environment without any AWS setting; HOME and TMPDIR are the state's."""
+def basics(home: Path, tmp: Path) -> dict[str, str]:
+    """Return a process's environment without any AWS setting; HOME and TMPDIR are these."""
     network = {name: value for name, value in os.environ.items() if _NETWORK.fullmatch(name)}
     direct = ",".join(
         filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"))
     )
     return {
         "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(state.home),
-        "TMPDIR": str(state.tmp),
+        "HOME": str(home),
+        "TMPDIR": str(tmp),
         "LANG": "C.UTF-8",
         "NO_PROXY": direct,
         "no_proxy": direct,

@@ -3,7 +3,7 @@
 import dataclasses
 import http.client
 
-from local.process import Process, command_line, environment_of
+from local.process.process import Process, command_line, environment_of
 
 
 @dataclasses.dataclass(frozen=True)
