@@ -88,9 +88,15 @@ lint: setup  ## every linter, no exceptions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/runner lint
 	$(BIN)/yamllint --strict .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --strict
+
+.PHONY: docs
+docs: setup  ## make the reference pages that the code knows
+	@$(BIN)/python docs/generate.py
 
 .PHONY: test
 test: setup  ## every test; on a clean clone nothing else is needed

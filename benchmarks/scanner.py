@@ -7,7 +7,9 @@ import sys
 import time
 import tracemalloc
 
-from runner.syntax.statements import non_transactional, problems, scan
+from runner.syntax.nontransactional import non_transactional
+from runner.syntax.scanner import scan
+from runner.syntax.statements import problems
 
 ROW = "INSERT INTO public.customer VALUES (%d, 'O''Brien', 'text; with -- marks', now());\n"
 TABLE = """create table shop.t%d (

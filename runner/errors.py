@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 EXIT_CODES = {
     0: "done",
@@ -19,6 +19,48 @@ EXIT_CODES = {
 }
 
 
+class Session(TypedDict):
+    """Another session of the server: who is in the way.
+
+    `transaction_seconds` is null outside a transaction; `mode` and `relation` are the lock of
+    ours that it keeps us from, where it is known.
+    """
+
+    pid: int
+    user: str | None
+    application: str | None
+    address: str | None
+    state: str | None
+    transaction_seconds: float | None
+    query: str | None
+    mode: NotRequired[str | None]
+    relation: NotRequired[str | None]
+
+
+Kind = Literal[
+    "unexpected", "configuration", "migration", "attention", "lock", "validation", "refused",
+    "incomplete", "unreachable", "interrupted", "unproved",
+]  # fmt: skip
+
+
+class Error(TypedDict):
+    """An error as the result document has it; the fields from `file` on are a migration's."""
+
+    kind: Kind
+    message: str
+    fix: str | None
+    details: list[str]
+    file: NotRequired[str]
+    line: NotRequired[int | None]
+    column: NotRequired[int | None]
+    excerpt: NotRequired[str | None]
+    sqlstate: NotRequired[str | None]
+    detail: NotRequired[str | None]
+    hint: NotRequired[str | None]
+    context: NotRequired[str | None]
+    blockers: NotRequired[list[Session]]
+
+
 class RunnerError(Exception):
     """An error whose message is meant for a person, with the way out.
 
@@ -29,7 +71,7 @@ class RunnerError(Exception):
     """
 
     exit_code = 1
-    kind = "unexpected"
+    kind: Kind = "unexpected"
 
     def __init__(self, message: str, *, fix: str | None = None, details: tuple[str, ...] = ()):
         super().__init__(message)
@@ -37,8 +79,8 @@ class RunnerError(Exception):
         self.fix = fix
         self.details = details
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the error as the result document carries it."""
+    def document(self) -> Error:
+        """Return the error as the result document has it."""
         return {
             "kind": self.kind,
             "message": self.message,
@@ -66,7 +108,7 @@ class MigrationFailed(RunnerError):
     """
 
     exit_code = 3
-    kind = "migration"
+    kind: Kind = "migration"
 
     def __init__(
         self,
@@ -80,7 +122,7 @@ class MigrationFailed(RunnerError):
         detail: str | None = None,
         hint: str | None = None,
         context: str | None = None,
-        blockers: tuple[dict[str, Any], ...] = (),
+        blockers: tuple[Session, ...] = (),
         fix: str | None = None,
         details: tuple[str, ...] = (),
     ):
@@ -95,17 +137,18 @@ class MigrationFailed(RunnerError):
         self.context = context
         self.blockers = blockers
 
-    @property
-    def place(self) -> str:
-        """The place as editors and terminals open it: file:line:column."""
-        return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the error as the result document carries it."""
-        names = ("file", "line", "column", "excerpt", "sqlstate", "detail", "hint", "context")
+    def document(self) -> Error:
+        """Return the error as the result document has it."""
         return {
-            **super().as_dict(),
-            **{name: getattr(self, name) for name in names},
+            **super().document(),
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "excerpt": self.excerpt,
+            "sqlstate": self.sqlstate,
+            "detail": self.detail,
+            "hint": self.hint,
+            "context": self.context,
             "blockers": list(self.blockers),
         }
 
@@ -138,11 +181,19 @@ class Refused(RunnerError):
     kind = "refused"
 
 
+class NotProved(Refused):
+    """A migration is not undone by its U file."""
+
+
 class Incomplete(RunnerError):
     """The deadline came; what was applied stays, running again goes on."""
 
     exit_code = 8
     kind = "incomplete"
+
+
+class Behind(Incomplete):
+    """`status --check` found migrations that are not applied."""
 
 
 class Unreachable(RunnerError):
@@ -157,3 +208,10 @@ class Interrupted(RunnerError):
 
     exit_code = 130
     kind = "interrupted"
+
+
+class Unproved(RunnerError):
+    """A call of the Lambda came back without a proof of success."""
+
+    exit_code = 1
+    kind = "unproved"

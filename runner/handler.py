@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.commands import table as commands
-from runner.database import connection
-from runner.database.session import Deadline
-from runner.engine.attempt import Conduct, Settings
+from runner.commands.table import COMMANDS, Command, Context
+from runner.database.connection import target
+from runner.deadline import Deadline
+from runner.engine.attempt import Conduct
 from runner.engine.job import Job
 from runner.engine.run import Run
 from runner.errors import ConfigurationError, RunnerError
-from runner.report import text as report
-from runner.result import Result
+from runner.report import text, wording
+from runner.result import Document, Result
 
 _ROOT = Path(__file__).resolve().parent.parent  # the unpacked zip: runner/, sql/, ca-bundle.pem
 
@@ -30,7 +29,7 @@ class RunFailed(Exception):
     """Its text is the result document, so that the caller of a failed Lambda has all of it."""
 
 
-def handle(event: Any, context: Any) -> dict[str, Any]:
+def handle(event: Any, context: Any) -> Document:
     """Run the event's command and return the result document.
 
     Parameters:
@@ -41,18 +40,19 @@ def handle(event: Any, context: Any) -> dict[str, Any]:
     Raises:
         RunFailed: with the result document as its text.
     """
-    result = _run(event, context)
+    said = text.as_json(_run(event, context))
     # Files are named as in the repository, not by where the zip was unpacked.
-    document = json.loads(report.as_json(result.document()).replace(f"{_ROOT}/", ""))
-    print(report.as_text(document))
+    document: Document = json.loads(said.replace(f"{_ROOT}/", ""))
+    command = COMMANDS.get(document["command"])
+    print(command.text(document) if command else text.as_text(document, text.last_line(document)))
     if document["command"] in {"migrate", "rollback"}:
         print(metrics(document, time.time()))
-    if result.error:
+    if document["error"]:
         raise RunFailed(json.dumps(document, ensure_ascii=False))
-    return document  # type: ignore[no-any-return]
+    return document
 
 
-def metrics(document: Mapping[str, Any], now: float) -> str:
+def metrics(document: Document, now: float) -> str:
     """Return a run's numbers as CloudWatch reads them from a log: no permission, no endpoint.
 
     The format is the embedded metric format,
@@ -79,26 +79,24 @@ def metrics(document: Mapping[str, Any], now: float) -> str:
     return json.dumps(numbers)
 
 
-def _run(event: Any, context: Any) -> Result:
+def _run(event: Any, context: Any) -> Document:
     try:
         command, run_id, options = parse(event)
-        run = Run(
-            target=connection.target(None, _environment()),
-            sql_dir=_ROOT / "sql",
-            run_id=run_id,
-            conduct=Conduct(
-                Settings(), Deadline(context.get_remaining_time_in_millis() / 1000), _Log()
-            ),
-        )
-        return commands.perform(command, run, options)
+        deadline = Deadline(context.get_remaining_time_in_millis() / 1000)
+
+        def database(_: str | None) -> Run:
+            to = target(None, _environment())
+            return Run(to, _ROOT / "sql", run_id, Conduct(deadline, _Log()))
+
+        return command.run(Context(run_id, _ROOT / "sql", database, print), options)
     except RunnerError as error:
         asked: dict[str, Any] = event if isinstance(event, dict) else {}
         result = Result(str(asked.get("command")), str(asked.get("run_id")))
         result.error = error
-        return result
+        return result.document()
 
 
-def parse(event: Any) -> tuple[str, str, dict[str, Any]]:
+def parse(event: Any) -> tuple[Command, str, dict[str, Any]]:
     """Return command, run id and options of an event.
 
     Raises:
@@ -109,22 +107,13 @@ def parse(event: Any) -> tuple[str, str, dict[str, Any]]:
     unknown = sorted(set(event) - {"command", "run_id", "options"})
     if unknown:
         raise ConfigurationError(f"the event has unknown keys: {', '.join(unknown)}")
-    command, run_id = event.get("command"), event.get("run_id")
-    if command not in commands.COMMANDS:
-        raise ConfigurationError(
-            f"unknown command {command!r}; known: {', '.join(commands.COMMANDS)}"
-        )
+    name, run_id = event.get("command"), event.get("run_id")
+    known = [command.name for command in COMMANDS.values() if command.remote]
+    if name not in known:
+        raise ConfigurationError(f"unknown command {name!r}; known: {', '.join(known)}")
     if not isinstance(run_id, str) or not run_id:
         raise ConfigurationError("the event has no run_id")
-    options = event.get("options") or {}
-    types = commands.COMMANDS[command][1]
-    for name, value in options.items():
-        if name not in types:
-            raise ConfigurationError(f"{command} takes no option {name!r}")
-        # bool is an int to Python, not to a caller.
-        if type(value) is not types[name]:
-            raise ConfigurationError(f"option {name} takes a {types[name].__name__}")
-    return command, run_id, options
+    return COMMANDS[name], run_id, COMMANDS[name].values(event.get("options") or {})
 
 
 def _environment() -> dict[str, str]:
@@ -148,8 +137,8 @@ class _Log:
         """Not asked for: a log has no running clock."""
 
     def notices(self, job: Job, texts: list[str]) -> None:
-        for text in texts:
-            print(f"{job.migration.name}: {text}")
+        for said in texts:
+            print(f"{job.migration.name}: {said}")
 
     def finished(self, job: Job, duration_ms: int) -> None:
-        print(f"done {job.migration.name} in {report.duration(duration_ms)}")
+        print(f"done {job.migration.name} in {wording.duration(duration_ms)}")

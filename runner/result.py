@@ -1,18 +1,230 @@
-"""The result of one invocation: a document with a version, the same from CLI and Lambda."""
+"""The result of one invocation: a typed document with a version, the same from CLI and Lambda.
+
+The types below are the contract between command line, Lambda, pipeline and reports; the JSON
+Schema in docs/reference is made from them.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
-from runner.engine.job import Done, Job
-from runner.errors import MigrationFailed, RunnerError
+from runner.errors import Error, RunnerError
 
 VERSION = 1
 
 # The outcomes that a pipeline may take for success; anything else is red.
 SUCCESS = frozenset({"applied", "noop"})
+
+Outcome = Literal["applied", "noop", "planned", "incomplete", "failed"]
+Action = Literal["apply", "repeat", "undo"]
+Risk = Literal["none", "notice", "block"]
+
+
+class Target(TypedDict, total=False):
+    """The database, as far as it is known; never a password."""
+
+    host: str
+    port: str
+    dbname: str
+    user: str
+    server_version: str
+
+
+class Task(TypedDict):
+    """One file that is to run: a V file to apply, an R file to repeat, a U file to undo by."""
+
+    action: Action
+    version: str
+    description: str
+    file: str
+    checksum: str
+    transactional: bool
+    why: str
+
+
+class Lock(TypedDict):
+    """A lock on a relation: its mode as pg_locks has it; a plan says whether it rewrites."""
+
+    relation: str
+    mode: str
+    rewrite: NotRequired[bool]
+
+
+class Trace(TypedDict, total=False):
+    """What a migration locked of what was there before it, and what it did to it.
+
+    `held_ms` is how long, in milliseconds; `source` is "text" where the locks are not traced
+    but told from the file, as for one that runs outside a transaction.
+    """
+
+    source: Literal["text"]
+    locks: list[Lock]
+    rewritten: list[str]
+    dropped: list[str]
+    held_ms: float
+
+
+class Applied(Task):
+    """One file that was run and recorded; the trace is missing where its answer was lost."""
+
+    duration_ms: int
+    attempts: int
+    notices: list[str]
+    source: NotRequired[Literal["text"]]
+    locks: NotRequired[list[Lock]]
+    rewritten: NotRequired[list[str]]
+    dropped: NotRequired[list[str]]
+    held_ms: NotRequired[float]
+
+
+class Standing(TypedDict):
+    """One migration in `status`: where it stands between files and history."""
+
+    version: str
+    description: str
+    state: str
+    undo: bool
+    file: str | None
+    applied_at: str | None
+    applied_by: str | None
+    run_id: str | None
+    duration_ms: int | None
+
+
+class Event(TypedDict):
+    """One line of `history`: what was done, when, by whom, in which run."""
+
+    at: str
+    action: str
+    version: str | None
+    description: str | None
+    file: str | None
+    checksum: str | None
+    run_id: str
+    by: str
+    duration_ms: int | None
+    details: object
+
+
+class Relation(TypedDict):
+    """A table that a plan touches: its size in bytes and rows, and its traffic."""
+
+    relation: str
+    bytes: int
+    rows: int
+    writes_per_second: float
+    reads_per_second: float
+
+
+class Planned(TypedDict):
+    """One file of a plan, with its SQL and what it will do to the database."""
+
+    file: str
+    version: str
+    description: str
+    action: Action
+    transactional: bool
+    why: str
+    irreversible: str | None
+    sql: str
+    risk: Risk
+    risks: list[str]
+    locks: list[Lock]
+    relations: list[Relation]
+
+
+class Open(TypedDict):
+    """The longest transaction that is open in the database."""
+
+    pid: int
+    user: str | None
+    application: str | None
+    state: str | None
+    query: str | None
+    seconds: float
+
+
+class Plan(TypedDict):
+    """The data of `plan`: the files that would run, and the digest that can be approved."""
+
+    digest: str
+    longest_transaction: Open | None
+    files: list[Planned]
+
+
+class Preview(TypedDict):
+    """One file of a dry run, with its SQL; it says nothing of the database."""
+
+    file: str
+    sql: str
+
+
+class Proof(TypedDict):
+    """What `verify` found of one migration."""
+
+    version: str
+    description: str
+    file: str
+    checksum: str
+    undo: str | None
+    undo_checksum: str | None
+    irreversible: str | None
+    proved: bool
+    problems: list[str]
+    unsampled: NotRequired[list[str]]
+    up_ms: NotRequired[int]
+    down_ms: NotRequired[int]
+    up_again_ms: NotRequired[int]
+    locks: NotRequired[list[Lock]]
+    rewritten: NotRequired[list[str]]
+    dropped: NotRequired[list[str]]
+    held_ms: NotRequired[float]
+
+
+class Proofs(TypedDict):
+    """The data of `verify`."""
+
+    server_version: str
+    migrations: list[Proof]
+
+
+class Finding(TypedDict):
+    """One place that `lint` objects to; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    rule: str
+    message: str
+    fix: str
+
+
+# What a command answers beside what it ran; which of them is the command's.
+Data = (
+    list[Standing] | list[Event] | list[Finding] | list[Preview] | list[str]
+    | Plan | Proofs | None
+)  # fmt: skip
+
+
+class Document(TypedDict):
+    """The result document. Times are ISO 8601 in UTC, durations milliseconds."""
+
+    result_version: int
+    command: str
+    run_id: str
+    outcome: Outcome
+    exit_code: int
+    target: Target
+    started_at: str
+    duration_ms: int
+    applied: list[Applied]
+    pending: list[Task]
+    warnings: list[str]
+    data: Data
+    error: Error | None
 
 
 class Result:
@@ -25,11 +237,11 @@ class Result:
     def __init__(self, command: str, run_id: str):
         self.command = command
         self.run_id = run_id
-        self.target: dict[str, Any] = {}
-        self.applied: list[dict[str, Any]] = []
-        self.pending: list[dict[str, Any]] = []
+        self.target: Target = {}
+        self.applied: list[Applied] = []
+        self._pending: dict[str, Task] = {}
         self.warnings: list[str] = []
-        self.data: Any = None
+        self.data: Data = None
         self.planned = False
         self.changed = False
         self.error: RunnerError | None = None
@@ -37,7 +249,7 @@ class Result:
         self._clock = time.monotonic()
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Outcome:
         """One word for what came of it."""
         if self.error:
             return "incomplete" if self.error.kind == "incomplete" else "failed"
@@ -50,13 +262,21 @@ class Result:
         """The documented exit code."""
         return self.error.exit_code if self.error else 0
 
-    def done(self, job: Job, done: Done) -> None:
-        """Take a job that was applied and recorded, with the locks it took where they are known."""
-        self.pending = [entry for entry in self.pending if entry["file"] != job.migration.name]
-        entry = {**describe(job), "duration_ms": done.duration_ms, "attempts": done.attempts}
-        self.applied.append({**entry, **(done.trace or {})})
+    @property
+    def pending(self) -> list[Task]:
+        """The files that are still to run, in order."""
+        return list(self._pending.values())
 
-    def document(self) -> dict[str, Any]:
+    def plan(self, tasks: Iterable[Task]) -> None:
+        """Take the files that are to run."""
+        self._pending = {task["file"]: task for task in tasks}
+
+    def done(self, entry: Applied) -> None:
+        """Take a file that was run and recorded."""
+        self._pending.pop(entry["file"], None)
+        self.applied.append(entry)
+
+    def document(self) -> Document:
         """Return the result as JSON has it."""
         return {
             "result_version": VERSION,
@@ -71,24 +291,5 @@ class Result:
             "pending": self.pending,
             "warnings": self.warnings,
             "data": self.data,
-            "error": self.error.as_dict() if self.error else None,
+            "error": self.error.document() if self.error else None,
         }
-
-
-def describe(job: Job) -> dict[str, Any]:
-    """Return a job as the document lists it."""
-    migration = job.migration
-    return {
-        "action": job.step.action,
-        "version": migration.key,
-        "description": migration.description,
-        "file": migration.name,
-        "checksum": migration.checksum,
-        "transactional": job.transactional,
-        "why": job.step.why,
-    }
-
-
-def failed_file(error: RunnerError | None) -> str | None:
-    """Return the file that an error names, None where it names none."""
-    return error.file if isinstance(error, MigrationFailed) else None

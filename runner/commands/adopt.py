@@ -19,12 +19,10 @@ from runner.database.session import Session
 from runner.engine.run import Run, opened, reported
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.files.folder import Folder, Version, canonical, parse_version, read_folder
-from runner.history import table as history
-from runner.history import write as records
-from runner.history.table import Record
+from runner.history import read
+from runner.history.table import CREATE, TABLE, Record
+from runner.history.write import SET_PGMIGRATE_ASIDE, Writer
 from runner.result import Result
-
-PGMIGRATE_KEPT = "schema_version_pgmigrate"
 
 
 class Applied(NamedTuple):
@@ -70,7 +68,7 @@ def adopt(run: Run, tool: str, *, at: Version | None = None, yes: bool = False) 
 
 def _refuse_history(session: Session, tool: str) -> None:
     try:
-        rows = history.read(session.connection)
+        rows = read.read(session.connection)
     except ValidationFailed:
         if tool == "pgmigrate":
             return
@@ -78,7 +76,7 @@ def _refuse_history(session: Session, tool: str) -> None:
     if rows:
         raise ValidationFailed(f"there is a history of {len(rows)} migrations already")
     if tool == "pgmigrate":
-        raise ValidationFailed(f"{history.TABLE} is not pgmigrate's")
+        raise ValidationFailed(f"{TABLE} is not pgmigrate's")
 
 
 def _found(session: Session, tool: str, folder: Folder, at: Version | None) -> list[Applied]:
@@ -213,13 +211,8 @@ def flyway_crc32(text: str) -> int:
 
 def _write(session: Session, run: Run, tool: str, folder: Folder, found: list[Applied]) -> None:
     files = folder.by_key()
-    parts = ["begin"]
-    if tool == "pgmigrate":
-        parts += [
-            f"alter table public.schema_version rename to {PGMIGRATE_KEPT}",
-            f"alter index if exists public.schema_version_pkey rename to {PGMIGRATE_KEPT}_pkey",
-        ]
-    parts.append(history.CREATE)
+    writer = Writer(session.connection)
+    parts = ["begin", *([SET_PGMIGRATE_ASIDE] if tool == "pgmigrate" else []), CREATE]
     for entry in found:
         file = files.get(entry.key)
         record = Record(
@@ -231,6 +224,6 @@ def _write(session: Session, run: Run, tool: str, folder: Folder, found: list[Ap
             file.checksum if file else None,
             run.run_id,
         )
-        parts.append(records.adopted(record, entry.at, entry.by))
-        parts.append(records.event("adopt", record, details={"from": tool, "name": entry.name}))
+        parts.append(writer.adopted(record, entry.at, entry.by))
+        parts.append(writer.event("adopt", record, details={"from": tool, "name": entry.name}))
     session.run("; ".join([*parts, "commit"]))

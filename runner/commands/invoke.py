@@ -13,8 +13,9 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.errors import RunnerError, Unreachable
-from runner.result import SUCCESS, VERSION
+from runner.deadline import backoff
+from runner.errors import Unproved, Unreachable
+from runner.result import SUCCESS, VERSION, Applied, Document
 
 # Seconds. A Lambda runs 900 at most; boto3's own limits (60, and four more attempts) would
 # start a long migration again while it runs.
@@ -23,7 +24,7 @@ _READ_TIMEOUT = 910
 # on, the kernel would send its first sign of life after two hours.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 5}  # Linux's names
 _READY_WAIT = 300
-_READY_PAUSE = 3
+_READY_PAUSES = (1.0, 15.0)  # first and longest
 
 # Errors before our code has begun, which pass by themselves: a function that was idle for two
 # weeks is woken, a new one becomes active, a throttled call may come again.
@@ -37,13 +38,6 @@ _NOT_READY = {
 }
 
 
-class Unproved(RunnerError):
-    """The call came back without a proof of success."""
-
-    exit_code = 1
-    kind = "unproved"
-
-
 def invoke(
     function: str,
     *,
@@ -51,7 +45,7 @@ def invoke(
     command: str,
     options: Mapping[str, Any],
     progress: Callable[[str], None],
-) -> dict[str, Any]:
+) -> Document:
     """Run a command in the Lambda, again while it says that it is incomplete.
 
     Returns:
@@ -62,7 +56,7 @@ def invoke(
     """
     client = _client()
     event = {"command": command, "run_id": run_id, "options": dict(options)}
-    applied: list[Any] = []
+    applied: list[Applied] = []
     while True:
         document = _once(client, function, event, progress)
         went_on = bool(document["applied"])
@@ -96,10 +90,11 @@ def _client() -> Any:
 
 def _once(
     client: Any, function: str, event: Mapping[str, Any], progress: Callable[[str], None]
-) -> dict[str, Any]:
+) -> Document:
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError  # noqa: PLC0415
 
     until = time.monotonic() + _READY_WAIT
+    pauses = backoff(*_READY_PAUSES)
     while True:
         try:
             answer = client.invoke(
@@ -112,7 +107,7 @@ def _once(
                     f"{function} cannot be invoked: {error}", fix=_place(function)
                 ) from error
             progress(f"{function} is not ready ({code}): waiting")
-            time.sleep(_READY_PAUSE)
+            time.sleep(next(pauses))
         except (ReadTimeoutError, BotoCoreError) as error:
             raise Unproved(
                 f"no answer from {function}: {error}",
@@ -123,7 +118,7 @@ def _once(
             return believe(answer, function=function, run_id=event["run_id"])
 
 
-def believe(answer: Mapping[str, Any], *, function: str, run_id: str) -> dict[str, Any]:
+def believe(answer: Mapping[str, Any], *, function: str, run_id: str) -> Document:
     """Return the document of an answer, if it is one and is ours.
 
     Parameters:

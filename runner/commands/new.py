@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runner.errors import ConfigurationError
 from runner.files.folder import Folder, read_folder
+from runner.result import Result
 
 _UP = "-- {name}: what changes, and why\n\n"
 _DOWN = (
@@ -16,8 +17,8 @@ _DOWN = (
 )
 
 
-def new(sql_dir: Path, name: str) -> list[Path]:
-    """Make the V and U files of the next version and return their paths.
+def new(sql_dir: Path, name: str, run_id: str) -> Result:
+    """Make the V and U files of the next version; the result's data is their paths.
 
     Raises:
         ConfigurationError: the name has no letter or digit, or the folder has problems.
@@ -32,7 +33,10 @@ def new(sql_dir: Path, name: str) -> list[Path]:
     for path, template in ((up, _UP), (down, _DOWN)):
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(template.format(name=name, up=up.name))
-    return [up, down]
+    result = Result("new", run_id)
+    result.data = [str(up), str(down)]
+    result.changed = True
+    return result
 
 
 def _next(folder: Folder) -> str:

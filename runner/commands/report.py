@@ -15,7 +15,7 @@ from runner.report.wording import Document
 from runner.result import VERSION, Result
 
 
-def publish(source: str, run_id: str, output: Path | None, comment: Path | None) -> Result:
+def report(source: str, run_id: str, output: Path | None, comment: Path | None) -> Result:
     """Write what is asked for; the result's data is the paths.
 
     Parameters:
@@ -36,12 +36,13 @@ def publish(source: str, run_id: str, output: Path | None, comment: Path | None)
         )
     document = _read(source)
     result = Result("report", run_id)
-    result.data = []
+    written = []
     for path, write in wanted:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(write(document), encoding="utf-8", newline="\n")
-            result.data.append(str(path))
+            written.append(str(path))
+    result.data = written
     return result
 
 

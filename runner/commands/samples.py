@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg2
 
 from runner.database.session import Session
 from runner.engine.run import Run, run_one
 from runner.errors import RunnerError
 from runner.files.folder import Folder
+from runner.history.table import OURS
+from runner.result import Proof
 
 _ROWS = 2
 
@@ -40,12 +40,12 @@ _COLUMNS = f"""
     join pg_type t on t.oid = a.atttypid
     where c.relkind in ('r', 'p') and not c.relispartition and a.attgenerated = ''
       and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-      and c.relname !~ '^schema_version(_log|_snapshot)?$'
+      and c.relname !~ '{OURS}'
     order by c.oid, a.attnum
 """
 
 
-def prove(run: Run, session: Session, folder: Folder, entries: list[dict[str, Any]]) -> None:
+def prove(run: Run, session: Session, folder: Folder, entries: list[Proof]) -> None:
     """Apply and undo each migration on tables with rows; add problems to the entries.
 
     It ends at the first file that fails on rows, since those after it have nothing to stand on.

@@ -1,131 +1,453 @@
-"""The commands that reach a database, by name and options: one table for both adapters."""
+"""Every command, once: name, help, options, what runs, what it shows, and where it may run.
+
+The command line's parser, the check of a Lambda's event, the options of `invoke`, the output and
+the reference page are made from these records. What a command runs is imported when it runs: a
+command costs the time of its own imports, not of all.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runner.commands import adopt, status
-from runner.commands import repair as housekeeping
-from runner.engine import run as engine
-from runner.engine.plan import Policy
-from runner.engine.run import Run
 from runner.errors import ConfigurationError
+from runner.files.directives import milliseconds
 from runner.files.folder import parse_version
-from runner.result import Result
+from runner.report import text
+from runner.result import Document
 
-_Options = Mapping[str, Any]
-
-
-def _policy(options: _Options) -> Policy:
-    target = options.get("target")
-    return Policy(
-        target=parse_version(target) if target else None,
-        out_of_order=options.get("allow_out_of_order", False),
-        ahead=options.get("allow_ahead", False),
-    )
+if TYPE_CHECKING:
+    from runner.engine.plan import Policy
+    from runner.engine.run import Run
 
 
-def _plan(run: Run, options: _Options) -> Result:
-    return engine.plan(run, _policy(options))
+class Option(NamedTuple):
+    """One option of a command, as the command line and an event have it.
 
-
-def _migrate(run: Run, options: _Options) -> Result:
-    return engine.migrate(
-        run,
-        _policy(options),
-        single=options.get("single_transaction", False),
-        dry_run=options.get("dry_run", False),
-        on_drift=options.get("on_drift", "warn"),
-        plan_digest=options.get("plan_digest"),
-    )
-
-
-def _rollback(run: Run, options: _Options) -> Result:
-    to, steps = options.get("to"), options.get("steps")
-    if (to is None) == (steps is None):
-        raise ConfigurationError("rollback takes either --to VERSION or --steps NUMBER")
-    if steps is not None and steps < 1:
-        raise ConfigurationError("--steps takes a number from 1")
-    return engine.rollback(
-        run,
-        to=None if to is None else parse_version(to),
-        steps=steps,
-        dry_run=options.get("dry_run", False),
-    )
-
-
-def _status(run: Run, options: _Options) -> Result:
-    return status.status(
-        run, check_only=options.get("check", False), with_drift=options.get("drift", False)
-    )
-
-
-def _history(run: Run, options: _Options) -> Result:
-    return status.show_history(run, options.get("limit", 50))
-
-
-def _baseline(run: Run, options: _Options) -> Result:
-    return housekeeping.baseline(run, parse_version(options["version"]))
-
-
-def _repair(run: Run, options: _Options) -> Result:
-    return housekeeping.repair(
-        run,
-        done=options.get("done"),
-        again=options.get("again"),
-        forget=options.get("forget"),
-        yes=options.get("yes", False),
-    )
-
-
-def _adopt(run: Run, options: _Options) -> Result:
-    at = options.get("at")
-    if options["tool"] not in adopt.TOOLS:
-        raise ConfigurationError(
-            f"unknown tool {options['tool']!r}; known: {', '.join(adopt.TOOLS)}"
-        )
-    return adopt.adopt(
-        run, options["tool"], at=parse_version(at) if at else None, yes=options.get("yes", False)
-    )
-
-
-_POLICY: dict[str, type] = {"target": str, "allow_out_of_order": bool, "allow_ahead": bool}
-
-# Each command with the options it takes and their types; the Lambda's event is checked by it.
-COMMANDS: dict[str, tuple[Callable[[Run, _Options], Result], dict[str, type]]] = {
-    "migrate": (
-        _migrate,
-        {
-            **_POLICY,
-            "dry_run": bool,
-            "single_transaction": bool,
-            "on_drift": str,
-            "plan_digest": str,
-        },
-    ),
-    "plan": (_plan, _POLICY),
-    "rollback": (_rollback, {"to": str, "steps": int, "dry_run": bool}),
-    "status": (_status, {"check": bool, "drift": bool}),
-    "history": (_history, {"limit": int}),
-    "baseline": (_baseline, {"version": str}),
-    "adopt": (_adopt, {"tool": str, "at": str, "yes": bool}),
-    "repair": (_repair, {"done": str, "again": str, "forget": str, "yes": bool}),
-}
-
-
-def perform(name: str, run: Run, options: _Options) -> Result:
-    """Run a command.
-
-    Raises:
-        ConfigurationError: the options do not fit together.
-
+    `kind` is what JSON holds: a text, a number, or true; `read` makes of that the value that
+    the command takes, raising ConfigurationError. `one_of` names options that exclude each
+    other; `shown` is the short form or the default in the help.
     """
-    return COMMANDS[name][0](run, options)
+
+    name: str
+    help: str
+    metavar: str | None = None
+    kind: type[str | int | float | bool] = bool
+    read: Callable[[Any], Any] | None = None
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    positional: bool = False
+    required: bool = False
+    short: str | None = None
+    one_of: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option as a person writes it."""
+        return self.name if self.positional else "--" + self.name.replace("_", "-")
+
+    def value(self, given: object) -> Any:
+        """Return the value of what was given.
+
+        Raises:
+            ConfigurationError: it is of another kind, or not what the option takes.
+        """
+        # bool is an int to Python, not to a caller.
+        if type(given) is not self.kind:
+            raise ConfigurationError(f"option {self.name} takes a {self.kind.__name__}")
+        if self.choices and given not in self.choices:
+            raise ConfigurationError(f"{self.flag} is one of: {', '.join(self.choices)}")
+        try:
+            return self.read(given) if self.read else given
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.flag}: {error.message}", fix=error.fix) from error
+
+
+class Needs(Enum):
+    """What of the shared options a command uses."""
+
+    FILES = "the files"
+    DATABASE = "the database"
+
+
+class Context(NamedTuple):
+    """What every command may use of its caller.
+
+    `database` gives the run on the target, and raises ConfigurationError where nothing says
+    which that is; `url` is where the caller names it, `progress` is told what happens.
+    """
+
+    run_id: str
+    sql_dir: Path
+    database: Callable[[str | None], Run]
+    progress: Callable[[str], None]
+    url: str | None = None
+
+
+# The options that were given, by name, as the command takes them.
+Options = Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    """One command; `remote`: the Lambda serves it as well.
+
+    `columns` are shown of the data's entries, `lines` shows data of another shape, and
+    `summary` is the last line where that of a run does not fit.
+    """
+
+    name: str
+    help: str
+    run: Callable[[Context, Options], Document]
+    options: tuple[Option, ...] = ()
+    needs: frozenset[Needs] = frozenset()
+    remote: bool = False
+    columns: tuple[str, ...] = ()
+    lines: Callable[[Document], list[str]] | None = None
+    summary: Callable[[Document], str] | None = None
+
+    def text(self, document: Document, *, colour: bool = False) -> str:
+        """Return a result of this command as a person reads it."""
+        lines = text.table_of(document, self.columns) if self.columns else []
+        lines += self.lines(document) if self.lines else []
+        return "\n".join([*lines, text.as_text(document, self.last_line(document), colour=colour)])
+
+    def last_line(self, document: Document) -> str:
+        """Return the outcome in a line: what, where, how many."""
+        return text.last_line(document, self.summary)
+
+    def values(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """Return the values of the options that were given.
+
+        Raises:
+            ConfigurationError: one is unknown, of another kind or missing, or two exclude
+                each other.
+        """
+        known = {option.name: option for option in self.options}
+        for name in given:
+            if name not in known:
+                raise ConfigurationError(f"{self.name} takes no option {name!r}")
+        for name, option in known.items():
+            if option.required and name not in given:
+                raise ConfigurationError(f"{self.name} needs {option.flag}")
+        for group in dict.fromkeys(filter(None, (option.one_of for option in self.options))):
+            self._one_of([option for option in self.options if option.one_of == group], given)
+        return {name: known[name].value(value) for name, value in given.items()}
+
+    def _one_of(self, options: list[Option], given: Mapping[str, object]) -> None:
+        chosen = [option for option in options if option.name in given]
+        needed = self.name in _ONE_NEEDED
+        if len(chosen) > 1 or (needed and not chosen):
+            flags = " or ".join(option.flag for option in options)
+            raise ConfigurationError(f"{self.name} takes {'' if needed else 'only one of '}{flags}")
 
 
 def new_run_id() -> str:
     """Return an id for a run that nobody named."""
     return f"{os.environ.get('USER', 'run')}-{secrets.token_hex(4)}"
+
+
+def positive(number: int) -> int:
+    """Return a number from 1.
+
+    Raises:
+        ConfigurationError: it is less.
+    """
+    if number < 1:
+        raise ConfigurationError(f"{number} is no number from 1")
+    return number
+
+
+def _migrate(context: Context, options: Options) -> Document:
+    from runner.engine.run import migrate
+
+    return migrate(
+        context.database(None),
+        _policy(options),
+        single=options.get("single_transaction", False),
+        dry_run=options.get("dry_run", False),
+        on_drift=options.get("on_drift", "warn"),
+        plan_digest=options.get("plan_digest"),
+    ).document()
+
+
+def _plan(context: Context, options: Options) -> Document:
+    from runner.engine.run import plan
+
+    return plan(context.database(None), _policy(options)).document()
+
+
+def _policy(options: Options) -> Policy:
+    from runner.engine.plan import Policy
+
+    return Policy(
+        target=options.get("target"),
+        out_of_order=options.get("allow_out_of_order", False),
+        ahead=options.get("allow_ahead", False),
+    )
+
+
+def _rollback(context: Context, options: Options) -> Document:
+    from runner.engine.run import rollback
+
+    return rollback(
+        context.database(None),
+        to=options.get("to"),
+        steps=options.get("steps"),
+        dry_run=options.get("dry_run", False),
+    ).document()
+
+
+def _status(context: Context, options: Options) -> Document:
+    from runner.commands.status import status
+
+    return status(
+        context.database(None),
+        check_only=options.get("check", False),
+        with_drift=options.get("drift", False),
+    ).document()
+
+
+def _history(context: Context, options: Options) -> Document:
+    from runner.commands.history import history
+
+    return history(context.database(None), options.get("limit", 50)).document()
+
+
+def _validate(context: Context, options: Options) -> Document:
+    from runner.commands.validate import validate
+
+    run = context.database(None) if options.get("against_database") else None
+    return validate(run, context.sql_dir, context.run_id).document()
+
+
+def _verify(context: Context, options: Options) -> Document:
+    from runner.commands.verify import verify
+
+    return verify(
+        context.database,
+        context.url,
+        sample_rows=options.get("sample_rows", False),
+        evidence=options.get("evidence"),
+    )
+
+
+def _lint(context: Context, options: Options) -> Document:
+    from runner.lint.rules import lint
+
+    return lint(
+        context.sql_dir,
+        context.run_id,
+        base=options.get("base"),
+        server_version=options.get("server_version", "17"),
+    ).document()
+
+
+def _report(context: Context, options: Options) -> Document:
+    from runner.commands.report import report
+
+    return report(
+        options["result"], context.run_id, options.get("output"), options.get("markdown")
+    ).document()
+
+
+def _new(context: Context, options: Options) -> Document:
+    from runner.commands.new import new
+
+    return new(context.sql_dir, options["name"], context.run_id).document()
+
+
+def _baseline(context: Context, options: Options) -> Document:
+    from runner.commands.baseline import baseline
+
+    return baseline(context.database(None), options["version"]).document()
+
+
+def _adopt(context: Context, options: Options) -> Document:
+    from runner.commands.adopt import adopt
+
+    return adopt(
+        context.database(None),
+        options["tool"],
+        at=options.get("at"),
+        yes=options.get("yes", False),
+    ).document()
+
+
+def _repair(context: Context, options: Options) -> Document:
+    from runner.commands.repair import repair
+
+    return repair(
+        context.database(None),
+        done=options.get("done"),
+        again=options.get("again"),
+        forget=options.get("forget"),
+        yes=options.get("yes", False),
+    ).document()
+
+
+def _invoke(context: Context, options: Options) -> Document:
+    from runner.commands.invoke import invoke
+
+    return invoke(
+        options["function"],
+        run_id=context.run_id,
+        command=options["command"],
+        options=options["options"],
+        progress=context.progress,
+    )
+
+
+_FILES = frozenset({Needs.FILES})
+_BOTH = frozenset({Needs.FILES, Needs.DATABASE})
+
+_ONE_NEEDED = {"rollback"}  # whose options that exclude each other cannot all be left out
+
+_POLICY = (
+    Option("target", "the last version to apply", "V", str, parse_version),
+    Option("allow_out_of_order", "apply versions older than the newest"),
+    Option("allow_ahead", "accept a database newer than every file"),
+)
+_DRY_RUN = Option("dry_run", "print the SQL, run nothing")
+_YES = Option("yes", "do it")
+
+_ALL = (
+    Command(
+        "migrate", "apply what is pending", _migrate,
+        (
+            *_POLICY,
+            _DRY_RUN,
+            Option("single_transaction", "all pending files in one transaction"),
+            Option("plan_digest", "run only the plan of this digest (see plan)", "D", str),
+            Option("on_drift", "what to do about changes made outside the migrations (warn)",
+                   kind=str, choices=("warn", "fail", "ignore")),
+        ),
+        needs=_BOTH, remote=True,
+    ),
+    Command(
+        "plan", "show what migrate would do here: SQL, locks, sizes, risk, digest", _plan,
+        _POLICY, needs=_BOTH, remote=True,
+    ),
+    Command(
+        "rollback", "undo the newest versions with their U files", _rollback,
+        (
+            Option("to", "the version that is the newest afterwards", "V", str, parse_version,
+                   one_of="which"),
+            Option("steps", "how many versions to undo", "N", int, positive, one_of="which"),
+            _DRY_RUN,
+        ),
+        needs=_BOTH, remote=True,
+    ),
+    Command(
+        "status", "list every migration with its state", _status,
+        (
+            Option("check", "exit 6 where files and history differ, 8 if pending"),
+            Option("drift", "exit 6 where the schema was changed by other means"),
+        ),
+        needs=_BOTH, remote=True, summary=text.standings,
+        columns=("version", "description", "state", "undo", "applied_at", "applied_by"),
+    ),
+    Command(
+        "history", "list what was done, undone, repaired: by whom, when, in which run", _history,
+        (Option("limit", "newest N (50)", "N", int, positive),),
+        needs=_BOTH, remote=True, summary=text.entries,
+        columns=("at", "action", "version", "description", "by", "run_id", "duration_ms"),
+    ),
+    Command(
+        "validate", "check every file, offline", _validate,
+        (Option("against_database", "and the files against the history"),),
+        needs=_BOTH, summary=text.fine,
+    ),
+    Command(
+        "verify", "prove on a scratch database that every migration can be undone", _verify,
+        (
+            Option("sample_rows", "also on tables with rows; names what gets lost"),
+            Option("evidence", "write what was proved", "FILE", str, Path),
+        ),
+        needs=_BOTH, summary=text.proofs,
+        columns=("version", "description", "undo", "proved", "irreversible"),
+    ),
+    Command(
+        "lint", "hold the files against the rules of squawk and our own, offline", _lint,
+        (
+            Option("base", "a git commit to be merged into: origin/main", "REF", str),
+            Option("server_version", "the target's (17)", "N", str),
+        ),
+        needs=_FILES, lines=text.findings, summary=text.fine,
+    ),
+    Command(
+        "report", "turn a result (of --json) into a page or a comment", _report,
+        (
+            Option("result", "'-' is stdin", "RESULT.json", str, positional=True, required=True),
+            Option("output", "the HTML page", "FILE", str, Path, short="-o"),
+            Option("markdown", "Markdown, for a comment", "FILE", str, Path),
+        ),
+        lines=text.strings, summary=lambda _: "written",
+    ),
+    Command(
+        "new", "make the next V and U file", _new,
+        (Option("name", "what it does", "NAME", str, positional=True, required=True),),
+        needs=_FILES, lines=text.strings,
+        summary=lambda _: "write the SQL of both, then migrate",
+    ),
+    Command(
+        "baseline", "take everything up to a version as applied", _baseline,
+        (
+            Option("version", "the newest version that is there", "V", str, parse_version,
+                   positional=True, required=True),
+        ),
+        needs=_BOTH, remote=True, lines=text.strings,
+    ),
+    Command(
+        "adopt", "take over another tool's history: says what, then --yes", _adopt,
+        (
+            Option("tool", "whose history", "TOOL", str, positional=True, required=True,
+                   choices=("flyway", "golang-migrate", "dbmate", "pgmigrate", "knex", "alembic")),
+            Option("at", "the newest file whose changes are there", "V", str, parse_version),
+            _YES,
+        ),
+        needs=_BOTH, remote=True, lines=text.strings,
+    ),
+    Command(
+        "repair", "make the history fit, after you have looked; says what, then --yes", _repair,
+        (
+            Option("done", "the statement in doubt took effect", "V", str, one_of="which"),
+            Option("again", "the statement in doubt did not", "V", str, one_of="which"),
+            Option("forget", "take a version out of the history", "V", str, one_of="which"),
+            _YES,
+        ),
+        needs=_BOTH, remote=True, lines=text.strings,
+    ),
+    Command(
+        "invoke", "run a command in the Lambda; fails unless success is proved", _invoke,
+        (Option("function", "name or ARN", "NAME", str, required=True),),
+    ),
+)  # fmt: skip
+
+COMMANDS = {command.name: command for command in _ALL}
+
+# The options that several commands share, by what of them a command needs (None: every command).
+SHARED: Mapping[Needs | None, Iterable[Option]] = {
+    None: (
+        Option("json", "the result document"),
+        Option("save", "also write the result document, for runner report", "FILE", str, Path),
+        Option("junit", "also write the result as JUnit XML", "FILE", str, Path),
+        Option("run_id", "recorded with what the run does", "ID", str),
+    ),
+    Needs.FILES: (Option("sql_dir", "sql", "DIR", str, Path, default=Path("sql")),),
+    Needs.DATABASE: (
+        Option("database_url", "else DATABASE_URL, else PG*; keep passwords in ~/.pgpass or a"
+               " secret", "URL", str),
+        Option("connect_wait", "seconds to wait for a server that does not answer (60)", "S",
+               float, default=60.0),
+        Option("deadline", "seconds after which the run must have stopped (none)", "S", float),
+        Option("lock_wait", "seconds to wait for another run (600)", "S", float, default=600.0),
+        Option("lock_timeout", "how long a migration waits for a table's lock before it gives way"
+               " (2s)", "T", str, milliseconds, default=2_000),
+        Option("lock_attempts", "how often it tries, with growing pauses (10)", "N", int,
+               positive, default=10),
+    ),
+}  # fmt: skip

@@ -7,38 +7,65 @@ the second up what it was after the first. With sample rows, a down that loses d
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import psycopg2
 
 from runner.commands import samples
-from runner.commands.status import file_problems
-from runner.database import catalog, connection
+from runner.commands.validate import file_problems
+from runner.database import catalog
 from runner.database.catalog import Catalog
+from runner.database.connection import connect, is_given
 from runner.database.session import Session
-from runner.engine.attempt import Silence
+from runner.engine.drift import schema
+from runner.engine.progress import Silence
 from runner.engine.run import Run, opened, reported, run_one
-from runner.errors import Refused, RunnerError, Unreachable, ValidationFailed
+from runner.errors import NotProved, RunnerError, Unreachable, ValidationFailed
 from runner.files.folder import Folder, Migration, read_folder
-from runner.history import table as history
-from runner.result import Result
+from runner.history import write
+from runner.report.text import as_json, write_text
+from runner.result import Action, Document, Proof, Proofs, Result
 
-_TRACED = ("locks", "rewritten", "dropped", "held_ms")
+_TRACED: tuple[Literal["locks", "rewritten", "dropped", "held_ms"], ...] = (
+    "locks", "rewritten", "dropped", "held_ms",
+)  # fmt: skip
 _SHOWN = 30  # lines of a difference
 
 
-class NotProved(Refused):
-    """A migration is not undone by its U file."""
-
-
-def verify(run: Run, *, sample_rows: bool = False) -> Result:
-    """Prove every migration of the folder on a scratch database of the target's server.
+def verify(
+    database: Callable[[str | None], Run],
+    url: str | None,
+    *,
+    sample_rows: bool = False,
+    evidence: Path | None = None,
+) -> Document:
+    """Prove every migration of the folder, and write down what was proved.
 
     Parameters:
+        database: gives the run on a URL, None: on the target that the caller named.
+        url: the caller's URL; where nothing names a database, a server of our own serves.
         sample_rows: prove as well, on tables with rows, that nothing fails or gets lost.
+        evidence: the file that gets what was proved, by the content of the files.
     """
+    with ExitStack() as stack:
+        if is_given(url):
+            run = database(None)
+        else:
+            # Only a checkout has the embedded server; the Lambda's zip has no use for it.
+            from local.postgres import temporary_server  # noqa: PLC0415
+
+            run = database(stack.enter_context(temporary_server()).url())
+        document = _verify(run, sample_rows=sample_rows).document()
+    if evidence:
+        write_text(evidence, as_json(_evidence(document)))
+    return document
+
+
+def _verify(run: Run, *, sample_rows: bool) -> Result:
+    """Prove every migration of the folder on a scratch database of the target's server."""
     result = Result("verify", run.run_id)
     run = run._replace(conduct=run.conduct._replace(progress=Silence()))
     with reported(result):
@@ -46,14 +73,15 @@ def verify(run: Run, *, sample_rows: bool = False) -> Result:
         problems = file_problems(folder)
         if problems:
             raise ValidationFailed("the files have problems", details=tuple(problems))
-        entries: list[dict[str, Any]] = []
+        entries: list[Proof] = []
         with scratch(run, result) as session:
             _prove_each(run, session, folder, entries)
             _prove_whole(run, session, folder, entries)
         if sample_rows:
             with scratch(run, result) as session:
                 samples.prove(run, session, folder, entries)
-        result.data = {"server_version": result.target["server_version"], "migrations": entries}
+        version = result.target["server_version"]
+        result.data = {"server_version": version, "migrations": entries}
         wrong = [entry for entry in entries if entry["problems"]]
         if wrong:
             details = [f"{entry['file']}: {line}" for entry in wrong for line in entry["problems"]]
@@ -69,9 +97,7 @@ def verify(run: Run, *, sample_rows: bool = False) -> Result:
 def scratch(run: Run, result: Result) -> Iterator[Session]:
     """Give a session on a new, empty database of the target's server, dropped afterwards."""
     name = f"runner_verify_{secrets.token_hex(6)}"
-    with closing(
-        connection.connect(run.target, run_id=run.run_id, wait=run.connect_wait)
-    ) as administrator:
+    with closing(connect(run.target, run_id=run.run_id, wait=run.connect_wait)) as administrator:
         try:
             administrator.cursor().execute(f"create database {name}")
         except psycopg2.errors.InsufficientPrivilege as error:
@@ -84,35 +110,37 @@ def scratch(run: Run, result: Result) -> Iterator[Session]:
             parameters = {**run.target.parameters, "dbname": name}
             there = run._replace(target=run.target._replace(parameters=parameters))
             with opened(there, result, locked=True) as session:
-                history.ensure(session.connection)
+                write.ensure(session.connection)
                 yield session
         finally:
             administrator.cursor().execute(f"drop database if exists {name} with (force)")
 
 
-def _prove_each(run: Run, session: Session, folder: Folder, entries: list[dict[str, Any]]) -> None:
+def _prove_each(run: Run, session: Session, folder: Folder, entries: list[Proof]) -> None:
     """Prove the versions one after the other, each on what those before it left."""
-    before = catalog.read(session.connection)
+    before = schema(session)
     for migration in folder.versioned:
         entry = _entry(folder, migration)
         entries.append(entry)
         undo = folder.undo.get(migration.key)
         applied = run_one(run, session, "apply", migration)
         entry["up_ms"] = applied["duration_ms"]
-        entry |= {name: applied[name] for name in _TRACED if name in applied}
-        after = catalog.read(session.connection)
+        for name in _TRACED:
+            if name in applied:
+                entry[name] = applied[name]
+        after = schema(session)
         if undo:
             _round(run, session, entry, (migration, undo), (before, after))
         elif not migration.directives.irreversible:
             entry["problems"].append("there is no U file")
         entry["proved"] = bool(undo) and not entry["problems"]
-        before = catalog.read(session.connection)
+        before = schema(session)
 
 
 def _round(
     run: Run,
     session: Session,
-    entry: dict[str, Any],
+    entry: Proof,
     files: tuple[Migration, Migration],
     catalogs: tuple[Catalog, Catalog],
 ) -> None:
@@ -135,19 +163,19 @@ def _round(
     entry["problems"] += _compare(after, session, f"applied again, {up.name} gives another schema")
 
 
-def _prove_whole(run: Run, session: Session, folder: Folder, entries: list[dict[str, Any]]) -> None:
+def _prove_whole(run: Run, session: Session, folder: Folder, entries: list[Proof]) -> None:
     """Prove the repeatables, and that everything goes down and up with them in place."""
     for migration in folder.repeatable:
         entry = _entry(folder, migration)
         entries.append(entry)
         entry["up_ms"] = run_one(run, session, "repeat", migration)["duration_ms"]
-        once = catalog.read(session.connection)
+        once = schema(session)
         entry["up_again_ms"] = run_one(run, session, "repeat", migration)["duration_ms"]
         entry["problems"] += _compare(once, session, "run again, it gives another schema")
         entry["proved"] = not entry["problems"]
     if any(entry["problems"] for entry in entries):
         return
-    before = catalog.read(session.connection)
+    before = schema(session)
     undone: list[Migration] = []
     by_key = {entry["version"]: entry for entry in entries}
     for migration in reversed(folder.versioned):
@@ -163,7 +191,10 @@ def _prove_whole(run: Run, session: Session, folder: Folder, entries: list[dict[
             by_key[migration.key]["proved"] = False
             return
         undone.append(migration)
-    for action, files in (("apply", undone[::-1]), ("repeat", folder.repeatable)):
+    again: tuple[tuple[Action, Sequence[Migration]], ...] = (
+        ("apply", undone[::-1]), ("repeat", folder.repeatable),
+    )  # fmt: skip
+    for action, files in again:
         for migration in files:
             run_one(run, session, action, migration)
     if undone:
@@ -171,7 +202,7 @@ def _prove_whole(run: Run, session: Session, folder: Folder, entries: list[dict[
         by_key[undone[-1].key]["problems"] += found
 
 
-def _entry(folder: Folder, migration: Migration) -> dict[str, Any]:
+def _entry(folder: Folder, migration: Migration) -> Proof:
     undo = folder.undo.get(migration.key)
     return {
         "version": migration.key,
@@ -187,20 +218,20 @@ def _entry(folder: Folder, migration: Migration) -> dict[str, Any]:
 
 
 def _compare(expected: Catalog, session: Session, text: str) -> list[str]:
-    found = catalog.differences(expected.objects, catalog.read(session.connection).objects)
+    found = catalog.differences(expected.objects, schema(session).objects)
     lines = catalog.describe(found)
     return [f"{text}:", *lines[:_SHOWN]] if lines else []
 
 
-def evidence(document: dict[str, Any]) -> dict[str, Any]:
+def _evidence(document: Document) -> dict[str, Any]:
     """Return what was proved, by the content of the files: what a later stage can ask for."""
-    data = document["data"] or {"server_version": None, "migrations": []}
-    proved: Sequence[dict[str, Any]] = [e for e in data["migrations"] if e["proved"]]
+    data = cast(Proofs | None, document["data"])
+    proved = [entry for entry in data["migrations"] if entry["proved"]] if data else []
     return {
         "evidence_version": 1,
         "run_id": document["run_id"],
         "at": document["started_at"],
-        "server_version": data["server_version"],
+        "server_version": data["server_version"] if data else None,
         "proved": {
             entry["checksum"]: {"file": entry["file"], "undo": entry["undo_checksum"]}
             for entry in proved

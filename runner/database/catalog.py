@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
 
-from runner.database.catalog_sql import CATALOG
+from runner.database.catalog_sql import catalog
+from runner.database.quoting import literal
 
 _WIDTH = 160  # characters of a definition in a diff
 
@@ -41,15 +42,18 @@ class Difference(NamedTuple):
     after: str | None
 
 
-def read(connection: Connection) -> Catalog:
+def read(connection: Connection, *, ignored: str) -> Catalog:
     """Read the schema of the connection's database; the connection is in autocommit.
 
-    The runner's own tables and what belongs to extensions are left out.
+    What belongs to extensions is left out.
+
+    Parameters:
+        ignored: a regular expression for names of relations in public to leave out: our own.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "begin isolation level repeatable read read only; set local search_path = '';"
-            " set local jit = off; " + CATALOG
+            " set local jit = off; " + catalog(literal(connection, ignored))
         )
         objects: dict[str, str] = {}
         for kind, name, definition, grants in cursor:

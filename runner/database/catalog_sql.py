@@ -3,8 +3,8 @@
 They run with an empty search_path, so that PostgreSQL's deparsers qualify every name.
 """
 
-# What belongs to a user's schema: not the system's, not an extension's, not the runner's own.
-_OURS = """
+# What belongs to a user's schema: not the system's, not an extension's, not what is left out.
+_PRELUDE = """
 with extension_member as materialized (
     select classid, objid from pg_catalog.pg_depend
     where refclassid = 'pg_catalog.pg_extension'::regclass and deptype = 'e'
@@ -14,7 +14,7 @@ with extension_member as materialized (
 ), rel as materialized (
     select c.*, s.nspname, format('%I.%I', s.nspname, c.relname) as name
     from pg_catalog.pg_class c join space s on s.oid = c.relnamespace
-    where not (s.nspname = 'public' and c.relname ~ '^schema_version(_log|_snapshot)?(_.*seq)?$')
+    where not (s.nspname = 'public' and c.relname ~ {ignored})
       and not exists (select from extension_member m
                       where m.classid = 'pg_catalog.pg_class'::regclass and m.objid = c.oid)
 ), typ as materialized (
@@ -204,7 +204,12 @@ _PARTS: dict[str, str] = {
 }
 
 
-CATALOG = f"""{_OURS}
+_CATALOG = f"""{_PRELUDE}
     select kind, name, definition, array(select unnest(acl)::text order by 1)
     from ({" union all ".join(_PARTS.values())}) as object (kind, name, definition, acl)
 """
+
+
+def catalog(ignored: str) -> str:
+    """Return the query; `ignored` is a quoted regular expression for relations to leave out."""
+    return _CATALOG.replace("{ignored}", ignored)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import parse_dsn
 
+from runner.database import credentials
+from runner.deadline import backoff
 from runner.errors import ConfigurationError, Unreachable
+from runner.result import Target as Described
 
 # Seconds. libpq's own waits and the server's watch for a client that is gone.
 _CONNECT_TIMEOUT = 10
@@ -59,10 +60,16 @@ class Target(NamedTuple):
     iam: bool = False
     role: str | None = None
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> Described:
         """Return what may be shown of the target: never a password."""
-        shown = {name: self.parameters.get(name, "") for name in ("host", "port", "dbname", "user")}
-        return {name: value for name, value in shown.items() if value}
+        names: tuple[Literal["host", "port", "dbname", "user"], ...] = (
+            "host", "port", "dbname", "user",
+        )  # fmt: skip
+        shown: Described = {}
+        for name in names:
+            if value := self.parameters.get(name):
+                shown[name] = value
+        return shown
 
 
 def is_given(url: str | None, environ: Mapping[str, str] | None = None) -> bool:
@@ -126,7 +133,7 @@ def connect(
         Unreachable: with the last reason.
     """
     until = time.monotonic() + wait
-    pause, longest = _PAUSES
+    pauses = backoff(*_PAUSES)
     fetched_again = False
     while True:
         try:
@@ -140,67 +147,28 @@ def connect(
             if not _PASSING.search(reason) or left <= 0:
                 raise _unreachable(to, reason) from error
             progress(f"waiting for the database (up to {left:.0f} s more): {reason}")
-            time.sleep(min(pause * random.uniform(0.8, 1.2), left))  # noqa: S311
-            pause = min(pause * 2, longest)
+            time.sleep(min(next(pauses), left))
         else:
             opened.autocommit = True
             return opened
 
 
 def _parameters(to: Target, run_id: str) -> dict[str, Any]:
-    credentials: dict[str, str] = {}
+    login: dict[str, str] = {}
     if to.secret_arn:
-        credentials = _secret(to.secret_arn)
+        login = credentials.secret(to.secret_arn)
     elif to.iam:
-        credentials = {"password": _token(to.parameters)}
+        login = {"password": credentials.token(to.parameters)}
     return {
         "connect_timeout": _CONNECT_TIMEOUT,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
         **to.parameters,
-        **credentials,
+        **login,
         "application_name": f"{APPLICATION}/{run_id}"[:63],
         "client_encoding": "UTF8",
     }
-
-
-def _secret(arn: str) -> dict[str, str]:
-    """Fetch user and password from Secrets Manager, anew each time: AWS rotates them."""
-    import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-    # An ARN says its region; a bare name means the environment's.
-    region = arn.split(":")[3] if arn.count(":") > 5 else None  # noqa: PLR2004
-    try:
-        client = boto3.client("secretsmanager", region_name=region)
-        answer = client.get_secret_value(SecretId=arn)
-        body = json.loads(answer["SecretString"])
-        return {"user": body["username"], "password": body["password"]}
-    except (BotoCoreError, ClientError) as error:
-        raise Unreachable(
-            f"the database secret cannot be read: {error}",
-            fix=f"check that this role may call secretsmanager:GetSecretValue on {arn}",
-        ) from error
-    except (KeyError, ValueError) as error:
-        # `from None`: a traceback of the parser's would show the secret.
-        raise ConfigurationError(f"the secret {arn} is not JSON with username and password") from (
-            None if error else error
-        )
-
-
-def _token(parameters: Mapping[str, str]) -> str:
-    """Make a token of IAM database authentication: local, no request, valid 15 minutes."""
-    import boto3  # noqa: PLC0415
-
-    try:
-        host, user = parameters["host"], parameters["user"]
-    except KeyError as error:
-        raise ConfigurationError("IAM authentication needs a host and a user") from error
-    token: str = boto3.client("rds").generate_db_auth_token(
-        DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
-    )
-    return token
 
 
 def _reason(error: psycopg2.OperationalError) -> str:

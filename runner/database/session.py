@@ -1,9 +1,8 @@
-"""A session that holds the runner's lock and is the same before each file."""
+"""A session that is the same before each file."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,48 +11,42 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection
 
-from runner.database import connection as connecting
-from runner.database.watch import describe_session, lock_holder
-from runner.errors import LockNotObtained, Unreachable
-from runner.history.table import TABLE
-
-# The lock is the database's; its number comes from the history's name, so that two
-# histories in one database do not wait for each other.
-LOCK_KEY = int.from_bytes(hashlib.sha256(TABLE.encode()).digest()[:8], "big", signed=True)
-
-_MARGIN = 5.0  # seconds kept for recording and for the answer before a deadline
-_POLL = (0.1, 2.0)  # seconds: first and longest pause between two tries for the lock
+from runner.database import connection as connections
+from runner.database.quoting import identifier
+from runner.deadline import backoff
+from runner.errors import Unreachable
 
 _ITSELF = "reset session authorization; reset role; "
 # In a transaction of its own: a BEGIN that follows in the same message would take it into the
 # next file's, whose rollback would bring back the temporary tables and what was listened to.
-FORGET = "begin; discard temp; discard sequences; deallocate all; close all; unlisten *; commit; "
+DISCARD = "begin; discard temp; discard sequences; deallocate all; close all; unlisten *; commit; "
 
-# A session may take its own lock any number of times, so asking for it again costs nothing.
-# pg_advisory_unlock_all() in a file lets it go, but not the second one, which is the
-# transaction's: nobody can come in between before the commit takes the first one again.
-LOCK = f"pg_catalog.pg_try_advisory_lock({LOCK_KEY})"
-TRANSACTION_LOCK = f"pg_catalog.pg_try_advisory_xact_lock({LOCK_KEY})"
 _OUTCOME = 60.0  # seconds to wait for a server to end the transaction of a lost connection
+_POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at it
+
+_NOTICES = 200  # of one file; what more the server says is counted
+_NOTICE = 2_000  # characters of one
 
 
-class Deadline:
-    """The moment when the run must have stopped.
+class _Notices:
+    """What the server says, as psycopg2 appends it; its own list keeps the last 50 only."""
 
-    Parameters:
-        seconds: from now; None: never.
-    """
+    def __init__(self) -> None:
+        self._kept: list[str] = []
+        self._more = 0
 
-    def __init__(self, seconds: float | None = None):
-        self._at = None if seconds is None else time.monotonic() + seconds
+    def append(self, text: str) -> None:
+        """Take a notice."""
+        if len(self._kept) < _NOTICES:
+            self._kept.append(text.strip()[:_NOTICE])
+        else:
+            self._more += 1
 
-    def left(self) -> float | None:
-        """Return the seconds that work may still take, None where there is no deadline."""
-        return None if self._at is None else max(0.0, self._at - _MARGIN - time.monotonic())
-
-    def passed(self) -> bool:
-        """Return whether nothing more may be started."""
-        return self.left() == 0.0
+    def take(self) -> list[str]:
+        """Return what was said since the last time."""
+        said = self._kept + ([f"… and {self._more} more notices"] if self._more else [])
+        self._kept, self._more = [], 0
+        return said
 
 
 class Server(NamedTuple):
@@ -80,7 +73,7 @@ class Session:
 
     def __init__(
         self,
-        target: connecting.Target,
+        target: connections.Target,
         *,
         run_id: str,
         wait: float,
@@ -89,10 +82,12 @@ class Session:
         self.target = target
         self.run_id = run_id
         self.wait = wait
-        self.connection: Connection = connecting.connect(
+        self.connection: Connection = connections.connect(
             target, run_id=run_id, wait=wait, progress=progress
         )
         try:
+            self._notices = _Notices()
+            self.connection.notices = self._notices  # type: ignore[assignment] # any with append()
             self.server = self._inspect()
             self.run(self.clean())
         except psycopg2.Error as error:
@@ -110,7 +105,7 @@ class Session:
 
     def clean(self) -> str:
         """Return the SQL that makes the session as it is before each file."""
-        settings = connecting.settings(self.server.version)
+        settings = connections.settings(self.server.version)
         return f"{_ITSELF}reset all; {settings}{self._set_role()}"
 
     def as_itself(self) -> str:
@@ -127,44 +122,12 @@ class Session:
         )
 
     def _set_role(self, what: str = "role") -> str:
-        if not self.target.role:
-            return ""
-        quoted = self.target.role.replace('"', '""')
-        return f'set {what} "{quoted}"; '
-
-    def lock(self, *, wait: float, deadline: Deadline, progress: Callable[[str], None]) -> None:
-        """Take the runner's lock, polling: a waiting statement would block index builds.
-
-        Parameters:
-            wait: seconds to try.
-
-        Raises:
-            LockNotObtained: naming the holder.
-        """
-        until = time.monotonic() + wait
-        pause, longest = _POLL
-        told = False
-        while not self.run(f"select {LOCK}")[0]:
-            holder = lock_holder(self.connection, LOCK_KEY)
-            if time.monotonic() >= until or deadline.passed():
-                raise LockNotObtained(
-                    f"another run holds the runner's lock (waited {wait:.0f} s)",
-                    details=(f"held by {describe_session(holder)}",) if holder else (),
-                    fix="wait for it and run again; a runner that died frees it within seconds",
-                )
-            if not told:
-                progress(
-                    "waiting for another run" + (f": {describe_session(holder)}" if holder else "")
-                )
-                told = True
-            time.sleep(pause)
-            pause = min(pause * 1.5, longest)
+        role = self.target.role
+        return f"set {what} {identifier(self.connection, role)}; " if role else ""
 
     def notices(self) -> list[str]:
-        """Return what the server said since the last call."""
-        said = [notice.strip() for notice in self.connection.notices]
-        self.connection.notices.clear()
-        return said
+        """Return what the server said since the last call, and how much more it was."""
+        return self._notices.take()
 
     def lost(self) -> bool:
         """Return whether the connection is gone."""
@@ -193,10 +156,11 @@ class Session:
         other = Session(self.target, run_id=self.run_id, wait=self.wait)
         try:
             until = time.monotonic() + _OUTCOME
+            pauses = backoff(*_POLL)
             while (outcome := other._outcome(xid)) == "in progress":
                 if time.monotonic() >= until:
                     raise Unreachable(f"transaction {xid} of the lost connection has not ended")
-                time.sleep(_POLL[0])
+                time.sleep(next(pauses))
         finally:
             other.close()
         return outcome == "committed"
@@ -205,7 +169,7 @@ class Session:
         return str(self.run("select pg_catalog.pg_xact_status(%s::xid8)", (xid,))[0])
 
     def _inspect(self) -> Server:
-        row = self.run(connecting.INSPECT)
+        row = self.run(connections.INSPECT)
         pid, standby, read_only, version, version_text, database, login = row
         problem = None
         if standby:

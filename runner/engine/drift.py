@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from runner.database import catalog
+from runner.database.catalog import Catalog
 from runner.database.session import Session
 from runner.errors import ConfigurationError, ValidationFailed
-from runner.history import table as history
+from runner.history import read, write
+from runner.history.table import OURS
 
 POLICIES = ("warn", "fail", "ignore")
 _SHOWN = 40  # lines of a difference in an error or warning
+
+
+def schema(session: Session) -> Catalog:
+    """Return the schema of the session's database without the runner's own tables."""
+    return catalog.read(session.connection, ignored=OURS)
 
 
 def found(session: Session) -> list[str]:
@@ -16,16 +23,14 @@ def found(session: Session) -> list[str]:
 
     Majors spell definitions differently, so a snapshot of another major proves nothing.
     """
-    kept = history.snapshot(session.connection)
+    kept = read.snapshot(session.connection)
     if kept is None:
         return []
     before, taken_at, run_id = kept
-    now = catalog.read(session.connection)
-    if before.major != now.major:
+    now = schema(session)
+    if before.major != now.major or before.fingerprint == now.fingerprint:
         return []
     lines = catalog.describe(catalog.differences(before.objects, now.objects))
-    if not lines:
-        return []
     return [
         f"changed outside the migrations since run {run_id} ({taken_at:%Y-%m-%d %H:%M}):",
         *lines,
@@ -65,4 +70,4 @@ def bounded(lines: list[str]) -> list[str]:
 
 def record(session: Session) -> None:
     """Keep the schema as it is now for the next look."""
-    history.take_snapshot(session.connection, session.run_id, catalog.read(session.connection))
+    write.take_snapshot(session.connection, session.run_id, schema(session))

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TypedDict
 
 import psycopg2
+from psycopg2 import errorcodes
 
-from runner.database.watch import describe_session
+from runner.database.sessions import describe_session
 from runner.engine.job import Job
-from runner.errors import LockNotObtained, MigrationFailed, NeedsAttention
+from runner.errors import LockNotObtained, MigrationFailed, NeedsAttention, Session
+from runner.history.table import Doubt
 from runner.syntax import statements
 
-LOCK_TIMEOUT = "55P03"
-DEADLOCK = "40P01"
-CANCELLED = "57014"
+# A lock was not to be had: what was tried is rolled back and may be tried again.
+BLOCKED = frozenset({errorcodes.LOCK_NOT_AVAILABLE, errorcodes.DEADLOCK_DETECTED})
 
 _WIDTH = 100  # characters of a line that an excerpt shows
 _CONTEXT = 2  # lines above the place
 
-_LOST = "57P01"  # also stands for a connection that broke without a word
+_LOST = errorcodes.ADMIN_SHUTDOWN  # also stands for a connection that broke without a word
 _FIXES = {
     _LOST: "the session was ended (by an administrator, a restart, the network): run again",
-    LOCK_TIMEOUT: "wait for the sessions above to end, or end them, and run again",
-    DEADLOCK: "another session wanted the same locks the other way round: run again",
-    CANCELLED: "a statement took longer than its statement_timeout: raise it in the file's head,"
-    " split the work, or run where there is more time",
-    "25001": "put '-- runner: no-transaction' at the top of the file",
-    "2D000": "a procedure or DO block that commits needs '-- runner: no-transaction' at the top",
-    "55P04": "a new enum value can be used after its transaction only: use it in the next file",
-    "42501": "grant the migrating role what is missing, or set DATABASE_ROLE to the owner",
-    "23505": "find and mend the duplicates, then run again",
-    "42P07": "it exists already: was the change made by hand? see runner status",
-    "42P01": "the relation is not there: check the schema and the order of the files",
+    errorcodes.LOCK_NOT_AVAILABLE: (
+        "wait for the sessions above to end, or end them, and run again"
+    ),
+    errorcodes.DEADLOCK_DETECTED: (
+        "another session wanted the same locks the other way round: run again"
+    ),
+    errorcodes.QUERY_CANCELED: (
+        "a statement took longer than its statement_timeout: raise it in the file's head,"
+        " split the work, or run where there is more time"
+    ),
+    errorcodes.ACTIVE_SQL_TRANSACTION: "put '-- runner: no-transaction' at the top of the file",
+    errorcodes.INVALID_TRANSACTION_TERMINATION: (
+        "a procedure or DO block that commits needs '-- runner: no-transaction' at the top"
+    ),
+    errorcodes.UNSAFE_NEW_ENUM_VALUE_USAGE: (
+        "a new enum value can be used after its transaction only: use it in the next file"
+    ),
+    errorcodes.INSUFFICIENT_PRIVILEGE: (
+        "grant the migrating role what is missing, or set DATABASE_ROLE to the owner"
+    ),
+    errorcodes.UNIQUE_VIOLATION: "find and mend the duplicates, then run again",
+    errorcodes.DUPLICATE_TABLE: "it exists already: was the change made by hand? see runner status",
+    errorcodes.UNDEFINED_TABLE: (
+        "the relation is not there: check the schema and the order of the files"
+    ),
 }
 
 
@@ -42,7 +57,7 @@ def migration_failed(
     *,
     base: int | None,
     offset: int | None = None,
-    blockers: tuple[dict[str, Any], ...] = (),
+    blockers: tuple[Session, ...] = (),
     note: str | None = None,
     kind: type[MigrationFailed] = MigrationFailed,
 ) -> MigrationFailed:
@@ -59,17 +74,13 @@ def migration_failed(
     state = error.pgcode
     if diag.statement_position and base is not None:
         offset = base + int(diag.statement_position) - 1
-    line, column = statements.position(job.text, offset) if offset is not None else (None, None)
     message = diag.message_primary or str(error).strip().split("\n")[0] or "the connection was lost"
     details = [f"blocked by {describe_session(blocker)}" for blocker in blockers]
     details += [f"to end it: select pg_terminate_backend({b['pid']});" for b in blockers]
     details += [note] if note else []
     return kind(
         message,
-        file=str(job.migration.path),
-        line=line,
-        column=column,
-        excerpt=None if offset is None else excerpt(job.text, offset),
+        **_place(job, offset),
         sqlstate=state,
         detail=diag.message_detail,
         hint=diag.message_hint,
@@ -84,15 +95,23 @@ def needs_attention(
     job: Job, message: str, *, fix: str, offset: int | None = None
 ) -> NeedsAttention:
     """Return the error for a state that only a person can judge."""
-    line, column = statements.position(job.text, offset) if offset is not None else (None, None)
-    return NeedsAttention(
-        message,
-        file=str(job.migration.path),
-        line=line,
-        column=column,
-        excerpt=None if offset is None else excerpt(job.text, offset),
-        fix=fix,
-    )
+    return NeedsAttention(message, **_place(job, offset), fix=fix)
+
+
+class _Place(TypedDict):
+    file: str
+    line: int | None
+    column: int | None
+    excerpt: str | None
+
+
+def _place(job: Job, offset: int | None) -> _Place:
+    """Return where in a job's file an offset is, None: in the file somewhere."""
+    path = str(job.migration.path)
+    if offset is None:
+        return {"file": path, "line": None, "column": None, "excerpt": None}
+    line, column = statements.position(job.text, offset)
+    return {"file": path, "line": line, "column": column, "excerpt": excerpt(job.text, offset)}
 
 
 def lock_lost(job: Job) -> LockNotObtained:
@@ -114,13 +133,13 @@ def changed_since(job: Job, offset: int) -> NeedsAttention:
     )
 
 
-def undecided(job: Job, offset: int, doubt: dict[str, Any]) -> NeedsAttention:
+def undecided(job: Job, offset: int, doubt: Doubt) -> NeedsAttention:
     """Return the error for a statement that a crash left in doubt and only a person can judge."""
     key = job.migration.key
     return needs_attention(
         job,
         "the last run died while this statement ran; nothing can tell whether it took"
-        f" effect: {doubt['text']}",
+        f" effect: {doubt.text}",
         offset=offset,
         fix=f"look; if it did: runner repair --done {key} --yes; if it did not: runner repair"
         f" --again {key} --yes; then run again",

@@ -1,4 +1,4 @@
-"""See that a file left the runner's transaction, and the way text is read, alone.
+"""See that a file left the runner's transaction, its owner, and the way text is read, alone.
 
 Transaction control is refused before anything runs; this catches what got through.
 """
@@ -7,20 +7,48 @@ from __future__ import annotations
 
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
+from runner.database.quoting import literal
 from runner.database.session import Session
 from runner.engine.failures import needs_attention
 from runner.engine.job import Job
 from runner.errors import MigrationFailed, NeedsAttention
 
-ANOTHER = "RN001"  # the SQLSTATE that `same` raises
+ANOTHER = "RN001"  # the SQLSTATE that `same_transaction` raises
+NOT_OWNED = "RN002"  # the SQLSTATE that `owned_by` raises
 
 
-def same(xid: str) -> str:
+def same_transaction(xid: str) -> str:
     """Return SQL that fails if the open transaction is another one than the given."""
     return (
         f"do $guard$ begin if pg_catalog.pg_current_xact_id()::text <> '{xid}' then"
         f" raise exception 'the transaction is another one' using errcode = '{ANOTHER}';"
         " end if; end $guard$; "
+    )
+
+
+def owned_by(session: Session, role: str) -> str:
+    """Return SQL that fails, naming them, if this transaction made objects of another owner.
+
+    A file may reset its role, or a function make objects as another; the application then lacks
+    its rights on them, which shows up much later. pg_shdepend gets a row for each new owned
+    object, while an ALTER of an older one does not touch it. It has none for the bootstrap
+    superuser, who is nobody's login on RDS.
+    """
+    owner = literal(session.connection, role)
+    return (
+        "do $owner$ declare strange text; begin"
+        " select pg_catalog.string_agg(pg_catalog.pg_describe_object(classid, objid, objsubid)"
+        "        || ' of ' || pg_catalog.pg_get_userbyid(refobjid), ', ') into strange"
+        " from pg_catalog.pg_shdepend where deptype = 'o'"
+        " and dbid = (select oid from pg_catalog.pg_database"
+        "             where datname = pg_catalog.current_database())"
+        " and xmin = pg_catalog.pg_current_xact_id()::xid"
+        f" and refobjid <> (select oid from pg_catalog.pg_roles where rolname = {owner});"
+        " if strange is not null then"
+        f"  raise exception 'made for another owner than %: %', {owner}, strange"
+        f"  using errcode = '{NOT_OWNED}',"
+        "   hint = 'make them as the owner role, or alter … owner to in the file';"
+        " end if; end $owner$; "
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run would do, or why it must not: files and history in, steps out. Pure."""
+"""What a run would do, or why it must not: files and history in, tasks out. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import NamedTuple
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.files.folder import Folder, Migration, Version, canonical, parse_version
 from runner.history.table import Row
+from runner.result import Action
 
 
-class Step(NamedTuple):
+class Task(NamedTuple):
     """One file to run.
 
     `action` is "apply" (a V file), "repeat" (an R file) or "undo" (a U file); `resumes` is the
     half-done row that it goes on from, `why` says why it runs, for a person.
     """
 
-    action: str
+    action: Action
     migration: Migration
     why: str
     resumes: Row | None = None
@@ -35,7 +36,7 @@ class Policy(NamedTuple):
     ahead: bool = False
 
 
-def plan_migrate(folder: Folder, history: Sequence[Row], policy: Policy) -> list[Step]:
+def plan_migrate(folder: Folder, history: Sequence[Row], *, policy: Policy) -> list[Task]:
     """Return the files to run, in order.
 
     Raises:
@@ -60,14 +61,14 @@ def plan_migrate(folder: Folder, history: Sequence[Row], policy: Policy) -> list
             details=tuple(problems),
             fix="nothing was run; each line says what to do",
         )
-    steps = [_apply(migration, rows.get(migration.key)) for migration in pending]
+    tasks = [_apply(migration, rows.get(migration.key)) for migration in pending]
     # A repeatable may need the newest versions, so it waits where a target leaves some out.
-    return steps + ([] if policy.target else list(_repeatables(folder, rows)))
+    return tasks + ([] if policy.target else list(_repeatables(folder, rows)))
 
 
 def plan_rollback(
     folder: Folder, history: Sequence[Row], *, to: Version | None = None, steps: int | None = None
-) -> list[Step]:
+) -> list[Task]:
     """Return the undo files to run: the reverse of the order in which was applied.
 
     Parameters:
@@ -98,7 +99,7 @@ def plan_rollback(
             problems.append(problem)
         elif undo:
             half = row if row.state == "undoing" else None
-            result.append(Step("undo", undo, "half undone before" if half else "asked for", half))
+            result.append(Task("undo", undo, "half undone before" if half else "asked for", half))
     if problems:
         raise ValidationFailed(
             "these versions cannot be undone", details=tuple(problems), fix="nothing was run"
@@ -190,21 +191,21 @@ def _out_of_order(pending: Iterable[Migration], rows: Iterable[Row], policy: Pol
     ]
 
 
-def _apply(migration: Migration, row: Row | None) -> Step:
+def _apply(migration: Migration, row: Row | None) -> Task:
     if row is None:
-        return Step("apply", migration, "new")
-    return Step("apply", migration, f"stopped half-way, {len(row.steps)} statements done", row)
+        return Task("apply", migration, "new")
+    return Task("apply", migration, f"stopped half-way, {len(row.steps)} statements done", row)
 
 
-def _repeatables(folder: Folder, rows: dict[str, Row]) -> Iterable[Step]:
+def _repeatables(folder: Folder, rows: dict[str, Row]) -> Iterable[Task]:
     for migration in folder.repeatable:
         row = rows.get(migration.key)
         if row is None:
-            yield Step("repeat", migration, "new")
+            yield Task("repeat", migration, "new")
         elif row.state != "applied":
-            yield Step("repeat", migration, "stopped half-way", row)
+            yield Task("repeat", migration, "stopped half-way", row)
         elif row.checksum != migration.checksum:
-            yield Step("repeat", migration, "changed" if row.checksum else "after an undo")
+            yield Task("repeat", migration, "changed" if row.checksum else "after an undo")
 
 
 def _cannot_undo(row: Row, file: Migration | None, undo: Migration | None) -> str | None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from runner.database.session import Deadline, Session
+from runner.database.session import Session
+from runner.deadline import Deadline, backoff
 from runner.errors import Incomplete
 from runner.syntax import names
 from runner.syntax.lexer import unquoted
 from runner.syntax.names import Index
-from runner.syntax.statements import Statement
+from runner.syntax.scanner import Statement
 
 DONE = "done"
 RUN = "run"
 
-_POLL = 0.5  # seconds between two looks at somebody else's index build
+_POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at another's build
 
 # A build holds this lock on its table from its beginning to its end. Unlike the progress view,
 # pg_locks shows it to everybody. An autovacuum has it too, and gives way by itself.
@@ -145,7 +146,7 @@ def heal_index(
         Incomplete: the deadline came while it was waited for.
     """
     told = False
-    while True:
+    for pause in backoff(*_POLL):
         row = session.run(_INDEX, (index.table, index.name))
         if row is None or row[1]:
             return
@@ -162,4 +163,4 @@ def heal_index(
         if not told:
             note(f"index {name} is still being built by another session: waiting for it")
             told = True
-        time.sleep(_POLL)
+        time.sleep(pause)

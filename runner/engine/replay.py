@@ -8,8 +8,9 @@ import psycopg2
 
 from runner.database.session import Session
 from runner.engine.attempt import send
-from runner.engine.job import Job, Message
-from runner.syntax import statements
+from runner.engine.job import Job
+from runner.files.examine import Message
+from runner.syntax.scanner import scan
 
 
 def failing_statement(session: Session, opening: str, jobs: Sequence[Job]) -> int | None:
@@ -31,7 +32,7 @@ def failing_statement(session: Session, opening: str, jobs: Sequence[Job]) -> in
             for job in before:
                 for message in job.messages:
                     send(cursor, job, message)
-            for statement in statements.scan(failed.text):
+            for statement in scan(failed.text):
                 place = statement.start
                 message = Message(statement.start, statement.end, statement.copy_data)
                 send(cursor, failed, message)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg2
+from psycopg2 import errorcodes
 
-from runner.database import connection as connecting
+from runner.database.connection import Target
 from runner.database.interrupt import cancelling
 from runner.database.session import Session
-from runner.engine import drift, risk
+from runner.engine import drift, lock, risk
 from runner.engine.attempt import Conduct
-from runner.engine.job import Job, prepare
-from runner.engine.plan import Policy, Step, plan_migrate, plan_rollback
+from runner.engine.job import Done, Job, prepare
+from runner.engine.plan import Policy, Task, plan_migrate, plan_rollback
 from runner.engine.steps import Steps
 from runner.engine.transaction import Transactions
 from runner.errors import (
@@ -29,8 +31,12 @@ from runner.errors import (
     ValidationFailed,
 )
 from runner.files.folder import Folder, Migration, Version, read_folder
-from runner.history import table as history
-from runner.result import Result, describe
+from runner.history import read, write
+from runner.history.table import Row
+from runner.result import Action, Applied, Preview, Result
+
+# Says what remains to be done: files and history in, tasks out.
+_Planner = Callable[[Folder, Sequence[Row]], list[Task]]
 
 
 class Run(NamedTuple):
@@ -39,7 +45,7 @@ class Run(NamedTuple):
     `connect_wait` and `lock_wait` are seconds.
     """
 
-    target: connecting.Target
+    target: Target
     sql_dir: Path
     run_id: str
     conduct: Conduct
@@ -65,47 +71,88 @@ def migrate(
         on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
         plan_digest: refuse anything but the plan of this digest, which somebody approved.
     """
-
-    def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
-        return plan_migrate(folder, rows, policy)
-
-    def approve(session: Session, jobs: Sequence[Job]) -> None:
-        found = risk.digest(jobs, session.server.database)
-        if plan_digest and found != plan_digest:
-            raise Refused(
-                "what would run now is not what was approved",
-                details=(f"approved: {plan_digest}", f"now:      {found}"),
-                fix="look at the plan again (runner plan) and approve its digest",
-            )
-
-    return _perform(
-        run, "migrate", plan, single=single, show=_sql if dry_run else None, on_drift=on_drift,
-        approve=approve,
-    )  # fmt: skip
+    result = Result("migrate", run.run_id)
+    planner = partial(plan_migrate, policy=policy)
+    with reported(result), _planned(run, result, planner, locked=not dry_run) as (session, jobs):
+        _approve(session, jobs, plan_digest)
+        if dry_run:
+            _preview(result, jobs)
+        else:
+            _apply(run, session, result, jobs, single=single, on_drift=on_drift)
+    return result
 
 
 def plan(run: Run, policy: Policy) -> Result:
     """Show what migrate would do to this database, and its digest; nothing is locked."""
-
-    def steps(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
-        return plan_migrate(folder, rows, policy)
-
-    return _perform(run, "plan", steps, show=risk.document)
+    result = Result("plan", run.run_id)
+    planner = partial(plan_migrate, policy=policy)
+    with reported(result), _planned(run, result, planner, locked=False) as (session, jobs):
+        result.planned = True
+        result.data = risk.document(session, jobs)
+    return result
 
 
 def rollback(
     run: Run, *, to: Version | None = None, steps: int | None = None, dry_run: bool = False
 ) -> Result:
     """Undo the newest versions, down to a version or by number."""
+    result = Result("rollback", run.run_id)
+    planner = partial(plan_rollback, to=to, steps=steps)
+    with reported(result), _planned(run, result, planner, locked=not dry_run) as (session, jobs):
+        if dry_run:
+            _preview(result, jobs)
+        else:
+            _apply(run, session, result, jobs)
+    return result
 
-    def plan(folder: Folder, rows: Sequence[history.Row]) -> list[Step]:
-        return plan_rollback(folder, rows, to=to, steps=steps)
 
-    return _perform(run, "rollback", plan, show=_sql if dry_run else None)
+def _preview(result: Result, jobs: Sequence[Job]) -> None:
+    shown: list[Preview] = [{"file": job.migration.name, "sql": job.text} for job in jobs]
+    result.planned, result.data = True, shown
 
 
-def _sql(_: Session, jobs: Sequence[Job]) -> list[dict[str, str]]:
-    return [{"file": job.migration.name, "sql": job.text} for job in jobs]
+def _approve(session: Session, jobs: Sequence[Job], digest: str | None) -> None:
+    """Refuse anything but the plan of a digest, where one was approved."""
+    found = risk.digest(jobs, session.server.database)
+    if digest and found != digest:
+        raise Refused(
+            "what would run now is not what was approved",
+            details=(f"approved: {digest}", f"now:      {found}"),
+            fix="look at the plan again (runner plan) and approve its digest",
+        )
+
+
+@contextmanager
+def _planned(
+    run: Run, result: Result, planner: _Planner, *, locked: bool
+) -> Iterator[tuple[Session, list[Job]]]:
+    """Open the target, read its history, and give what remains to be done there."""
+    folder = read_folder(run.sql_dir)
+    with opened(run, result, locked=locked) as session:
+        jobs = prepare(planner(folder, read.read(session.connection)))
+        result.plan(job.describe() for job in jobs)
+        yield session, jobs
+
+
+def _apply(
+    run: Run,
+    session: Session,
+    result: Result,
+    jobs: Sequence[Job],
+    *,
+    single: bool = False,
+    on_drift: str = "warn",
+) -> None:
+    """Run the jobs and keep the schema as they leave it; nothing at all where there are none."""
+    if not jobs:
+        return
+    write.ensure(session.connection)
+    result.warnings += drift.check(session, on_drift)
+    try:
+        execute(run, session, result, jobs, single=single)
+    finally:
+        if result.applied and not session.lost():
+            drift.record(session)
 
 
 @contextmanager
@@ -121,70 +168,41 @@ def reported(result: Result) -> Iterator[None]:
             fix="run again: it goes on where this run stopped",
         )
     except psycopg2.Error as error:  # of a statement of ours, outside of any file
-        state = error.pgcode or "08000"
-        lost = state.startswith(("08", "57P"))
-        kind = Unreachable if lost else ConfigurationError if state == "42501" else RunnerError
-        result.error = kind(
-            f"the database refused: {str(error).strip()}",
-            fix="mend that and run again; runner status tells where it stands",
-        )
+        result.error = _refused(error)
+
+
+def _refused(error: psycopg2.Error) -> RunnerError:
+    state = error.pgcode or errorcodes.CONNECTION_EXCEPTION
+    kind = RunnerError
+    if state.startswith((errorcodes.CLASS_CONNECTION_EXCEPTION, "57P")):
+        kind = Unreachable
+    elif state == errorcodes.INSUFFICIENT_PRIVILEGE:
+        kind = ConfigurationError
+    return kind(
+        f"the database refused: {str(error).strip()}",
+        fix="mend that and run again; runner status tells where it stands",
+    )
 
 
 @contextmanager
 def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
     """Open a session to the target, with the runner's lock where something may be written."""
     result.target = run.target.describe()
-    session = Session(
-        run.target, run_id=run.run_id, wait=run.connect_wait, progress=run.conduct.progress.note
-    )
+    progress = run.conduct.progress.note
+    session = Session(run.target, run_id=run.run_id, wait=run.connect_wait, progress=progress)
     try:
-        result.target |= {
+        result.target = {
+            **result.target,
             "dbname": session.server.database,
             "user": session.server.login,
             "server_version": session.server.version_text,
         }
         if locked:
-            session.lock(
-                wait=run.lock_wait,
-                deadline=run.conduct.deadline,
-                progress=run.conduct.progress.note,
-            )
+            lock.take(session, wait=run.lock_wait, deadline=run.conduct.deadline, progress=progress)
         with cancelling(session.connection):
             yield session
     finally:
         session.close()
-
-
-def _perform(
-    run: Run,
-    command: str,
-    plan: Callable[[Folder, Sequence[history.Row]], list[Step]],
-    *,
-    single: bool = False,
-    show: Callable[[Session, Sequence[Job]], Any] | None = None,
-    on_drift: str = "warn",
-    approve: Callable[[Session, Sequence[Job]], None] = lambda *_: None,
-) -> Result:
-    """Plan and run; with `show`, only plan and put what that says into the result."""
-    result = Result(command, run.run_id)
-    with reported(result):
-        folder = read_folder(run.sql_dir)
-        with opened(run, result, locked=show is None) as session:
-            jobs = prepare(plan(folder, history.read(session.connection)))
-            result.pending = [describe(job) for job in jobs]
-            approve(session, jobs)
-            if show:
-                result.planned = True
-                result.data = show(session, jobs)
-            elif jobs:
-                history.ensure(session.connection)
-                result.warnings += drift.check(session, on_drift)
-                try:
-                    execute(run, session, result, jobs, single=single)
-                finally:
-                    if result.applied and not session.lost():
-                        drift.record(session)
-    return result
 
 
 def execute(
@@ -192,36 +210,38 @@ def execute(
 ) -> None:
     """Run jobs in a session that holds the lock; each is in the result as soon as it is done."""
     transactions = Transactions(session, run.conduct)
-    steps = Steps(session, run.conduct)
     if single:
         _refuse_mixed(jobs)
-        try:
-            done = transactions.run(jobs, None)
-        except Incomplete as stopped:
-            raise _never_fits(jobs[0], stopped, result) from stopped
-        for job, entry in zip(jobs, done, strict=True):
-            result.done(job, entry)
+        for job, done in zip(jobs, _in_time(transactions, jobs, None, result), strict=True):
+            result.done(done.entry(job))
         return
+    steps = Steps(session, run.conduct)
     for job, following in zip(jobs, [*jobs[1:], None], strict=True):
         if run.conduct.deadline.passed():
             raise Incomplete(
                 f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
             )
-        if not job.transactional:
-            result.done(job, steps.run(job, first=not result.applied))
-            continue
-        ahead = following if following and following.transactional else None
-        try:
-            (entry,) = transactions.run([job], ahead)
-        except Incomplete as stopped:
-            raise _never_fits(job, stopped, result) from stopped
-        result.done(job, entry)
+        if job.transactional:
+            ahead = following if following and following.transactional else None
+            (done,) = _in_time(transactions, [job], ahead, result)
+        else:
+            done = steps.run(job, first=not result.applied)
+        result.done(done.entry(job))
 
 
-def run_one(run: Run, session: Session, action: str, migration: Migration) -> dict[str, Any]:
+def _in_time(
+    transactions: Transactions, jobs: Sequence[Job], following: Job | None, result: Result
+) -> list[Done]:
+    try:
+        return transactions.run(jobs, following)
+    except Incomplete as stopped:
+        raise _never_fits(jobs[0], stopped, result) from stopped
+
+
+def run_one(run: Run, session: Session, action: Action, migration: Migration) -> Applied:
     """Run one file, whatever the plan would say, and return its entry of the result."""
     result = Result("verify", run.run_id)
-    execute(run, session, result, prepare([Step(action, migration, "to prove it")]))
+    execute(run, session, result, prepare([Task(action, migration, "to prove it")]))
     return result.applied[0]
 
 

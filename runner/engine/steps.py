@@ -10,32 +10,29 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import psycopg2
+from psycopg2 import errorcodes
 
-from runner.database.session import FORGET, LOCK, TRANSACTION_LOCK, Session
+from runner.database.session import DISCARD, Session
 from runner.database.watch import Watch
 from runner.engine import recovery, trace
-from runner.engine.attempt import BEGIN, Conduct, limits, pause, send, timeouts, watch_job
-from runner.engine.failures import (
-    CANCELLED,
-    DEADLOCK,
-    LOCK_TIMEOUT,
-    changed_since,
-    lock_lost,
-    migration_failed,
-    undecided,
-)
-from runner.engine.job import Done, Job, Message
+from runner.engine.attempt import BEGIN, Conduct, limits, pauses, send, timeouts, watch_job
+from runner.engine.failures import BLOCKED, changed_since, lock_lost, migration_failed, undecided
+from runner.engine.job import Done, Job
+from runner.engine.lock import LOCK, TRANSACTION_LOCK
 from runner.errors import Incomplete, NeedsAttention
-from runner.history import write as records
-from runner.syntax import statements
+from runner.files.examine import Message
+from runner.history.table import Doubt
+from runner.history.write import Writer
 from runner.syntax.names import Index, index_built
-from runner.syntax.statements import Statement
+from runner.syntax.nontransactional import non_transactional
+from runner.syntax.scanner import Statement, scan
 
-_NOT_INSIDE = "25001"  # cannot run inside a transaction
-_ENDS_TRANSACTION = "2D000"  # a procedure or block that commits, called in a transaction
+# Only the server knows of REINDEX on a partitioned table, or a CALL that commits.
+_NOT_INSIDE = {errorcodes.ACTIVE_SQL_TRANSACTION, errorcodes.INVALID_TRANSACTION_TERMINATION}
 _MAY_COMMIT = {"CALL", "DO"}
 _SETS = {"SET", "RESET"}
 _SHORT = 200  # characters of a statement in a message
@@ -47,7 +44,8 @@ class Steps:
     def __init__(self, session: Session, conduct: Conduct):
         self._session = session
         self._conduct = conduct
-        self._settings, self._deadline, self._progress = conduct
+        self._deadline, self._progress = conduct.deadline, conduct.progress
+        self._history = Writer(session.connection)
 
     def run(self, job: Job, *, first: bool) -> Done:
         """Run a job from where it stands and return what came of it.
@@ -63,27 +61,33 @@ class Steps:
         began = time.monotonic()
         self._moved = not first
         try:
-            self._run(job)
-            done = Done(round((time.monotonic() - began) * 1000), trace.told(job))
-            record = job.record(self._session.run_id)
-            undo = job.step.action == "undo"
-            written = (
-                records.undone(record) if undo else records.steps_finished(record, done.duration_ms)
-            )
-            logged = records.event(job.step.action, record, done.duration_ms, done.trace)
-            self._session.run(f"{BEGIN}{self._session.clean()}{written}; {logged}; commit")
+            notices = self._run(job)
+            took = round((time.monotonic() - began) * 1000)
+            done = Done(took, trace.told(job), notices)
+            self._finish(job, done)
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
-                self._session.run(f"{self._session.clean()}{FORGET}")
+                self._session.run(f"{self._session.clean()}{DISCARD}")
         self._progress.finished(job, done.duration_ms)
         return done
 
-    def _run(self, job: Job) -> None:
+    def _finish(self, job: Job, done: Done) -> None:
+        record, action = job.record(self._session.run_id), job.task.action
+        if action == "undo":
+            written = self._history.undone(record)
+        else:
+            written = self._history.steps_finished(record, done.duration_ms)
+        logged = self._history.event(action, record, done.duration_ms, done.trace)
+        self._session.run(f"{BEGIN}{self._session.clean()}{written}; {logged}; commit")
+
+    def _run(self, job: Job) -> list[str]:
+        """Run what is left of a job's statements and return what the server said."""
         done, doubt = self._open(job)
         self._progress.started(job)
+        said: list[str] = []
         count = 0
-        for statement in statements.scan(job.text):
+        for statement in scan(job.text):
             count += 1
             if count <= len(done):
                 self._again(job, statement, done[count - 1])
@@ -93,22 +97,25 @@ class Steps:
                     f"{job.migration.name} stopped at the deadline before statement {count}",
                     fix="run again: it goes on there",
                 )
-            self._step(job, statement, doubt if count == len(done) + 1 else {})
+            self._step(job, statement, doubt if count == len(done) + 1 else None)
             self._moved = True
-            self._progress.notices(job, self._session.notices())
+            notices = self._session.notices()
+            self._progress.notices(job, notices)
+            said += notices
         if count < len(done):
             raise changed_since(job, len(job.text))
-        if count == len(done) and doubt and not doubt.get("failed"):
+        if count == len(done) and doubt and not doubt.failed:
             raise undecided(job, len(job.text), doubt)
+        return said
 
-    def _open(self, job: Job) -> tuple[list[str], dict[str, Any]]:
-        """Open the journal, or find it."""
-        row = job.step.resumes
+    def _open(self, job: Job) -> tuple[list[str], Doubt | None]:
+        """Open the journal, or find it; return the finished statements and the one in doubt."""
+        row = job.task.resumes
         if row and row.state != "applied":
-            return row.steps, row.step_in_doubt or {}
-        state = "undoing" if job.step.action == "undo" else "applying"
-        self._session.run(records.begin_steps(job.record(self._session.run_id), state))
-        return [], {}
+            return row.steps, row.step_in_doubt
+        state = "undoing" if job.task.action == "undo" else "applying"
+        self._session.run(self._history.begin_steps(job.record(self._session.run_id), state))
+        return [], None
 
     def _again(self, job: Job, statement: Statement, digest: str) -> None:
         """Pass over a finished statement, but for what it set in the session that is gone."""
@@ -119,70 +126,68 @@ class Steps:
         ):
             self._session.run(statement.text)
 
-    def _step(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> None:
-        if self._corrected(statement, doubt):
-            doubt = {}
-        alone = bool(doubt) or statements.non_transactional(statement) is not None
-        for attempt in range(1, self._settings.lock_attempts + 1):
-            last = attempt == self._settings.lock_attempts
+    def _step(self, job: Job, statement: Statement, doubt: Doubt | None) -> None:
+        if doubt and self._corrected(statement, doubt):
+            doubt = None
+        alone = bool(doubt) or non_transactional(statement) is not None
+        attempts, pausing = self._conduct.lock_attempts, pauses(self._deadline)
+        for attempt in range(1, attempts + 1):
+            last = attempt == attempts
             watch = watch_job(self._session, job, self._conduct, look=attempt > 1 or last)
             try:
                 with watch:
                     alone = alone or not self._together(job, statement)
                     if alone:
-                        self._alone(job, statement, doubt)
+                        recovery.heal(self._session, statement, self._deadline, self._progress.note)
+                        sql = self._decide(job, statement, doubt)
+                        doubt = self._announce(job, statement) if sql else doubt
+                        self._alone(job, statement, sql)
             except psycopg2.Error as error:
-                doubt |= {"failed": True} if doubt else {}
+                doubt = doubt and doubt._replace(failed=True)
                 # A procedure that commits may have done a part of its work.
                 again = not (alone and statement.keyword in _MAY_COMMIT)
-                if last or not (again and self._may_retry(error, attempt)):
+                if last or not (again and self._may_retry(error, pausing)):
                     self._fail(job, statement, error, watch)
             else:
                 return
 
     def _together(self, job: Job, statement: Statement) -> bool:
         """Run a statement and its journal entry in one transaction; False: it must be alone."""
-        done = records.step_done(job.migration.key, _digest(statement))
+        done = self._history.step_done(job.migration.key, _digest(statement))
         try:
-            opening = f"{BEGIN}{timeouts(job, self._conduct)}select {TRANSACTION_LOCK}"
-            if not self._session.run(opening)[0]:
+            limited = timeouts(job, self._conduct)
+            if not self._session.run(f"{BEGIN}{limited}select {TRANSACTION_LOCK}")[0]:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
                 send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
-            self._session.run(f"{self._session.within()}{done}; select {LOCK}; commit")
+            self._session.run(f"{limited}{self._session.within()}{done}; select {LOCK}; commit")
         except psycopg2.Error as error:
             self._session.rollback()
-            # Only the server knows of REINDEX on a partitioned table, or a CALL that commits.
-            if error.pgcode in {_NOT_INSIDE, _ENDS_TRANSACTION}:
+            if error.pgcode in _NOT_INSIDE:
                 return False
             raise
         return True
 
-    def _alone(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> None:
-        """Announce a statement that must be alone in its message, run it, record it.
+    def _announce(self, job: Job, statement: Statement) -> Doubt:
+        """Write down that a statement is about to run which must be alone in its message."""
+        doubt = Doubt(
+            digest=_digest(statement),
+            before=recovery.identity(self._session, statement),
+            text=_short(statement),
+            builds=index_built(statement),
+        )
+        begun = self._history.step_begun(job.migration.key, doubt)
+        self._write(job, begun, then=limits(job, self._conduct, statement))
+        return doubt
 
-        Parameters:
-            doubt: what was announced of an earlier attempt; gets what is announced of this one.
-        """
-        key, digest = job.migration.key, _digest(statement)
-        session = self._session
-        recovery.heal(session, statement, self._deadline, self._progress.note)
-        sql = self._decide(job, statement, doubt) if doubt else statement.text
+    def _alone(self, job: Job, statement: Statement, sql: str | None) -> None:
+        """Run what an announced statement needs, if it needs anything, and record it."""
         if sql is None:
             self._progress.note(f"{job.migration.name}: found finished: {_short(statement)}")
         else:
-            doubt.clear()
-            doubt |= {
-                "digest": digest,
-                "before": recovery.identity(session, statement),
-                "text": _short(statement),
-                "index": index_built(statement),
-            }
-            self._write(
-                job, records.step_begun(key, doubt), then=limits(job, self._conduct, statement)
-            )
-            session.run(sql)
-        if not self._write(job, records.step_done(key, digest), then=f"select {LOCK}")[0]:
+            self._session.run(sql)
+        done = self._history.step_done(job.migration.key, _digest(statement))
+        if not self._write(job, done, then=f"select {LOCK}")[0]:
             raise lock_lost(job)
 
     def _write(self, job: Job, sql: str, *, then: str = "") -> Any:
@@ -190,43 +195,48 @@ class Steps:
         own = f"{BEGIN}{timeouts(job, self._conduct)}{self._session.within()}"
         return self._session.run(f"{own}{sql}; commit; {then}")
 
-    def _decide(self, job: Job, statement: Statement, doubt: dict[str, Any]) -> str | None:
-        """Return the SQL to run for a statement that was begun before, None if it took effect.
+    def _decide(self, job: Job, statement: Statement, doubt: Doubt | None) -> str | None:
+        """Return the SQL to run for a statement, None if it took effect when it was begun before.
 
         One that works in several transactions can have got somewhere even where it failed.
         """
+        if doubt is None:
+            return statement.text
         verdict = None
-        if doubt["digest"] == _digest(statement):
-            verdict = recovery.in_doubt(self._session, statement, doubt["before"])
-            if verdict is None and doubt.get("failed"):
+        if doubt.digest == _digest(statement):
+            verdict = recovery.in_doubt(self._session, statement, doubt.before)
+            if verdict is None and doubt.failed:
                 verdict = recovery.RUN
         if verdict is None:
             raise undecided(job, statement.start, doubt)
-        return {recovery.DONE: None, recovery.RUN: statement.text}.get(verdict, verdict)
+        if verdict == recovery.DONE:
+            return None
+        return statement.text if verdict == recovery.RUN else verdict
 
-    def _corrected(self, statement: Statement, doubt: dict[str, Any]) -> bool:
+    def _corrected(self, statement: Statement, doubt: Doubt) -> bool:
         """Say whether a statement that failed was corrected; then clear what the old one left."""
-        corrected = bool(doubt.get("failed")) and doubt["digest"] != _digest(statement)
-        if corrected and doubt["index"]:
-            index = Index(*doubt["index"])
+        corrected = doubt.failed and doubt.digest != _digest(statement)
+        if corrected and doubt.builds:
+            index = Index(*doubt.builds)
             recovery.heal_index(self._session, index, self._deadline, self._progress.note)
         return corrected
 
-    def _may_retry(self, error: psycopg2.Error, attempt: int) -> bool:
+    def _may_retry(self, error: psycopg2.Error, pausing: Iterator[bool]) -> bool:
         """Pause after a lock that was not to be had; say whether there is time to try again."""
-        if error.pgcode not in {LOCK_TIMEOUT, DEADLOCK} or self._session.lost():
+        if error.pgcode not in BLOCKED or self._session.lost():
             return False
-        return pause(attempt, self._deadline)
+        return next(pausing)
 
     def _fail(
         self, job: Job, statement: Statement, error: psycopg2.Error, watch: Watch
     ) -> NoReturn:
         with contextlib.suppress(psycopg2.Error):  # else it stays in doubt
-            self._write(job, records.step_failed(job.migration.key))
+            self._write(job, self._history.step_failed(job.migration.key))
         note = "the statements before it are done and recorded; the next run goes on here"
         if index_built(statement):
             note += ", and drops the INVALID index that a failed build leaves"
-        if error.pgcode == CANCELLED and (watch.cancelled or self._deadline.passed()):
+        passed = watch.cancelled or self._deadline.passed()
+        if error.pgcode == errorcodes.QUERY_CANCELED and passed:
             if self._moved:
                 raise Incomplete(
                     f"{job.migration.name} was stopped at the deadline in: {_short(statement)}",

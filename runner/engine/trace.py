@@ -5,11 +5,11 @@ Read from pg_locks at the end of the migration's transaction, in messages that a
 
 from __future__ import annotations
 
-from typing import Any
-
 from runner.engine.job import Job
-from runner.history.table import LOG
+from runner.history.table import OURS
+from runner.result import Trace
 from runner.syntax.locks import expect_all
+from runner.syntax.modes import MODES
 
 _FILES = "runner.files"  # a setting of the transaction that holds what BEFORE found
 
@@ -21,21 +21,9 @@ BEFORE = f"""
         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('r', 'p', 'm', 'v', 'f')
           and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-          and c.relname !~ '^schema_version(_log|_snapshot)?$'
+          and c.relname !~ '{OURS}'
     ), true);
 """
-
-# From the weakest to the strongest; https://www.postgresql.org/docs/current/explicit-locking.html
-MODES = (
-    "AccessShareLock",
-    "RowShareLock",
-    "RowExclusiveLock",
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-)
 
 _ORDER = "array_position(array[" + ", ".join(f"'{mode}'" for mode in MODES) + "], l.mode)"
 
@@ -71,11 +59,8 @@ DETAILS = f"""(
     from ({_LOCKS}) taken
 )"""
 
-# The trace that was recorded last, for the answer.
-LAST = f"(select details from {LOG} order by id desc limit 1)"
 
-
-def told(job: Job) -> dict[str, Any]:
+def told(job: Job) -> Trace:
     """Return the locks of a file that runs outside a transaction, as its text tells them.
 
     Such a statement gives its locks back in transactions of its own, so nothing is left to read

@@ -2,35 +2,43 @@
 
 A file's text travels alone in its messages, so that a server's error points into the file and
 nothing in the file can swallow the record. What surrounds it shares messages: the guard,
-record and commit of one file, and the begin of the next. Two round trips a migration.
+record and commit of one file, and the begin of the next. Two round trips a migration:
+
+    message   begin 1 │ file 1 │ record 1, commit 1, begin 2 │ file 2 │ record 2, commit 2
+    answer    lock, id│        │ lock, id of 2; trace of 1   │        │ trace of 2
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import psycopg2
+from psycopg2 import errorcodes
 
-from runner.database.session import FORGET, LOCK, TRANSACTION_LOCK, Session
+from runner.database.session import DISCARD, Session
 from runner.database.watch import Watch
-from runner.engine import guard, ownership, trace
-from runner.engine.attempt import BEGIN, Conduct, pause, send, timeouts, watch_job
-from runner.engine.failures import (
-    CANCELLED,
-    DEADLOCK,
-    LOCK_TIMEOUT,
-    lock_lost,
-    migration_failed,
-)
+from runner.engine import guard, trace
+from runner.engine.attempt import BEGIN, Conduct, pauses, send, timeouts, watch_job
+from runner.engine.failures import BLOCKED, lock_lost, migration_failed
 from runner.engine.job import Done, Job
+from runner.engine.lock import LOCK, TRANSACTION_LOCK
 from runner.engine.replay import failing_statement
 from runner.errors import Incomplete, MigrationFailed, Unreachable
-from runner.history import write as records
+from runner.history.read import LAST_DETAILS
+from runner.history.write import Writer
+from runner.result import Trace
 
 _XID = "pg_catalog.pg_current_xact_id()::text"
 _REPLAY = 5.0  # seconds: a file that failed within them is run again to find the statement
+
+
+class _Open(NamedTuple):
+    """A transaction that was begun: whether it has the runner's lock, and its id."""
+
+    locked: bool
+    xid: str
 
 
 class Transactions:
@@ -38,16 +46,15 @@ class Transactions:
 
     Parameters:
         session: holds the runner's lock.
-        deadline: nothing is started past it, a running statement is cancelled at it.
+        conduct: nothing is started past its deadline, a running statement is cancelled at it.
     """
 
     def __init__(self, session: Session, conduct: Conduct):
         self._session = session
         self._conduct = conduct
-        self._settings, self._deadline, self._progress = conduct
-        # What the message that ended the last file found when it began the next transaction:
-        # whether that has the lock, and its id.
-        self._begun: tuple[bool, str] | None = None
+        self._write = Writer(session.connection)
+        # The next file's transaction, where the message that ended the last file began it.
+        self._begun: _Open | None = None
 
     def run(self, jobs: Sequence[Job], following: Job | None) -> list[Done]:
         """Run jobs in one transaction, again as a whole when a lock is not to be had.
@@ -64,16 +71,17 @@ class Transactions:
             NeedsAttention: the file ended the transaction itself.
             Incomplete: the deadline came first.
         """
-        for attempt in range(1, self._settings.lock_attempts + 1):
-            last = attempt == self._settings.lock_attempts
+        attempts, pausing = self._conduct.lock_attempts, pauses(self._conduct.deadline)
+        for attempt in range(1, attempts + 1):
+            last = attempt == attempts
             try:
                 done = self._attempt(jobs, following, look=attempt > 1 or last)
             except _Blocked as blocked:
-                self._progress.note(
+                self._conduct.progress.note(
                     f"{blocked.failure.file}: {blocked.failure.message}; rolled back"
-                    f" (attempt {attempt} of {self._settings.lock_attempts})"
+                    f" (attempt {attempt} of {attempts})"
                 )
-                if last or not pause(attempt, self._deadline):
+                if last or not next(pausing):
                     raise blocked.failure from blocked.__cause__
             else:
                 return [entry._replace(attempts=attempt) for entry in done]
@@ -89,38 +97,39 @@ class Transactions:
                 xid = self._begin(job)
                 with watch:
                     self._send(job, sent)
-                took = sent.milliseconds()
-                done.append(self._finish(job, xid, took, inside, following))
+                took, notices = sent.milliseconds(), self._notices(job)
+                traced = self._finish(job, xid, took, inside, following)
+                done.append(Done(took, traced, notices))
             except psycopg2.Error as error:
                 self._abandon()
                 if not self._committed(job, xid, sent):
                     self._fail(jobs[: place + 1], error, sent, watch)
                 if error.pgcode == guard.ANOTHER or not sent.file:
                     raise guard.ended(job) from error
-                done.append(Done(took, None))
+                done.append(Done(took, None, notices))
             except BaseException:
                 self._abandon()
                 raise
         for job, entry in zip(jobs, done, strict=True):
-            self._progress.finished(job, entry.duration_ms)
+            self._conduct.progress.finished(job, entry.duration_ms)
         return done
 
     def _begin(self, job: Job) -> str:
         """Begin, unless the message that ended the last file did; return the transaction's id."""
-        locked, xid = self._begun or self._session.run(self._opening(job))[:2]
+        begun = self._begun or _Open(*self._session.run(self._opening(job))[:2])
         self._begun = None
-        if not locked:
+        if not begun.locked:
             raise lock_lost(job)
-        return str(xid)
+        return begun.xid
 
     def _opening(self, job: Job) -> str:
         return (
             f"{BEGIN}{timeouts(job, self._conduct)}{trace.BEFORE}"
-            f" select {TRANSACTION_LOCK}, {_XID}, {trace.LAST}"
+            f" select {TRANSACTION_LOCK}, {_XID}, {LAST_DETAILS}"
         )
 
     def _send(self, job: Job, sent: _Sent) -> None:
-        self._progress.started(job)
+        self._conduct.progress.started(job)
         sent.start()
         with self._session.connection.cursor() as cursor:
             for message in job.messages:
@@ -128,35 +137,41 @@ class Transactions:
                 send(cursor, job, message)
                 guard.check(self._session, job)
         sent.file = True
-        self._progress.notices(job, self._session.notices())
+
+    def _notices(self, job: Job) -> list[str]:
+        said = self._session.notices()
+        self._conduct.progress.notices(job, said)
+        return said
 
     def _finish(
         self, job: Job, xid: str, duration: int, inside: Job | None, following: Job | None
-    ) -> Done:
+    ) -> Trace | None:
         """Trace, guard, record, and commit unless another file shares the transaction."""
         role = self._session.target.role
         record = job.record(self._session.run_id)
-        undo = job.step.action == "undo"
+        undo = job.task.action == "undo"
+        recorded = self._write.undone(record) if undo else self._write.applied(record, duration)
         limits = timeouts(inside or job, self._conduct)
         sql = (
-            # The trace is read before the reset, which would wipe what it compares with.
-            f"{self._session.as_itself()}{limits}"
-            f"{records.event(job.step.action, record, duration, trace.DETAILS)}; "
-            f"{self._session.clean()}{limits}{guard.same(xid)}"
-            f"{ownership.check(role) if role else ''}"
-            f"{records.undone(record) if undo else records.applied(record, duration)}; "
-            f"select {LOCK}"
+            # Our limits come first, for the file's may be too short for anything. The trace is
+            # read before the reset, which would wipe what it compares with.
+            f"{limits}{self._session.as_itself()}"
+            f"{self._write.event(job.task.action, record, duration, trace.DETAILS)}; "
+            f"{self._session.clean()}{limits}{guard.same_transaction(xid)}"
+            f"{guard.owned_by(self._session, role) if role else ''}"
+            f"{recorded}; select {LOCK}"
         )
         if inside:
-            (traced,) = self._session.run(f"{sql}; {trace.BEFORE} select {trace.LAST}")
-            self._begun = (True, xid)
-        elif following and not self._deadline.passed():
+            (traced,) = self._session.run(f"{sql}; {trace.BEFORE} select {LAST_DETAILS}")
+            self._begun = _Open(locked=True, xid=xid)
+        elif following and not self._conduct.deadline.passed():
             opening = self._opening(following)
-            *begun, traced = self._session.run(f"{sql}; commit; {FORGET}{opening}")
-            self._begun = (begun[0], begun[1])
+            locked, next_xid, traced = self._session.run(f"{sql}; commit; {DISCARD}{opening}")
+            self._begun = _Open(locked, next_xid)
         else:
-            (traced,) = self._session.run(f"{sql}; commit; {FORGET}select {trace.LAST}")
-        return Done(duration, traced)
+            (traced,) = self._session.run(f"{sql}; commit; {DISCARD}select {LAST_DETAILS}")
+        found: Trace | None = traced
+        return found
 
     def _abandon(self) -> None:
         self._begun = None
@@ -187,12 +202,13 @@ class Transactions:
         lost = self._session.lost()
         if error.pgcode == guard.ANOTHER:  # and the one we began was rolled back
             raise guard.ended(job) from error
-        if error.pgcode == CANCELLED and (watch.cancelled or self._deadline.passed()):
+        passed = watch.cancelled or self._conduct.deadline.passed()
+        if error.pgcode == errorcodes.QUERY_CANCELED and passed:
             raise Incomplete(
                 f"{job.migration.name} was stopped at the deadline and rolled back",
                 fix="run again; if it never fits, run it from the command line or CodeBuild",
             ) from error
-        blocked = error.pgcode in {LOCK_TIMEOUT, DEADLOCK} and not lost
+        blocked = error.pgcode in BLOCKED and not lost
         offset = None
         if sent.is_short() and not (blocked or lost or error.diag.statement_position):
             offset = failing_statement(self._session, self._opening(job), jobs)

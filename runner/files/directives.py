@@ -21,13 +21,14 @@ _KNOWN = (
 class Directives(NamedTuple):
     """What the comments at the top of a file ask for.
 
-    `allow` is for the linter: rules that the file breaks with a reason, as (rule, reason).
+    The timeouts are milliseconds. `allow` is for the linter: rules that the file breaks with a
+    reason, as (rule, reason).
     """
 
     no_transaction: bool = False
     out_of_order: bool = False
-    lock_timeout: str | None = None
-    statement_timeout: str | None = None
+    lock_timeout: int | None = None
+    statement_timeout: int | None = None
     irreversible: str | None = None
     allow: tuple[tuple[str, str], ...] = ()
 
@@ -38,7 +39,7 @@ def parse(head: str) -> Directives:
     Raises:
         ConfigurationError: one is unknown, malformed or given twice.
     """
-    found: dict[str, str | bool] = {}
+    found: dict[str, str | bool | int] = {}
     for line in head.splitlines():
         match = _DIRECTIVE.match(line.strip())
         if match:
@@ -51,7 +52,7 @@ def parse(head: str) -> Directives:
     return Directives(**found, allow=allow)  # type: ignore[arg-type]
 
 
-def _parse_directive(body: str) -> list[tuple[str, str | bool]]:
+def _parse_directive(body: str) -> list[tuple[str, str | bool | int]]:
     name, colon, reason = body.partition(":")
     if name.strip() == "irreversible":
         if not (colon and reason.strip()):
@@ -67,14 +68,15 @@ def _parse_directive(body: str) -> list[tuple[str, str | bool]]:
     return [_parse_word(word) for word in re.split(r"[,\s]+", body) if word] or [_parse_word(body)]
 
 
-def _parse_word(word: str) -> tuple[str, str | bool]:
+def _parse_word(word: str) -> tuple[str, str | bool | int]:
     name, equals, value = word.partition("=")
     if word in {"no-transaction", "out-of-order"}:
         return word.replace("-", "_"), True
     if name in {"lock_timeout", "statement_timeout"} and equals:
-        if not _DURATION.fullmatch(value):
-            raise ConfigurationError(f"{name}={value} is not a duration such as 500ms, 5s, 10min")
-        return name, value
+        try:
+            return name, milliseconds(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{name}: {error.message}") from error
     raise ConfigurationError(f"unknown directive {word!r}; known: {_KNOWN}")
 
 

@@ -8,18 +8,16 @@ migration may leave search_path empty.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-
-from psycopg2.extensions import connection as Connection
-
-from runner.database.catalog import Catalog
-from runner.errors import ValidationFailed
 
 TABLE = "public.schema_version"
 LOG = "public.schema_version_log"
 SNAPSHOT = "public.schema_version_snapshot"
+
+# What the relations above and their sequences are called; nobody else's schema is judged by them.
+OURS = "^schema_version(_log|_snapshot)?(_.*seq)?$"
 
 CREATE = f"""
 create table if not exists {TABLE} (
@@ -64,16 +62,29 @@ comment on table {TABLE} is 'migrations in force; written by the migration runne
 comment on table {LOG} is 'what the migration runner did, by whom, when, in which run'
 """
 
-_COLUMNS = """
-    select array_agg(attname::text) from pg_catalog.pg_attribute
-    where attrelid = pg_catalog.to_regclass(%s) and attnum > 0 and not attisdropped
-"""
 
-_READ = f"""
-    select version, kind, state, description, file, checksum, applied_order, applied_at,
-           applied_by, run_id, duration_ms, steps, step_in_doubt
-    from {TABLE} order by applied_order
-"""
+class Doubt(NamedTuple):
+    """A statement of a non-transactional migration that was begun and not recorded as finished.
+
+    `digest` is its text's, `before` the identity of what it makes or takes away when it began,
+    `text` its beginning for a person, `builds` the name and table of the index it builds;
+    `failed`: it is known to have failed, so that it is not at work any more.
+    """
+
+    digest: str
+    before: int | None
+    text: str
+    builds: tuple[str, str] | None
+    failed: bool = False
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Doubt:
+        """Return it from what the history keeps."""
+        builds = kept.get("builds") or kept.get("index")  # as older versions kept it
+        return cls(
+            kept["digest"], kept["before"], kept["text"],
+            (builds[0], builds[1]) if builds else None, bool(kept.get("failed")),
+        )  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -91,7 +102,12 @@ class Row(NamedTuple):
     run_id: str
     duration_ms: int | None
     steps: list[str]
-    step_in_doubt: dict[str, Any] | None
+    step_in_doubt: Doubt | None
+
+    @classmethod
+    def of(cls, values: tuple[Any, ...]) -> Row:
+        """Return the row of what `read` selects."""
+        return cls(*values[:-1], Doubt.of(values[-1]) if values[-1] else None)  # type: ignore[call-arg]
 
 
 class Record(NamedTuple):
@@ -103,82 +119,3 @@ class Record(NamedTuple):
     file: str | None
     checksum: str | None
     run_id: str
-
-
-def exists(connection: Connection) -> bool:
-    """Return whether the history is there.
-
-    Raises:
-        ValidationFailed: a table of that name belongs to something else.
-
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, (TABLE,))
-        columns = (cursor.fetchone() or (None,))[0]
-    if columns is None:
-        return False
-    missing = {"version", "state", "checksum", "steps"} - set(columns)
-    if missing:
-        raise ValidationFailed(
-            f"{TABLE} exists, but it is not this runner's (no column {', '.join(sorted(missing))})",
-            fix="if pgmigrate made it: runner adopt pgmigrate; else rename it",
-        )
-    return True
-
-
-def ensure(connection: Connection) -> None:
-    """Make the history where there is none. Called with the runner's lock held."""
-    if not exists(connection):
-        with connection.cursor() as cursor:
-            cursor.execute(f"begin; {CREATE}; commit")
-
-
-def read(connection: Connection) -> tuple[Row, ...]:
-    """Return the rows in the order of application; nothing where there is no history yet."""
-    if not exists(connection):
-        return ()
-    with connection.cursor() as cursor:
-        cursor.execute(_READ)
-        return tuple(Row(*row) for row in cursor)
-
-
-def log(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Return the newest entries of the log, the oldest of them first."""
-    if not exists(connection):
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            select at, action, version, description, file, checksum, run_id, by, duration_ms,
-                   details
-            from (select * from {LOG} order by id desc limit %s) newest order by id
-            """,
-            (limit,),
-        )
-        names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
-def take_snapshot(connection: Connection, run_id: str, catalog: Catalog) -> None:
-    """Keep the schema as a run leaves it, in place of the one before."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            insert into {SNAPSHOT} (taken_at, run_id, major, objects)
-            values (clock_timestamp(), %s, %s, %s)
-            on conflict (one) do update set taken_at = excluded.taken_at,
-                run_id = excluded.run_id, major = excluded.major, objects = excluded.objects
-            """,
-            (run_id, catalog.major, json.dumps(catalog.objects)),
-        )
-
-
-def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:
-    """Return the schema as the last run left it, when that was and which run; None if none did."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_catalog.to_regclass(%s) is not null", (SNAPSHOT,))
-        if not (cursor.fetchone() or (False,))[0]:
-            return None
-        cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
-        row = cursor.fetchone()
-    return (Catalog(row[0], row[1]), row[2], row[3]) if row else None

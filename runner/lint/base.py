@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from runner.errors import ConfigurationError
 from runner.files.folder import Version, canonical, version_of
-from runner.lint.findings import Finding, Source
+from runner.lint.findings import Found, Judged
 
 
 class Base(NamedTuple):
@@ -23,7 +23,7 @@ class Base(NamedTuple):
     files: dict[str, str]
     before: dict[str, str]
 
-    def has(self, source: Source, name: str | None = None) -> bool:
+    def has(self, source: Judged, name: str | None = None) -> bool:
         """Return whether the base has this file's text (under another name), line ends aside."""
         blob = self.files.get(name or source.migration.name)
         if blob is None:
@@ -48,7 +48,7 @@ def read_base(folder: Path, ref: str) -> Base:
     return Base(ref, folder, _tree(folder, commit), _tree(folder, parting))
 
 
-def compare(base: Base, sources: Iterable[Source]) -> Iterator[Finding]:
+def compare(base: Base, sources: Iterable[Judged]) -> Iterator[Found]:
     """Yield what would go wrong once these files meet the base's."""
     ours = [source for source in sources if source.migration.kind == "V"]
     theirs = {version: name for name in base.files if (version := version_of(Path(name).name))}
@@ -61,7 +61,7 @@ def compare(base: Base, sources: Iterable[Source]) -> Iterator[Finding]:
             yield _changed(base, name, "was deleted here")
 
 
-def _against(base: Base, theirs: dict[Version, str], source: Source, fix: str) -> Iterator[Finding]:
+def _against(base: Base, theirs: dict[Version, str], source: Judged, fix: str) -> Iterator[Found]:
     migration = source.migration
     twin = theirs.get(migration.version)
     newest = max(theirs, default=())
@@ -70,9 +70,9 @@ def _against(base: Base, theirs: dict[Version, str], source: Source, fix: str) -
             yield _changed(base, twin, "was changed here")
     elif twin and not base.has(source, twin):
         message = f"version {migration.key} is {twin} on {base.ref}"
-        yield source.finding("version-collision", message, fix)
+        yield source.found("version-collision", message, fix)
     elif not twin and migration.version < newest and not migration.directives.out_of_order:
-        yield source.finding(
+        yield source.found(
             "version-order",
             f"{base.ref} has version {canonical(newest)} already: this one would come too late"
             " where that is applied",
@@ -80,9 +80,9 @@ def _against(base: Base, theirs: dict[Version, str], source: Source, fix: str) -
         )
 
 
-def _changed(base: Base, name: str, what: str) -> Finding:
+def _changed(base: Base, name: str, what: str) -> Found:
     path = base.folder / name
-    return Finding(
+    return Found(
         str(path), 1, 1, "applied-changed",
         f"{what}, but {base.ref} has it: what may be applied somewhere stays as it is",
         f"put it back (git checkout {base.ref} -- {shlex.quote(str(path))}) and make the change a"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from runner.files.folder import Migration
+from runner.result import Finding
+from runner.syntax.lexer import Problem
 
 # These state facts; no reason makes them harmless.
 UNWAIVABLE = frozenset({"not-runnable", "missing-undo", "version-collision", "applied-changed"})
 OWN_RULES = UNWAIVABLE | {"naming", "version-order"}
 
 
-class Finding(NamedTuple):
+class Found(NamedTuple):
     """One place that a rule objects to; line and column count from 1."""
 
     file: str
@@ -23,42 +25,48 @@ class Finding(NamedTuple):
     message: str
     fix: str
 
-    def __str__(self) -> str:
-        """Return it as editors and terminals read it, the fix on a line of its own."""
-        text = f"{self.file}:{self.line}:{self.column}: {self.rule}: {self.message}"
-        return f"{text}\n  {self.fix}" if self.fix else text
+    def finding(self) -> Finding:
+        """Return it as the result document has it."""
+        return {
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "rule": self.rule,
+            "message": self.message,
+            "fix": self.fix,
+        }
 
 
-class Source(NamedTuple):
-    """A file with what the runner says of it."""
+class Judged(NamedTuple):
+    """A file that is held against the rules, with what the runner says of it."""
 
     migration: Migration
     text: str
     transactional: bool
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
-    def finding(
-        self, rule: str, message: str, fix: str, place: tuple[int, int] = (1, 1)
-    ) -> Finding:
-        """Return a finding in this file."""
-        return Finding(str(self.migration.path), *place, rule, message, fix)
+    def found(self, rule: str, message: str, fix: str, place: tuple[int, int] = (1, 1)) -> Found:
+        """Return what a rule objects to in this file."""
+        return Found(str(self.migration.path), *place, rule, message, fix)
 
 
-def unwaived(source: Source, findings: Iterable[Finding], unknown: Any) -> Iterator[Finding]:
+def unwaived(
+    judged: Judged, findings: Iterable[Found], unknown: Callable[[str], bool]
+) -> Iterator[Found]:
     """Yield the findings that no waiver of their file answers, and the waivers that answer none.
 
     Parameters:
         findings: those of this file.
         unknown: says whether no linter has a rule of this name; asked only for unused waivers.
     """
-    allowed = {rule for rule, _ in source.migration.directives.allow} - UNWAIVABLE
+    allowed = {rule for rule, _ in judged.migration.directives.allow} - UNWAIVABLE
     used = set()
     for finding in findings:
         if finding.rule in allowed:
             used.add(finding.rule)
         else:
             yield finding
-    for rule, _ in source.migration.directives.allow:
+    for rule, _ in judged.migration.directives.allow:
         if rule in used:
             continue
         if rule in UNWAIVABLE:
@@ -67,7 +75,7 @@ def unwaived(source: Source, findings: Iterable[Finding], unknown: Any) -> Itera
             why, fix = f"there is no rule {rule}", "correct its name"
         else:
             why, fix = f"nothing here breaks {rule}", "remove the waiver"
-        yield source.finding("unused-waiver", why, fix, _place(source.text, rule))
+        yield judged.found("unused-waiver", why, fix, _place(judged.text, rule))
 
 
 def _place(text: str, rule: str) -> tuple[int, int]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from runner.engine.job import examine
 from runner.errors import ConfigurationError, Refused
+from runner.files.examine import examine
 from runner.files.folder import Folder, Migration, read_folder
 from runner.lint.base import Base, compare, read_base
-from runner.lint.findings import OWN_RULES, Finding, Source, unwaived
+from runner.lint.findings import OWN_RULES, Found, Judged, unwaived
 from runner.lint.squawk import squawk, unknown
+from runner.report.wording import many
 from runner.result import Result
-from runner.syntax.statements import executable
+from runner.syntax.statements import executable, position
 
 
 def lint(sql_dir: Path, run_id: str, *, base: str | None, server_version: str) -> Result:
@@ -38,31 +38,26 @@ def lint(sql_dir: Path, run_id: str, *, base: str | None, server_version: str) -
     sources = [_source(migration) for migration in _files(folder)]
     known = read_base(sql_dir, base) if base is not None else None
     findings = sorted(_judge(folder, sources, known, server_version))
-    result.data = [finding._asdict() for finding in findings]
+    result.data = [found.finding() for found in findings]
     if findings:
         files = len({finding.file for finding in findings})
         result.error = Refused(
-            f"{_number(len(findings), 'finding')} in {_number(files, 'file')}",
+            f"{many(len(findings), 'finding')} in {many(files, 'file')}",
             fix="mend them, or give a reason on top of the file: -- runner: allow <rule>: <why>",
         )
     return result
 
 
-def lines(data: list[dict[str, Any]]) -> list[str]:
-    """Return the findings of a result as a person reads them."""
-    return [str(Finding(**entry)) for entry in data]
-
-
 def _judge(
-    folder: Folder, sources: list[Source], base: Base | None, version: str
-) -> Iterator[Finding]:
+    folder: Folder, sources: list[Judged], base: Base | None, version: str
+) -> Iterator[Found]:
     """Yield every finding that has no waiver."""
     judged = [source for source in sources if not (base and base.has(source))]
     found = [finding for source in judged for finding in _own(folder, source)]
     # A U file undoes: what squawk warns of is its purpose.
     found += squawk([s for s in judged if s.migration.kind != "U"], version)
     found += compare(base, sources) if base else ()
-    by_file: dict[str, list[Finding]] = {}
+    by_file: dict[str, list[Found]] = {}
     for finding in found:
         by_file.setdefault(finding.file, []).append(finding)
     for source in judged:
@@ -79,46 +74,41 @@ def _files(folder: Folder) -> tuple[Migration, ...]:
     return (*folder.versioned, *folder.undo.values(), *folder.repeatable)
 
 
-def _source(migration: Migration) -> Source:
+def _source(migration: Migration) -> Judged:
     text = executable(migration.text())
-    problems, transactional, _ = examine(migration, text)
-    return Source(migration, text, transactional, tuple(problems))
+    checked = examine(migration, text)
+    return Judged(migration, text, checked.transactional, checked.problems)
 
 
-def _own(folder: Folder, source: Source) -> Iterator[Finding]:
+def _own(folder: Folder, source: Judged) -> Iterator[Found]:
     migration = source.migration
     for problem in source.problems:
-        line, column, message = problem.removeprefix(f"{migration.name}:").split(":", 2)
-        what, _, fix = message.strip().partition(": ")
-        yield source.finding("not-runnable", what, fix, (int(line), int(column)))
+        place = position(source.text, problem.offset)
+        yield source.found("not-runnable", problem.message, problem.fix, place)
     yield from _naming(folder, source)
     lone = migration.kind == "V" and migration.key not in folder.undo
     if lone and not migration.directives.irreversible:
         name = re.sub("^V", "U", migration.path.name)
-        yield source.finding(
+        yield source.found(
             "missing-undo",
             "nothing undoes it",
             f"write {name}, or put '-- runner: irreversible: <why>' on top",
         )
 
 
-def _naming(folder: Folder, source: Source) -> Iterator[Finding]:
+def _naming(folder: Folder, source: Judged) -> Iterator[Found]:
     migration = source.migration
     words = migration.path.stem.partition("__")[2]
     if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", words):
-        yield source.finding(
+        yield source.found(
             "naming",
             f"the description {words!r} is not lower-case words joined by single underscores",
             "rename the file, such as V042__add_order_status.sql",
         )
     up = folder.by_key().get(migration.key) if migration.kind == "U" else None
     if up and up.description != migration.description:
-        yield source.finding(
+        yield source.found(
             "naming",
             f"it undoes {up.name} under another description",
             f"rename it to {re.sub('^V', 'U', up.path.name)}",
         )
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

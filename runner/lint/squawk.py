@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import ConfigurationError, RunnerError
-from runner.lint.findings import Finding, Source
-from runner.syntax import statements
+from runner.lint.findings import Found, Judged
+from runner.syntax.scanner import scan
 
 # What the runner answers for already.
 _ANSWERED = (
@@ -29,7 +29,7 @@ _ANSWERED = (
 )
 
 
-def squawk(sources: Sequence[Source], server_version: str) -> Iterator[Finding]:
+def squawk(sources: Sequence[Judged], server_version: str) -> Iterator[Found]:
     """Yield what squawk finds in the files.
 
     Parameters:
@@ -51,7 +51,7 @@ def unknown(rule: str) -> bool:
     return _run("--exclude", rule, "--no-error-on-unmatched-pattern", "none").returncode != 0
 
 
-def _ask(files: Sequence[Source], version: str, *, transactional: bool) -> Iterator[Finding]:
+def _ask(files: Sequence[Judged], version: str, *, transactional: bool) -> Iterator[Found]:
     """Run squawk over copies, so that no name is a pattern and no settings file is found."""
     with tempfile.TemporaryDirectory() as folder:
         for number, source in enumerate(files):
@@ -73,7 +73,7 @@ def _ask(files: Sequence[Source], version: str, *, transactional: bool) -> Itera
     yield from _findings(files, found)
 
 
-def _findings(files: Sequence[Source], found: Iterable[dict[str, Any]]) -> Iterator[Finding]:
+def _findings(files: Sequence[Judged], found: Iterable[dict[str, Any]]) -> Iterator[Found]:
     lines: dict[int, list[bytes]] = {}
     for entry in found:
         number = int(Path(entry["file"]).stem)
@@ -82,7 +82,7 @@ def _findings(files: Sequence[Source], found: Iterable[dict[str, Any]]) -> Itera
         # squawk counts lines from 0, and a column in bytes.
         line = lines[number][entry["line"]] if entry["line"] < len(lines[number]) else b""
         column = len(line[: entry["column"]].decode(errors="ignore")) + 1
-        yield files[number].finding(
+        yield files[number].found(
             entry["rule_name"],
             entry["message"],
             entry["help"] or f"see https://squawkhq.com/docs/{entry['rule_name']}",
@@ -95,7 +95,7 @@ def _readable(text: str) -> str:
 
     COPY's data is no SQL to it; a comment that switches it off gives no reason.
     """
-    spans = [found.copy_data for found in statements.scan(text) if found.copy_data]
+    spans = [found.copy_data for found in scan(text) if found.copy_data]
     for start, end in reversed(spans):
         text = (
             text[:start] + re.sub(r"[^\r\n]+", "", text[start:end]) + text[end:].removeprefix("\\.")

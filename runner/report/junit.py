@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from runner.report.text import UNPRINTABLE, error_lines, summary
+from runner.report.text import UNPRINTABLE, error_lines
 
 _Case = tuple[str, float, str]  # name, milliseconds, what it holds
 
 
-def write(document: Mapping[str, Any], path: Path) -> None:
-    """Write a document of migrate, rollback or verify; folders are made."""
+def write(document: Mapping[str, Any], path: Path, last_line: str) -> None:
+    """Write a document of migrate, rollback or verify; folders are made.
+
+    Parameters:
+        last_line: the outcome, which is the only case where nothing ran.
+    """
     cases = list(_proofs(document) if document["command"] == "verify" else _runs(document))
     if not cases or (document["error"] and not any("<failure" in body for *_, body in cases)):
-        cases.append(_case_of_error(document))
+        cases.append(_case_of_error(document, last_line))
     lines = [
         f'<testcase classname="migrations" name={_attribute(name)}'
         f' time="{milliseconds / 1000:.3f}">{body}</testcase>'
@@ -48,10 +52,10 @@ def _proofs(document: Mapping[str, Any]) -> Iterator[_Case]:
         yield entry["file"], took, body
 
 
-def _case_of_error(document: Mapping[str, Any]) -> _Case:
+def _case_of_error(document: Mapping[str, Any], last_line: str) -> _Case:
     error = document["error"]
     if not error:
-        return summary(document), 0, ""
+        return last_line, 0, ""
     name = Path(error.get("file") or document["command"]).name
     return name, 0, _failure(error["message"], "\n".join(error_lines(error)))
 

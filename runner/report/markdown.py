@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from runner.report import wording
 from runner.report.markup import e
-from runner.report.text import duration
-from runner.report.wording import Document, Entry
+from runner.report.wording import Document, Entry, duration
+from runner.syntax import modes
 
 LIMIT = 60_000  # characters; GitHub takes 65,536
 _SQL = 4_000  # of one file
@@ -187,5 +187,5 @@ def _lock(entry: Entry) -> str:
         return ""
     names = [code(lock["relation"]) for lock in wording.locks(entry) if lock["mode"] == mode]
     rewritten = ", ".join(code(name) for name in entry.get("rewritten") or ())
-    text = f"{wording.mode(mode)} on {', '.join(names)}"
+    text = f"{modes.words(mode)} on {', '.join(names)}"
     return f"{text}; rewrites {rewritten}" if rewritten else text

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from runner.report import wording
+from runner.syntax import modes
 
 _LONGEST = 20_000  # characters of one text, such as a file's SQL
 _WIDE = {"Target", "Run", "Detail", "Hint", "Context"}  # facts that take more room
@@ -106,6 +107,6 @@ def swatch(kind: str) -> str:
 def lock(name: str) -> str:
     """Return a lock's mode with what it blocks."""
     return (
-        f"{swatch(f'lock{wording.level(name)}')}{e(wording.mode(name))}"
+        f"{swatch(f'lock{modes.level(name)}')}{e(modes.words(name))}"
         f"<small>{e(wording.blocks(name))}</small>"
     )

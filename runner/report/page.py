@@ -10,8 +10,8 @@ from importlib import resources
 from runner.report import wording
 from runner.report.markup import block, code, e, facts, items, small, soft, swatch
 from runner.report.sections import cards, plan, proof
-from runner.report.text import duration
-from runner.report.wording import Document, Entry
+from runner.report.wording import Document, Entry, duration
+from runner.syntax import modes
 
 _WIDTH = 1000  # units of the timeline's drawing
 _LEAST = 6  # of them, so that the shortest bar is seen
@@ -135,12 +135,12 @@ def _timeline(document: Document) -> str:
 
 def _ran(entry: Entry, start: float, share: float) -> str:
     mode = wording.strongest(entry)
-    kind = f"lock{wording.level(mode)}" if mode else "none"
+    kind = f"lock{modes.level(mode)}" if mode else "none"
     width = max(share * _WIDTH, _LEAST)
     left = min(start * _WIDTH, _WIDTH - width)
     held = f", for {duration(entry['held_ms'])}" if entry.get("held_ms") is not None else ""
     said = (
-        f"{wording.mode(mode)}: {wording.blocks(mode)}{held}"
+        f"{modes.words(mode)}: {wording.blocks(mode)}{held}"
         if mode
         else "no lock on what was there"
     )
@@ -164,8 +164,8 @@ def _row(sign: str, name: str, said: str, kind: str) -> str:
 
 
 def _legend(applied: list[Entry]) -> str:
-    modes = {mode for entry in applied if (mode := wording.strongest(entry))}
-    levels = {wording.level(mode): wording.blocks(mode) for mode in modes}
+    found_modes = {mode for entry in applied if (mode := wording.strongest(entry))}
+    levels = {modes.level(mode): wording.blocks(mode) for mode in found_modes}
     found = [f"<span>{swatch(f'lock{n}')}{e(said)}</span>" for n, said in sorted(levels.items())]
     if any(not wording.strongest(entry) for entry in applied):
         found.insert(0, f"<span>{swatch('none')}no lock on what was there</span>")

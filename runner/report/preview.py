@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlparse
 from sqlparse.exceptions import SQLParseError
 
-from runner.syntax import statements
+from runner.syntax.scanner import scan
 
 # sqlparse's time and memory grow fast; a person reads no further anyway.
 _CHARACTERS = 2_000  # of one statement
@@ -16,7 +16,7 @@ def preview(text: str) -> list[str]:
     """Return the lines that show a file's statements, numbered as the journal counts them."""
     lines = []
     count = 0
-    for count, statement in enumerate(statements.scan(text), 1):
+    for count, statement in enumerate(scan(text), 1):
         if count <= _STATEMENTS:
             lines += [f"-- {count}", *_laid_out(statement.text).splitlines()]
         if count <= _STATEMENTS and statement.copy_data:

@@ -7,8 +7,7 @@ from typing import Any
 
 from runner.report import wording
 from runner.report.markup import block, code, e, items, lock, small, soft, sql, table
-from runner.report.text import duration
-from runner.report.wording import Document, Entry
+from runner.report.wording import Document, Entry, duration
 
 _TONES = {"none": "good", "notice": "warn", "block": "bad"}
 _SIGNS = {"good": "✓", "warn": "!", "bad": "✗", "calm": "▸"}

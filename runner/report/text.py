@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+from runner.errors import Error
+from runner.report.preview import preview
+from runner.report.wording import duration, many, place, remarks
+from runner.result import Document, Finding, Plan, Planned, Preview, Proofs, Standing, Task
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
@@ -14,13 +20,22 @@ _VERBS = {"apply": "applied", "repeat": "applied", "undo": "undone"}
 
 def as_json(document: Mapping[str, Any]) -> str:
     """Return the document as one JSON text."""
-    return json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def as_text(document: Mapping[str, Any], *, colour: bool = False) -> str:
-    """Return the document as a person reads it: what was done, what is left, what went wrong."""
-    text = "\n".join(_lines(document))
-    text = UNPRINTABLE.sub("�", text)
+def write_text(path: Path, text: str) -> None:
+    """Write a text and a line end into a file, whose folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{text}\n", encoding="utf-8", newline="\n")
+
+
+def as_text(document: Document, last_line: str, *, colour: bool = False) -> str:
+    """Return the document as a person reads it: what was done, what is left, what went wrong.
+
+    Parameters:
+        last_line: the outcome, as `last_line` says it.
+    """
+    text = UNPRINTABLE.sub("�", "\n".join([*_lines(document), last_line]))
     if not colour:
         return text
     paint = _RED if document["error"] else _GREEN
@@ -28,7 +43,7 @@ def as_text(document: Mapping[str, Any], *, colour: bool = False) -> str:
     return f"{before}\n{paint}{last}{_PLAIN}" if before else f"{paint}{last}{_PLAIN}"
 
 
-def _lines(document: Mapping[str, Any]) -> list[str]:
+def _lines(document: Document) -> list[str]:
     lines: list[str] = []
     if document["applied"]:
         lines += table(
@@ -46,20 +61,22 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         )
     lines += _pending(document)
     lines += [f"warning: {warning}" for warning in document["warnings"]]
-    lines += error_lines(document["error"])
-    return [*lines, summary(document)]
+    return lines + error_lines(document["error"])
 
 
-def summary(document: Mapping[str, Any]) -> str:
-    """Return the last line: the outcome, where, and how many."""
-    if document["command"] in _READERS:
-        if document["error"]:
-            return f"failed (exit code {document['exit_code']}){_where(document)}"
-        return _READERS[document["command"]](document) + _where(document)
+def last_line(document: Document, summary: Callable[[Document], str] | None = None) -> str:
+    """Return the outcome in a line: what, where, and how many.
+
+    Parameters:
+        summary: what a command says that only looks; None: it is a run.
+    """
+    if summary:
+        failed = f"failed (exit code {document['exit_code']})"
+        return (failed if document["error"] else summary(document)) + _where(document)
     count, left = len(document["applied"]), len(document["pending"])
     took = duration(document["duration_ms"])
     words = {
-        "applied": f"done: {count} migration{'s' * (count != 1)} in {took}",
+        "applied": f"done: {many(count, 'migration')} in {took}",
         "noop": "nothing to do",
         "planned": (
             f"planned only, nothing was run: {left} to run"
@@ -72,32 +89,68 @@ def summary(document: Mapping[str, Any]) -> str:
     return f"{words[document['outcome']]}{_where(document)}; run {document['run_id']}"
 
 
-def _where(document: Mapping[str, Any]) -> str:
+def _where(document: Document) -> str:
     target = document["target"]
-    return f"; {target['dbname']} on {target.get('host', 'the local socket')}" if target else ""
+    if not target:
+        return ""
+    name = target.get("dbname", "a database that was not reached")
+    return f"; {name} on {target.get('host', 'the local socket')}"
 
 
-def _standing(document: Mapping[str, Any]) -> str:
-    states = [entry["state"] for entry in document["data"]]
+def standings(document: Document) -> str:
+    """Say how many migrations are in which state."""
+    states = [entry["state"] for entry in cast(list[Standing], document["data"])]
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "empty"
 
 
-def _proved(entries: Sequence[Mapping[str, Any]]) -> str:
-    count = sum(entry["proved"] for entry in entries)
-    text = f"{count} of {len(entries)} proved"
-    return text if count == len(entries) else f"{text}, the others are irreversible"
+def entries(document: Document) -> str:
+    """Say how many entries were listed."""
+    return many(len(cast(list[object], document["data"])), "entry", "entries")
 
 
-# What a command that only looks says at the end.
-_READERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "status": _standing,
-    "history": lambda document: f"{len(document['data'])} entries",
-    "verify": lambda document: _proved(document["data"]["migrations"]),
-    "new": lambda _: "write the SQL of both, then migrate",
-    "validate": lambda _: "every file is fine",
-    "lint": lambda _: "every file is fine",
-    "report": lambda _: "written",
-}
+def proofs(document: Document) -> str:
+    """Say how many migrations are proved."""
+    found = cast(Proofs, document["data"])["migrations"]
+    count = sum(entry["proved"] for entry in found)
+    text = f"{count} of {len(found)} proved"
+    return text if count == len(found) else f"{text}, the others are irreversible"
+
+
+def fine(_: Document) -> str:
+    """Say that nothing was found."""
+    return "every file is fine"
+
+
+def strings(document: Document) -> list[str]:
+    """Return data that is lines already."""
+    return cast(list[str], document["data"]) or []
+
+
+def findings(document: Document) -> list[str]:
+    """Return the linter's findings as editors and terminals read them, fixes below them."""
+    lines = []
+    for found in cast(list[Finding], document["data"]) or []:
+        place = f"{found['file']}:{found['line']}:{found['column']}"
+        lines.append(f"{place}: {found['rule']}: {found['message']}")
+        lines += [f"  {found['fix']}"] if found["fix"] else []
+    return lines
+
+
+def table_of(document: Document, columns: Sequence[str]) -> list[str]:
+    """Return the data's entries as a table of some of their fields, nothing without data."""
+    data: Any = document["data"]
+    if not data:
+        return []
+    rows = data["migrations"] if isinstance(data, Mapping) else data
+    return table(columns, [_cells(entry, columns) for entry in rows])
+
+
+def _cells(entry: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    words = {None: "", True: "yes", False: "no"}
+    return [
+        words[value] if value is None or isinstance(value, bool) else str(value)
+        for value in (entry[column] for column in columns)
+    ]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -111,33 +164,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
-def duration(milliseconds: float | None) -> str:
-    """Return a duration in the unit that reads best."""
-    if milliseconds is None:
-        return ""
-    if milliseconds < 1000:  # noqa: PLR2004
-        return f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1000
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"  # noqa: PLR2004
-
-
-def _pending(document: Mapping[str, Any]) -> list[str]:
+def _pending(document: Document) -> list[str]:
     if not document["pending"]:
         return []
     if document["outcome"] != "planned":
         names = ", ".join(entry["file"] for entry in document["pending"])
         return [f"not run: {names}"]
-    return _planned(document["pending"], document["data"] or [])
+    data = document["data"]
+    if isinstance(data, dict) and "digest" in data:
+        plan = cast(Plan, data)
+        return [*_planned(document["pending"], plan["files"]), *_of_plan(plan)]
+    return _planned(document["pending"], cast(list[Preview], data or []))
 
 
-def _planned(
-    pending: Sequence[Mapping[str, Any]], data: Mapping[str, Any] | Sequence[Any]
-) -> list[str]:
+def _planned(pending: Sequence[Task], files: Iterable[Planned | Preview]) -> list[str]:
     """Return the files of a plan with their SQL and, where it was looked for, their risk."""
-    from runner.report.preview import preview  # noqa: PLC0415 - sqlparse takes its time to import
-
-    whole: Mapping[str, Any] = data if isinstance(data, Mapping) else {"files": data}
-    shown = {entry["file"]: entry for entry in whole["files"]}
+    shown = {entry["file"]: cast(Mapping[str, Any], entry) for entry in files}
     lines = []
     for entry in pending:
         more = shown.get(entry["file"], {})
@@ -147,27 +189,32 @@ def _planned(
         if more.get("irreversible"):
             lines.append(f"--   irreversible: {more['irreversible']}")
         lines += [*preview(more.get("sql", "")), ""]
-    longest = whole.get("longest_transaction")
-    if longest:
+    return lines
+
+
+def _of_plan(plan: Plan) -> list[str]:
+    lines = []
+    if longest := plan["longest_transaction"]:
         lines.append(
             f"longest open transaction: {duration(longest['seconds'] * 1000)}, pid"
-            f" {longest['pid']}, user {longest['user']}: {' '.join(longest['query'].split())}"
+            f" {longest['pid']}, user {longest['user']}:"
+            f" {' '.join((longest['query'] or '').split())}"
         )
-    return [*lines, f"digest: {whole['digest']}"] if "digest" in whole else lines
+    return [*lines, f"digest: {plan['digest']}"]
 
 
-def error_lines(error: Mapping[str, Any] | None) -> list[str]:
+def error_lines(error: Error | None) -> list[str]:
     """Return an error as a person reads it: where, what, why, what to do."""
     if not error:
         return []
-    place = ":".join(str(error[key]) for key in ("file", "line", "column") if error.get(key))
+    where = place(error)
     state = f" (SQLSTATE {error['sqlstate']})" if error.get("sqlstate") else ""
     lines = [
-        f"{place}: {error['message']}{state}" if place else f"error: {error['message']}{state}"
+        f"{where}: {error['message']}{state}" if where else f"error: {error['message']}{state}"
     ]
-    if error.get("excerpt"):
-        lines.append(error["excerpt"])
-    lines += [f"{key}: {error[key]}" for key in ("detail", "hint", "context") if error.get(key)]
+    if excerpt := error.get("excerpt"):
+        lines.append(excerpt)
+    lines += [f"{name}: {text}" for name, text in remarks(error)]
     lines += [f"  {detail}" for detail in error["details"]]
     if error["fix"]:
         lines.append(f"what to do: {error['fix']}")

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from runner.report.text import duration
+from runner.errors import Error
+from runner.syntax import modes
 
 Document = Mapping[str, Any]
 Entry = Mapping[str, Any]
 
-# What a lock keeps others from, by its strength; the last are the ones an application feels.
-_BLOCKS = ("nothing but schema changes", "schema changes and vacuum", "writes", "reads and writes")
-_LEVELS = {
-    "ACCESS SHARE": 0,
-    "ROW SHARE": 0,
-    "ROW EXCLUSIVE": 0,
-    "SHARE UPDATE EXCLUSIVE": 1,
-    "SHARE": 2,
-    "SHARE ROW EXCLUSIVE": 2,
-    "EXCLUSIVE": 2,
-    "ACCESS EXCLUSIVE": 3,
-}
 RISKS = {"none": "no risk seen", "notice": "be aware", "block": "would block"}
 
 
@@ -59,25 +47,34 @@ def bounded(text: str, most: int) -> str:
     return text if left <= 0 else f"{text[:most]}\n… {left:,} more characters"
 
 
-def many(count: int, what: str) -> str:
-    """Return a number of things."""
-    return f"{count:,} {what}{'s' * (count != 1)}"
+def many(count: int, one: str, more: str | None = None) -> str:
+    """Return a number of things.
+
+    Parameters:
+        more: the plural, where it is not formed by an s.
+    """
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
-def mode(name: str) -> str:
-    """Return a lock mode as the SQL commands name it; pg_locks says AccessExclusiveLock."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Lock"))
-    return words.replace("_", " ").upper()
+def place(error: Error) -> str:
+    """Return where an error is, as editors and terminals open it: file:line:column."""
+    parts = (error.get("file"), error.get("line"), error.get("column"))
+    return ":".join(str(part) for part in parts if part)
 
 
-def level(name: str) -> int:
-    """Return how much a lock blocks, from 0 to 3; an unknown one counts as the strongest."""
-    return _LEVELS.get(mode(name), 3)
+def remarks(error: Error) -> list[tuple[str, str]]:
+    """Return what else the server said of an error, by name."""
+    named = {
+        "detail": error.get("detail"),
+        "hint": error.get("hint"),
+        "context": error.get("context"),
+    }
+    return [(name, text) for name, text in named.items() if text]
 
 
 def blocks(name: str) -> str:
     """Return what a lock keeps others from."""
-    return f"blocks {_BLOCKS[level(name)]}"
+    return f"blocks {modes.BLOCKS[modes.level(name)]}"
 
 
 def locks(entry: Entry) -> list[Entry]:
@@ -87,7 +84,7 @@ def locks(entry: Entry) -> list[Entry]:
 
 def strongest(entry: Entry) -> str | None:
     """Return the mode of the strongest lock that an entry has, None if it has none."""
-    return max((lock["mode"] for lock in locks(entry)), key=level, default=None)
+    return max((lock["mode"] for lock in locks(entry)), key=modes.level, default=None)
 
 
 def size(count: float | None) -> str:
@@ -111,6 +108,16 @@ def _scaled(count: float, step: int, units: tuple[str, ...]) -> str:
         count, power = count / step, power + 1
     digits = 1 if power and count < 10 else 0  # noqa: PLR2004
     return f"{count:,.{digits}f} {units[power]}".strip()
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return a duration in the unit that reads best."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:  # noqa: PLR2004
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"  # noqa: PLR2004
 
 
 def moment(text: object) -> str:

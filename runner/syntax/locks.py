@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from runner.syntax.modes import (
+    ALL,
+    EXCLUSIVE,
+    ROW,
+    SHARE,
+    SHARE_ROW,
+    SHARE_UPDATE,
+    strength,
+    worded,
+)
 from runner.syntax.names import qualified
-from runner.syntax.statements import Statement, scan
-
-SHARE_UPDATE = "ShareUpdateExclusiveLock"
-SHARE = "ShareLock"
-SHARE_ROW = "ShareRowExclusiveLock"
-ROW = "RowExclusiveLock"
-EXCLUSIVE = "ExclusiveLock"
-ALL = "AccessExclusiveLock"
+from runner.syntax.scanner import Statement, scan
 
 
 class Expected(NamedTuple):
@@ -61,11 +64,8 @@ def is_opaque(statement: Statement) -> bool:
     return statement.keyword in {"DO", "CALL", "SELECT", "EXECUTE", "WITH"}
 
 
-_ORDER = (ROW, SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ALL)
-
-
 def _strength(lock: Expected) -> tuple[int, bool, bool]:
-    return _ORDER.index(lock.mode), lock.rewrite, lock.scan
+    return strength(lock.mode), lock.rewrite, lock.scan
 
 
 def _name(tokens: _Tokens) -> str:
@@ -229,10 +229,8 @@ def _drop(tokens: _Tokens) -> Iterator[Expected]:
 
 def _lock(tokens: _Tokens) -> Iterator[Expected]:
     words = " ".join(_after(tokens, "IN")).removesuffix(" NOWAIT").removesuffix(" MODE")
-    modes = {"ROW EXCLUSIVE": ROW, "SHARE UPDATE EXCLUSIVE": SHARE_UPDATE, "SHARE": SHARE,
-             "SHARE ROW EXCLUSIVE": SHARE_ROW, "EXCLUSIVE": EXCLUSIVE}  # fmt: skip
     if words not in {"ACCESS SHARE", "ROW SHARE"}:
-        yield from _names(tokens[1:], modes.get(words, ALL))
+        yield from _names(tokens[1:], worded(words) or ALL)
 
 
 def _vacuum(tokens: _Tokens) -> Iterator[Expected]:

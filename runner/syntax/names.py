@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from runner.syntax.lexer import unquoted
-from runner.syntax.statements import Statement
+from runner.syntax.scanner import Statement
 
 
 class Index(NamedTuple):

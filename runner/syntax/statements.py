@@ -7,27 +7,7 @@ import re
 from collections.abc import Iterator
 
 from runner.syntax.lexer import Problem, unquoted
-from runner.syntax.nontransactional import non_transactional
-from runner.syntax.scanner import Scanner, Statement, copies, scan
-
-__all__ = [
-    "Problem",
-    "Statement",
-    "executable",
-    "non_transactional",
-    "position",
-    "problems",
-    "scan",
-    "split",
-]
-
-
-def split(text: str) -> list[str]:
-    """Return the statements of a text, each from its first token to its last.
-
-    The semicolon, what surrounds a statement, empty statements and COPY's data are left out.
-    """
-    return [statement.text for statement in scan(text)]
+from runner.syntax.scanner import Scanner, Statement, copies
 
 
 def position(text: str, offset: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg2
 
 from runner import cli
+from tests.runner.schema import conforming
 
 
 class Project:
@@ -34,7 +35,7 @@ class Project:
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             code = cli.main([*self._target(), "--json", *arguments])
-        document: dict[str, Any] = json.loads(out.getvalue())
+        document = conforming(json.loads(out.getvalue()))
         assert document["exit_code"] == code
         return document
 
@@ -59,7 +60,7 @@ class Project:
         """Wait for a started command and return its result document."""
         out, err = process.communicate(timeout=60)
         assert out, err
-        document: dict[str, Any] = json.loads(out)
+        document = conforming(json.loads(out))
         assert document["exit_code"] == process.returncode
         return document
 

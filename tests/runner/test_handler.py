@@ -29,6 +29,11 @@ class Context:
         ({"command": "migrate", "run_id": "r", "options": {"to": "1"}}, "no option 'to'"),
         ({"command": "rollback", "run_id": "r", "options": {"steps": True}}, "takes a int"),
         ({"command": "migrate", "run_id": "r", "options": {"target": 3}}, "takes a str"),
+        ({"command": "migrate", "run_id": "r", "options": {"target": "x"}}, "not a version"),
+        ({"command": "migrate", "run_id": "r", "options": {"on_drift": "x"}}, "one of: warn, fail"),
+        ({"command": "rollback", "run_id": "r"}, "rollback takes --to or --steps"),
+        ({"command": "baseline", "run_id": "r"}, "baseline needs version"),
+        ({"command": "verify", "run_id": "r"}, "unknown command 'verify'"),
     ],
 )
 def test_wrong_event_is_refused(event: Any, said: str) -> None:
@@ -38,7 +43,8 @@ def test_wrong_event_is_refused(event: Any, said: str) -> None:
 
 def test_right_event_is_taken() -> None:
     event = {"command": "rollback", "run_id": "r", "options": {"steps": 2}}
-    assert handler.parse(event) == ("rollback", "r", {"steps": 2})
+    command, run_id, options = handler.parse(event)
+    assert (command.name, run_id, options) == ("rollback", "r", {"steps": 2})
 
 
 def test_failure_raises_with_the_document(monkeypatch: pytest.MonkeyPatch) -> None:

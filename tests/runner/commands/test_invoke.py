@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runner.commands.invoke import Unproved, believe
+from runner.commands.invoke import believe
+from runner.errors import Unproved
 
 
 def document(**changes: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from runner.database import catalog
 from runner.database.catalog import Catalog
+from runner.history.table import OURS
 from tests.runner.project import Project
 
 
@@ -15,7 +16,7 @@ def read(project: Project, sql: str = "") -> Catalog:
         project.query(sql)
     with contextlib.closing(psycopg2.connect(project.url)) as connection:
         connection.autocommit = True
-        return catalog.read(connection)
+        return catalog.read(connection, ignored=OURS)
 
 
 _BASE = """

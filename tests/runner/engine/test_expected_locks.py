@@ -3,7 +3,7 @@
 import pytest
 
 from runner.syntax.locks import expect, is_opaque
-from runner.syntax.statements import scan
+from runner.syntax.scanner import scan
 from tests.runner.project import Project
 
 _TABLES = """

@@ -9,12 +9,15 @@ import psycopg2
 import pytest
 
 from runner.database import connection as connecting
-from runner.database.session import LOCK_KEY, Deadline, Session
-from runner.engine.attempt import Conduct, Settings
-from runner.engine.job import Job, Message
-from runner.engine.plan import Step
+from runner.database.session import Session
+from runner.deadline import Deadline
+from runner.engine import lock
+from runner.engine.attempt import Conduct
+from runner.engine.job import Job
+from runner.engine.plan import Task
 from runner.engine.transaction import Transactions
 from runner.errors import NeedsAttention
+from runner.files.examine import Message
 from runner.files.folder import read_folder
 from tests.runner.project import Project
 
@@ -188,7 +191,7 @@ def test_lock_let_go_without_a_transaction_stops_where_somebody_came_in(
     waiting = "select count(*) = {} from pg_locks where locktype = 'advisory' and not granted"
     wait_for(waiting.format(1))
     with contextlib.closing(psycopg2.connect(project.url)) as other_run:
-        take = ("select pg_advisory_lock(%s)", (LOCK_KEY,))
+        take = ("select pg_advisory_lock(%s)", (lock.KEY,))
         thread = threading.Thread(target=other_run.cursor().execute, args=take)
         thread.start()
         wait_for(waiting.format(2))
@@ -309,7 +312,7 @@ def _transactions(project: Project) -> "contextlib.AbstractContextManager[Transa
             return lambda *_: None
 
     try:
-        yield Transactions(session, Conduct(Settings(), Deadline(), Silent()))
+        yield Transactions(session, Conduct(Deadline(), Silent()))
     finally:
         session.close()
 
@@ -332,7 +335,7 @@ def test_end_of_the_transaction_that_got_through_is_caught_and_not_recorded(
     project.run("migrate")
     path: Path = project.file("V2__x.sql", text)
     migration = next(m for m in read_folder(project.folder).versioned if m.path == path)
-    job = Job(Step("apply", migration, "new"), text, (Message(0, len(text)),), True)
+    job = Job(Task("apply", migration, "new"), text, (Message(0, len(text)),), True)
     with _transactions(project) as transactions, pytest.raises(NeedsAttention) as caught:
         transactions.run([job], None)
     assert "ended the runner's transaction" in caught.value.message

@@ -147,8 +147,8 @@ def test_directives_are_read_from_the_top(tmp_path: Path) -> None:
     assert found == Directives(
         no_transaction=True,
         out_of_order=True,
-        lock_timeout="5s",
-        statement_timeout="10min",
+        lock_timeout=5_000,
+        statement_timeout=600_000,
         irreversible="the data is dropped, see ADR 7",
     )
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from runner.cli import main
-from runner.commands.report import publish
+from runner.commands.report import report
 from runner.errors import ConfigurationError
 from runner.report import wording
 from runner.report.markdown import LIMIT, code, markdown, plain
 from runner.report.page import page
+from runner.syntax import modes
 from tests.runner.project import Project
 from tests.runner.report import documents
 from tests.runner.report.documents import Document
@@ -167,8 +168,8 @@ def test_long_sql_is_cut_and_says_so() -> None:
 
 
 def test_lock_modes_are_the_commands_names() -> None:
-    assert wording.mode("ShareRowExclusiveLock") == "SHARE ROW EXCLUSIVE"
-    assert wording.mode("ACCESS EXCLUSIVE") == "ACCESS EXCLUSIVE"
+    assert modes.words("ShareRowExclusiveLock") == "SHARE ROW EXCLUSIVE"
+    assert modes.words("ACCESS EXCLUSIVE") == "ACCESS EXCLUSIVE"
     assert wording.blocks("AccessShareLock") == "blocks nothing but schema changes"
     assert wording.level("SomethingNewLock") == 3
 
@@ -235,11 +236,11 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     source = tmp_path / "result.json"
     source.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ConfigurationError) as raised:
-        publish(str(source), "r", tmp_path / "r.html", None)
+        report(str(source), "r", tmp_path / "r.html", None)
     assert "runner --json" in str(raised.value.fix)
 
 
 def test_report_without_a_place_to_write_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        publish("-", "r", None, None)
+        report("-", "r", None, None)
     assert "-o report.html" in str(raised.value.fix)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from runner.syntax.statements import executable, position, scan, split
+from runner.syntax.scanner import scan
+from runner.syntax.statements import executable, position
+from tests.runner.syntax.cut import split
 
 SPLITS = {
     "nothing": ("", []),

@@ -13,7 +13,8 @@ from pglast import split as parse_and_split
 
 from local.postgres import embedded_bin_dir
 from runner.syntax.lexer import Lexer
-from runner.syntax.statements import executable, position, problems, scan
+from runner.syntax.scanner import scan
+from runner.syntax.statements import executable, position, problems
 
 CORPUS = Path(__file__).parent / "corpus"
 SHIPPED = sorted((embedded_bin_dir().parent / "share").rglob("*.sql"))

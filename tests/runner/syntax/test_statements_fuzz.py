@@ -6,8 +6,10 @@ from pglast import parser
 from pglast import split as parse_and_split
 
 from runner.syntax.lexer import Lexer
-from runner.syntax.scanner import Scanner, Statement
-from runner.syntax.statements import executable, non_transactional, position, problems, scan, split
+from runner.syntax.nontransactional import non_transactional
+from runner.syntax.scanner import Scanner, Statement, scan
+from runner.syntax.statements import executable, position, problems
+from tests.runner.syntax.cut import split
 
 COMMENTS = ("SQL_COMMENT", "C_COMMENT")
 TRIVIA = [

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from local.postgres import embedded_bin_dir
 from runner.syntax.lexer import Lexer
-from runner.syntax.scanner import Scanner, copies
-from runner.syntax.statements import problems, scan, split
+from runner.syntax.scanner import Scanner, copies, scan
+from runner.syntax.statements import problems
+from tests.runner.syntax.cut import split
 
 Sent = list[tuple[str, str]]  # a message, and the data of COPY after it
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.sql"))

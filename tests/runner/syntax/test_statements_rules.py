@@ -6,7 +6,9 @@ import psycopg2
 import pytest
 
 from local.postgres import Server
-from runner.syntax.statements import non_transactional, position, problems, scan
+from runner.syntax.nontransactional import non_transactional
+from runner.syntax.scanner import scan
+from runner.syntax.statements import position, problems
 
 CONTROL = "would control the runner's own transaction"
 PROBLEMS = {

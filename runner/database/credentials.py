@@ -1,0 +1,55 @@
+"""What a login needs from AWS: the database's secret, or a token of IAM authentication."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from runner.errors import ConfigurationError, Unreachable
+
+
+def secret(arn: str) -> dict[str, str]:
+    """Fetch user and password from Secrets Manager, anew each time: AWS rotates them.
+
+    Raises:
+        Unreachable: Secrets Manager refuses or does not answer.
+        ConfigurationError: the secret is none of a database's.
+    """
+    import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    # An ARN says its region; a bare name means the environment's.
+    region = arn.split(":")[3] if arn.count(":") > 5 else None  # noqa: PLR2004
+    try:
+        client = boto3.client("secretsmanager", region_name=region)
+        answer = client.get_secret_value(SecretId=arn)
+        body = json.loads(answer["SecretString"])
+        return {"user": body["username"], "password": body["password"]}
+    except (BotoCoreError, ClientError) as error:
+        raise Unreachable(
+            f"the database secret cannot be read: {error}",
+            fix=f"check that this role may call secretsmanager:GetSecretValue on {arn}",
+        ) from error
+    except (KeyError, ValueError):
+        # A traceback of the parser's would show the secret.
+        raise ConfigurationError(
+            f"the secret {arn} is not JSON with username and password"
+        ) from None
+
+
+def token(parameters: Mapping[str, str]) -> str:
+    """Make a token of IAM database authentication: local, no request, valid 15 minutes.
+
+    Raises:
+        ConfigurationError: the parameters name no host or no user.
+    """
+    import boto3  # noqa: PLC0415
+
+    try:
+        host, user = parameters["host"], parameters["user"]
+    except KeyError as error:
+        raise ConfigurationError("IAM authentication needs a host and a user") from error
+    token: str = boto3.client("rds").generate_db_auth_token(
+        DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
+    )
+    return token

@@ -1,0 +1,81 @@
+"""Other sessions of the server: who holds a lock, who blocks us, who is in a long transaction."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from psycopg2.extensions import connection as Connection
+
+from runner.errors import Session
+
+_TEXT = 300  # characters of another session's query that are shown
+
+_SESSION = f"""
+    a.pid, a.usename as "user", a.application_name as application,
+    a.client_addr::text as address, a.state,
+    extract(epoch from clock_timestamp() - a.xact_start)::float8 as transaction_seconds,
+    left(a.query, {_TEXT}) as query
+"""
+
+_HOLDER = f"""
+    select {_SESSION}
+    from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+      and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+      and (l.classid::bigint << 32 | l.objid::bigint) = %s
+"""
+
+_BLOCKERS = f"""
+    select {_SESSION}, w.mode, w.relation::regclass::text as relation
+    from unnest(pg_catalog.pg_blocking_pids(%s)) as b (pid)
+    join pg_catalog.pg_stat_activity a on a.pid = b.pid
+    left join lateral (
+        select mode, relation from pg_catalog.pg_locks where pid = %s and not granted limit 1
+    ) w on true
+"""
+
+
+_LONGEST = f"""
+    select {_SESSION} from pg_catalog.pg_stat_activity a
+    where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
+      and a.xact_start is not null
+    order by a.xact_start limit 1
+"""
+
+
+def _rows(connection: Connection, sql: str, values: tuple[Any, ...]) -> list[Session]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        names = [column.name for column in cursor.description or ()]
+        return [cast(Session, dict(zip(names, row, strict=True))) for row in cursor]
+
+
+def lock_holder(connection: Connection, key: int) -> Session | None:
+    """Return the session that holds an advisory lock in this database, None if it was freed."""
+    found = _rows(connection, _HOLDER, (key,))
+    return found[0] if found else None
+
+
+def blockers(connection: Connection, pid: int) -> list[Session]:
+    """Return the sessions that keep the backend `pid` from a lock it waits for, and which lock."""
+    return _rows(connection, _BLOCKERS, (pid, pid))
+
+
+def longest_transaction(connection: Connection) -> Session | None:
+    """Return the session that has been in a transaction longest here, None where none is."""
+    found = _rows(connection, _LONGEST, ())
+    return found[0] if found else None
+
+
+def describe_session(session: Session) -> str:
+    """Return one line about a session for a person."""
+    age = session["transaction_seconds"]
+    parts = [
+        f"pid {session['pid']}",
+        f"user {session['user']}",
+        f"application {session['application'] or '(none)'}",
+        f"{session['state']}" + (f", in a transaction for {age:.0f} s" if age else ""),
+    ]
+    if session.get("relation"):
+        parts.append(f"in the way of {session['mode']} on {session['relation']}")
+    return ", ".join(parts) + f"; query: {' '.join((session['query'] or '').split())}"

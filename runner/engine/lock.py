@@ -1,0 +1,61 @@
+"""The runner's lock: one run at a time in a database.
+
+A session advisory lock, polled: a statement that waited for it would hold a snapshot, and with
+it block every concurrent index build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+
+from runner.database.session import Session
+from runner.database.sessions import describe_session, lock_holder
+from runner.deadline import Deadline, backoff
+from runner.errors import LockNotObtained
+from runner.history.table import TABLE
+
+# The lock is the database's; its number comes from the history's name, so that two
+# histories in one database do not wait for each other.
+KEY = int.from_bytes(hashlib.sha256(TABLE.encode()).digest()[:8], "big", signed=True)
+
+# A session may take its own lock any number of times, so asking for it again costs nothing.
+# pg_advisory_unlock_all() in a file lets it go, but not the second one, which is the
+# transaction's: nobody can come in between before the commit takes the first one again.
+LOCK = f"pg_catalog.pg_try_advisory_lock({KEY})"
+TRANSACTION_LOCK = f"pg_catalog.pg_try_advisory_xact_lock({KEY})"
+
+_POLL = (0.1, 2.0)  # seconds: first and longest pause between two tries for the lock
+
+
+def take(
+    session: Session, *, wait: float, deadline: Deadline, progress: Callable[[str], None]
+) -> None:
+    """Take the lock for as long as the session lives.
+
+    Parameters:
+        wait: seconds to try.
+        progress: told once whom it waits for.
+
+    Raises:
+        LockNotObtained: naming the holder.
+    """
+    until = time.monotonic() + wait
+    told = False
+    for pause in backoff(*_POLL, factor=1.5):
+        if session.run(f"select {LOCK}")[0]:
+            return
+        holder = lock_holder(session.connection, KEY)
+        if time.monotonic() >= until or deadline.passed():
+            raise LockNotObtained(
+                f"another run holds the runner's lock (waited {wait:.0f} s)",
+                details=(f"held by {describe_session(holder)}",) if holder else (),
+                fix="wait for it and run again; a runner that died frees it within seconds",
+            )
+        if not told:
+            progress(
+                "waiting for another run" + (f": {describe_session(holder)}" if holder else "")
+            )
+            told = True
+        time.sleep(pause)

@@ -1,0 +1,51 @@
+"""Who is told what happens, while it happens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from runner.engine.job import Job
+
+
+class Progress(Protocol):
+    """Who is told what happens, while it happens."""
+
+    def note(self, text: str) -> None:
+        """Take a line for a person."""
+
+    def started(self, job: Job) -> None:
+        """Take the file that begins."""
+
+    def tick(self, job: Job, seconds: float) -> None:
+        """Take the time that a file has been running."""
+
+    def notices(self, job: Job, texts: list[str]) -> None:
+        """Take what the server had to say."""
+
+    def finished(self, job: Job, duration_ms: int) -> None:
+        """Take the file that was applied and recorded."""
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether the running clock is shown."""
+
+
+class Silence:
+    """Progress that nobody wants to see."""
+
+    wants_ticks = False
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def started(self, job: Job) -> None:
+        """Say nothing."""
+
+    def tick(self, job: Job, seconds: float) -> None:
+        """Say nothing."""
+
+    def notices(self, job: Job, texts: list[str]) -> None:
+        """Say nothing."""
+
+    def finished(self, job: Job, duration_ms: int) -> None:
+        """Say nothing."""

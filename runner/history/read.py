@@ -1,0 +1,99 @@
+"""What is read of the history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from psycopg2.extensions import connection as Connection
+
+from runner.database.catalog import Catalog
+from runner.errors import ValidationFailed
+from runner.history.table import LOG, SNAPSHOT, TABLE, Row
+from runner.result import Event
+
+# The trace that was recorded last, for the answer to the message that recorded it.
+LAST_DETAILS = f"(select details from {LOG} order by id desc limit 1)"
+
+_COLUMNS = """
+    select array_agg(attname::text) from pg_catalog.pg_attribute
+    where attrelid = pg_catalog.to_regclass(%s) and attnum > 0 and not attisdropped
+"""
+
+_READ = f"""
+    select version, kind, state, description, file, checksum, applied_order, applied_at,
+           applied_by, run_id, duration_ms, steps, step_in_doubt
+    from {TABLE} order by applied_order
+"""
+
+
+def exists(connection: Connection) -> bool:
+    """Return whether the history is there.
+
+    Raises:
+        ValidationFailed: a table of that name belongs to something else.
+
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS, (TABLE,))
+        columns = (cursor.fetchone() or (None,))[0]
+    if columns is None:
+        return False
+    missing = {"version", "state", "checksum", "steps"} - set(columns)
+    if missing:
+        raise ValidationFailed(
+            f"{TABLE} exists, but it is not this runner's (no column {', '.join(sorted(missing))})",
+            fix="if pgmigrate made it: runner adopt pgmigrate; else rename it",
+        )
+    return True
+
+
+def read(connection: Connection) -> tuple[Row, ...]:
+    """Return the rows in the order of application; nothing where there is no history yet."""
+    if not exists(connection):
+        return ()
+    with connection.cursor() as cursor:
+        cursor.execute(_READ)
+        return tuple(Row.of(row) for row in cursor)
+
+
+def log(connection: Connection, limit: int) -> list[Event]:
+    """Return the newest entries of the log, the oldest of them first."""
+    if not exists(connection):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            select at, action, version, description, file, checksum, run_id, by, duration_ms,
+                   details
+            from (select * from {LOG} order by id desc limit %s) newest order by id
+            """,
+            (limit,),
+        )
+        return [
+            {
+                "at": at.isoformat(timespec="milliseconds"),
+                "action": action,
+                "version": version,
+                "description": description,
+                "file": file,
+                "checksum": checksum,
+                "run_id": run_id,
+                "by": by,
+                "duration_ms": duration_ms,
+                "details": details,
+            }
+            for (
+                at, action, version, description, file, checksum, run_id, by, duration_ms, details,
+            ) in cursor
+        ]  # fmt: skip
+
+
+def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:
+    """Return the schema as the last run left it, when that was and which run; None if none did."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_catalog.to_regclass(%s) is not null", (SNAPSHOT,))
+        if not (cursor.fetchone() or (False,))[0]:
+            return None
+        cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
+        row = cursor.fetchone()
+    return (Catalog(row[0], row[1]), row[2], row[3]) if row else None
