@@ -171,7 +171,7 @@ def test_lock_modes_are_the_commands_names() -> None:
     assert modes.words("ShareRowExclusiveLock") == "SHARE ROW EXCLUSIVE"
     assert modes.words("ACCESS EXCLUSIVE") == "ACCESS EXCLUSIVE"
     assert wording.blocks("AccessShareLock") == "blocks nothing but schema changes"
-    assert wording.level("SomethingNewLock") == 3
+    assert modes.level("SomethingNewLock") == 3
 
 
 def test_comment_is_bounded_and_says_so() -> None:
