@@ -20,7 +20,8 @@ from typing import (
     is_typeddict,
 )
 
-from runner.commands.table import COMMANDS, SHARED, Command, Option
+from runner.commands.command import Command, Option
+from runner.commands.table import COMMANDS, SHARED
 from runner.errors import EXIT_CODES
 from runner.result import VERSION, Document
 

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from runner.commands.table import COMMANDS, SHARED, Command, Needs, Option
+from runner.commands.command import Command, Needs, Option
+from runner.commands.table import COMMANDS, SHARED
 from runner.errors import EXIT_CODES, ConfigurationError
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runner.arguments import Arguments, Usage, parse
-from runner.commands.table import COMMANDS, Context, new_run_id
+from runner.commands.command import Context
+from runner.commands.table import COMMANDS, new_run_id
 from runner.deadline import Deadline
 from runner.errors import RunnerError
 from runner.report import text, wording

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runner.commands.table import COMMANDS, Command, Context
+from runner.commands.command import Command, Context
+from runner.commands.table import COMMANDS
 from runner.database.connection import target
 from runner.deadline import Deadline
 from runner.engine.attempt import Conduct

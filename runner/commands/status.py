@@ -28,7 +28,7 @@ def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
         folder = read_folder(run.sql_dir)
         with opened(run, result, locked=False) as session:
             rows = read.read(session.connection)
-            drifted = drift.found(session) if with_drift else []
+            drifted = drift.differences(session) if with_drift else []
         result.data = standings = entries(folder, rows)
         problems = check(folder, rows)
         result.warnings = problems

@@ -89,7 +89,7 @@ class Session:
             self._notices = _Notices()
             self.connection.notices = self._notices  # type: ignore[assignment] # any with append()
             self.server = self._inspect()
-            self.run(self.clean())
+            self.run(self.reset())
         except psycopg2.Error as error:
             self.close()
             raise Unreachable(f"the session cannot be set up: {str(error).strip()}") from error
@@ -103,16 +103,16 @@ class Session:
             cursor.execute(sql, values)
             return cursor.fetchone() if cursor.description else None
 
-    def clean(self) -> str:
+    def reset(self) -> str:
         """Return the SQL that makes the session as it is before each file."""
         settings = connections.settings(self.server.version)
         return f"{_ITSELF}reset all; {settings}{self._set_role()}"
 
-    def as_itself(self) -> str:
+    def own_role(self) -> str:
         """Return the SQL that takes back only the role that a file may have taken."""
         return _ITSELF + self._set_role()
 
-    def within(self) -> str:
+    def own_role_locally(self) -> str:
         """Return the SQL that takes it back for the rest of a transaction only.
 
         Afterwards the session is again what the file made it: SET LOCAL covers a SET before it.

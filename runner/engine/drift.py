@@ -18,7 +18,7 @@ def schema(session: Session) -> Catalog:
     return catalog.read(session.connection, ignored=OURS)
 
 
-def found(session: Session) -> list[str]:
+def differences(session: Session) -> list[str]:
     """Return the differences as lines, none where nothing changed or nothing was recorded.
 
     Majors spell definitions differently, so a snapshot of another major proves nothing.
@@ -46,7 +46,7 @@ def check(session: Session, policy: str) -> list[str]:
     """
     if policy not in POLICIES:
         raise ConfigurationError(f"{policy!r} is no policy for drift: {', '.join(POLICIES)}")
-    lines = found(session) if policy != "ignore" else []
+    lines = differences(session) if policy != "ignore" else []
     if lines and policy == "fail":
         raise drifted(lines)
     return bounded(lines)

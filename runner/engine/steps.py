@@ -63,12 +63,12 @@ class Steps:
         try:
             notices = self._run(job)
             took = round((time.monotonic() - began) * 1000)
-            done = Done(took, trace.told(job), notices)
+            done = Done(took, trace.from_text(job), notices)
             self._finish(job, done)
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
-                self._session.run(f"{self._session.clean()}{DISCARD}")
+                self._session.run(f"{self._session.reset()}{DISCARD}")
         self._progress.finished(job, done.duration_ms)
         return done
 
@@ -79,7 +79,7 @@ class Steps:
         else:
             written = self._history.steps_finished(record, done.duration_ms)
         logged = self._history.event(action, record, done.duration_ms, done.trace)
-        self._session.run(f"{BEGIN}{self._session.clean()}{written}; {logged}; commit")
+        self._session.run(f"{BEGIN}{self._session.reset()}{written}; {logged}; commit")
 
     def _run(self, job: Job) -> list[str]:
         """Run what is left of a job's statements and return what the server said."""
@@ -160,7 +160,7 @@ class Steps:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
                 send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
-            self._session.run(f"{limited}{self._session.within()}{done}; select {LOCK}; commit")
+            self._session.run(f"{limited}{self._session.own_role_locally()}{done}; select {LOCK}; commit")
         except psycopg2.Error as error:
             self._session.rollback()
             if error.pgcode in _NOT_INSIDE:
@@ -192,7 +192,7 @@ class Steps:
 
     def _write(self, job: Job, sql: str, *, then: str = "") -> Any:
         """Write to the journal as ourselves, whatever the file made of the session."""
-        own = f"{BEGIN}{timeouts(job, self._conduct)}{self._session.within()}"
+        own = f"{BEGIN}{timeouts(job, self._conduct)}{self._session.own_role_locally()}"
         return self._session.run(f"{own}{sql}; commit; {then}")
 
     def _decide(self, job: Job, statement: Statement, doubt: Doubt | None) -> str | None:

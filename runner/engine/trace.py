@@ -60,7 +60,7 @@ DETAILS = f"""(
 )"""
 
 
-def told(job: Job) -> Trace:
+def from_text(job: Job) -> Trace:
     """Return the locks of a file that runs outside a transaction, as its text tells them.
 
     Such a statement gives its locks back in transactions of its own, so nothing is left to read

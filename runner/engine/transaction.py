@@ -155,9 +155,9 @@ class Transactions:
         sql = (
             # Our limits come first, for the file's may be too short for anything. The trace is
             # read before the reset, which would wipe what it compares with.
-            f"{limits}{self._session.as_itself()}"
+            f"{limits}{self._session.own_role()}"
             f"{self._write.event(job.task.action, record, duration, trace.DETAILS)}; "
-            f"{self._session.clean()}{limits}{guard.same_transaction(xid)}"
+            f"{self._session.reset()}{limits}{guard.same_transaction(xid)}"
             f"{guard.owned_by(self._session, role) if role else ''}"
             f"{recorded}; select {LOCK}"
         )

@@ -31,7 +31,7 @@ class Context:
         ({"command": "migrate", "run_id": "r", "options": {"target": 3}}, "takes a str"),
         ({"command": "migrate", "run_id": "r", "options": {"target": "x"}}, "not a version"),
         ({"command": "migrate", "run_id": "r", "options": {"on_drift": "x"}}, "one of: warn, fail"),
-        ({"command": "rollback", "run_id": "r"}, "rollback takes --to or --steps"),
+        ({"command": "rollback", "run_id": "r"}, "rollback takes one of --to or --steps"),
         ({"command": "baseline", "run_id": "r"}, "baseline needs version"),
         ({"command": "verify", "run_id": "r"}, "unknown command 'verify'"),
     ],

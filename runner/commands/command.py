@@ -1,0 +1,148 @@
+"""What a command and an option are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.errors import ConfigurationError
+from runner.report import text
+from runner.result import Document
+
+if TYPE_CHECKING:
+    from runner.engine.run import Run
+
+
+class Option(NamedTuple):
+    """One option of a command, as the command line and an event have it.
+
+    `kind` is what JSON holds: a text, a number, or true; `read` makes of that the value that
+    the command takes, raising ConfigurationError. `one_of` names options that exclude each
+    other; `shown` is the short form or the default in the help.
+    """
+
+    name: str
+    help: str
+    metavar: str | None = None
+    kind: type[str | int | float | bool] = bool
+    read: Callable[[Any], Any] | None = None
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    positional: bool = False
+    required: bool = False
+    short: str | None = None
+    one_of: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option as a person writes it."""
+        return self.name if self.positional else "--" + self.name.replace("_", "-")
+
+    def value(self, given: object) -> Any:
+        """Return the value of what was given.
+
+        Raises:
+            ConfigurationError: it is of another kind, or not what the option takes.
+        """
+        # bool is an int to Python, not to a caller.
+        if type(given) is not self.kind:
+            raise ConfigurationError(f"option {self.name} takes a {self.kind.__name__}")
+        if self.choices and given not in self.choices:
+            raise ConfigurationError(f"{self.flag} is one of: {', '.join(self.choices)}")
+        try:
+            return self.read(given) if self.read else given
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.flag}: {error.message}", fix=error.fix) from error
+
+
+class Needs(Enum):
+    """What of the shared options a command uses."""
+
+    FILES = "the files"
+    DATABASE = "the database"
+
+
+class Context(NamedTuple):
+    """What every command may use of its caller.
+
+    `database` gives the run on the target, and raises ConfigurationError where nothing says
+    which that is; `url` is where the caller names it, `progress` is told what happens.
+    """
+
+    run_id: str
+    sql_dir: Path
+    database: Callable[[str | None], Run]
+    progress: Callable[[str], None]
+    url: str | None = None
+
+
+# The options that were given, by name, as the command takes them.
+Options = Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    """One command; `remote`: the Lambda serves it as well.
+
+    `one_needed`: options that exclude each other cannot all be left out.
+
+    `columns` are shown of the data's entries, `lines` shows data of another shape, and
+    `summary` is the last line where that of a run does not fit.
+    """
+
+    name: str
+    help: str
+    run: Callable[[Context, Options], Document]
+    options: tuple[Option, ...] = ()
+    needs: frozenset[Needs] = frozenset()
+    remote: bool = False
+    columns: tuple[str, ...] = ()
+    lines: Callable[[Document], list[str]] | None = None
+    summary: Callable[[Document], str] | None = None
+    one_needed: bool = False
+
+    def text(self, document: Document, *, colour: bool = False) -> str:
+        """Return a result of this command as a person reads it."""
+        lines = text.table_of(document, self.columns) if self.columns else []
+        lines += self.lines(document) if self.lines else []
+        return "\n".join([*lines, text.as_text(document, self.last_line(document), colour=colour)])
+
+    def last_line(self, document: Document) -> str:
+        """Return the outcome in a line: what, where, how many."""
+        return text.last_line(document, self.summary)
+
+    def values(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """Return the values of the options that were given.
+
+        Raises:
+            ConfigurationError: one is unknown, of another kind or missing, or two exclude
+                each other.
+        """
+        known = {option.name: option for option in self.options}
+        for name in given:
+            if name not in known:
+                raise ConfigurationError(f"{self.name} takes no option {name!r}")
+        for name, option in known.items():
+            if option.required and name not in given:
+                raise ConfigurationError(f"{self.name} needs {option.flag}")
+        for group in dict.fromkeys(filter(None, (option.one_of for option in self.options))):
+            self._one_of([option for option in self.options if option.one_of == group], given)
+        return {name: known[name].value(value) for name, value in given.items()}
+
+    def _one_of(self, options: list[Option], given: Mapping[str, object]) -> None:
+        chosen = [option for option in options if option.name in given]
+        if len(chosen) > 1 or (self.one_needed and not chosen):
+            flags = " or ".join(option.flag for option in options)
+            raise ConfigurationError(f"{self.name} takes one of {flags}")
+
+
+def positive(number: int) -> int:
+    """Return a number from 1.
+
+    Raises:
+        ConfigurationError: it is less.
+    """
+    if number < 1:
+        raise ConfigurationError(f"{number} is no number from 1")
+    return number
