@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NotRequired, TypedDict
 
 EXIT_CODES = {
@@ -215,3 +217,23 @@ class Unproved(RunnerError):
 
     exit_code = 1
     kind = "unproved"
+
+
+@contextmanager
+def extra(name: str, *, what: str) -> Iterator[None]:
+    """Import a package of an optional extra inside, or say in one line which extra is missing.
+
+    Parameters:
+        name: the extra, as in pip install 'schema-migrations[name]'.
+        what: what needs it, for a person.
+
+    Raises:
+        ConfigurationError: the package is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{what} needs the package {error.name}, which is not installed",
+            fix=f"pip install 'schema-migrations[{name}]'",
+        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from runner.errors import ConfigurationError, Unreachable
+from runner.errors import ConfigurationError, Unreachable, extra
 
 
 def secret(arn: str) -> dict[str, str]:
@@ -15,8 +15,9 @@ def secret(arn: str) -> dict[str, str]:
         Unreachable: Secrets Manager refuses or does not answer.
         ConfigurationError: the secret is none of a database's.
     """
-    import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    with extra("aws", what="a database secret"):
+        import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     # An ARN says its region; a bare name means the environment's.
     region = arn.split(":")[3] if arn.count(":") > 5 else None  # noqa: PLR2004
@@ -43,13 +44,21 @@ def token(parameters: Mapping[str, str]) -> str:
     Raises:
         ConfigurationError: the parameters name no host or no user.
     """
-    import boto3  # noqa: PLC0415
+    with extra("aws", what="IAM authentication"):
+        import boto3  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
     try:
         host, user = parameters["host"], parameters["user"]
     except KeyError as error:
         raise ConfigurationError("IAM authentication needs a host and a user") from error
-    token: str = boto3.client("rds").generate_db_auth_token(
-        DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
-    )
+    try:
+        token: str = boto3.client("rds").generate_db_auth_token(
+            DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
+        )
+    except BotoCoreError as error:
+        raise ConfigurationError(
+            f"a token of IAM authentication cannot be made: {error}",
+            fix="set AWS_REGION, and credentials of a role that may rds-db:connect",
+        ) from error
     return token

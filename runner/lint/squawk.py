@@ -116,5 +116,8 @@ def _program() -> str:
     beside = Path(sys.executable).parent / "squawk"
     found = str(beside) if beside.exists() else shutil.which("squawk")
     if not found:
-        raise ConfigurationError("squawk, which lint needs, is not installed", fix="make setup")
+        raise ConfigurationError(
+            "lint needs the program squawk, which is not installed",
+            fix="pip install 'schema-migrations[lint]'",
+        )
     return found
