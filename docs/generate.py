@@ -29,8 +29,8 @@ _FOLDER = Path(__file__).parent / "reference"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 _HEAD = """\
-`runner COMMAND --help` says the same. Those marked λ are served by the Lambda as well:
-`runner invoke --function NAME COMMAND …`.
+`runner COMMAND --help` says the same. Those marked λ are served by the Lambda as well, to whoever
+may call the alias that stands there: `runner invoke --function NAME:ALIAS COMMAND …`.
 """
 
 
@@ -115,7 +115,7 @@ def commands() -> str:
 
 def _command(command: Command) -> str:
     positional = "".join(f" {option.metavar}" for option in command.options if option.positional)
-    sign = " λ" if command.remote else ""
+    sign = f" λ :{command.right}" if command.right else ""
     text = f"## {command.name}{sign}\n\n`runner {command.name}{positional}`: {command.help}.\n"
     flags = [option for option in command.options if not option.positional]
     return text + (f"\n{_table(flags)}" if flags else "")

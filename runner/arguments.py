@@ -111,7 +111,7 @@ def _add_remote(invoke: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     remote = invoke.add_subparsers(dest="invoked", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
-        if command.remote:
+        if command.right:
             added = remote.add_parser(
                 command.name, help=command.help, description=command.help, allow_abbrev=False
             )

@@ -12,14 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runner.commands.command import Command, Context
+from runner.commands.command import Context
 from runner.commands.table import COMMANDS
 from runner.database.connection import target
 from runner.deadline import Deadline
 from runner.engine.attempt import Conduct
 from runner.engine.job import Job
 from runner.engine.run import Run
-from runner.errors import ConfigurationError, RunnerError
+from runner.errors import Refused, RunnerError
+from runner.event import Request, parse
 from runner.report import text, wording
 from runner.result import Document, Result
 
@@ -34,9 +35,9 @@ def handle(event: Any, context: Any) -> Document:
     """Run the event's command and return the result document.
 
     Parameters:
-        event: {"command": "migrate", "run_id": "…", "options": {…}}; options as the command
-            line has them, with underscores.
-        context: Lambda's; its remaining time is the deadline.
+        event: what `runner.event` describes.
+        context: Lambda's; its remaining time is the deadline, and the alias by which the
+            function was called says which commands it serves.
 
     Raises:
         RunFailed: with the result document as its text.
@@ -82,14 +83,17 @@ def metrics(document: Document, now: float) -> str:
 
 def _run(event: Any, context: Any) -> Document:
     try:
-        command, run_id, options = parse(event)
+        request = parse(event, context.invoked_function_arn)
+        _require_digest(request)
         deadline = Deadline(context.get_remaining_time_in_millis() / 1000)
+        with request.folder(_ROOT / "sql") as sql_dir:
 
-        def database(_: str | None) -> Run:
-            to = target(None, _environment())
-            return Run(to, _ROOT / "sql", run_id, Conduct(deadline, _Log()))
+            def database(_: str | None) -> Run:
+                to = target(None, _environment())
+                return Run(to, sql_dir, request.run_id, Conduct(deadline, _Log()))
 
-        return command.run(Context(run_id, _ROOT / "sql", database, print), options)
+            given = Context(request.run_id, sql_dir, database, print)
+            return request.command.run(given, request.options)
     except RunnerError as error:
         asked: dict[str, Any] = event if isinstance(event, dict) else {}
         result = Result(str(asked.get("command")), str(asked.get("run_id")))
@@ -97,24 +101,15 @@ def _run(event: Any, context: Any) -> Document:
         return result.document()
 
 
-def parse(event: Any) -> tuple[Command, str, dict[str, Any]]:
-    """Return command, run id and options of an event.
-
-    Raises:
-        ConfigurationError: the event is not what a command takes.
-    """
-    if not isinstance(event, dict):
-        raise ConfigurationError('the event is not an object such as {"command": "migrate"}')
-    unknown = sorted(set(event) - {"command", "run_id", "options"})
-    if unknown:
-        raise ConfigurationError(f"the event has unknown keys: {', '.join(unknown)}")
-    name, run_id = event.get("command"), event.get("run_id")
-    known = [command.name for command in COMMANDS.values() if command.remote]
-    if name not in known:
-        raise ConfigurationError(f"unknown command {name!r}; known: {', '.join(known)}")
-    if not isinstance(run_id, str) or not run_id:
-        raise ConfigurationError("the event has no run_id")
-    return COMMANDS[name], run_id, COMMANDS[name].values(event.get("options") or {})
+def _require_digest(request: Request) -> None:
+    """Refuse to migrate without an approved plan, where REQUIRE_PLAN_DIGEST says so."""
+    required = os.environ.get("REQUIRE_PLAN_DIGEST", "").lower() in {"1", "true"}
+    if required and request.command.name == "migrate" and "plan_digest" not in request.options:
+        raise Refused(
+            "this function runs approved plans only, and the call names none",
+            fix="look at the plan (runner invoke … plan), approve its digest, and pass it with"
+            " --plan-digest",
+        )
 
 
 def _environment() -> dict[str, str]:

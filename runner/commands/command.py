@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from runner.errors import ConfigurationError
 from runner.report import text
@@ -49,12 +49,20 @@ class Option(NamedTuple):
         # bool is an int to Python, not to a caller.
         if type(given) is not self.kind:
             raise ConfigurationError(f"option {self.name} takes a {self.kind.__name__}")
+        if given == "":
+            raise ConfigurationError(
+                f"{self.flag} is empty: a variable that is not set?", fix=f"leave {self.flag} out"
+            )
         if self.choices and given not in self.choices:
             raise ConfigurationError(f"{self.flag} is one of: {', '.join(self.choices)}")
         try:
             return self.read(given) if self.read else given
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.flag}: {error.message}", fix=error.fix) from error
+
+
+# What a caller of the Lambda may do, which is the alias that IAM lets it call.
+Right = Literal["read", "live", "admin"]
 
 
 class Needs(Enum):
@@ -83,7 +91,7 @@ Options = Mapping[str, Any]
 
 
 class Command(NamedTuple):
-    """One command; `remote`: the Lambda serves it as well.
+    """One command; `right`: the Lambda serves it as well, to whoever may call that alias.
 
     `one_needed`: options that exclude each other cannot all be left out.
 
@@ -96,7 +104,7 @@ class Command(NamedTuple):
     run: Callable[[Context, Options], Document]
     options: tuple[Option, ...] = ()
     needs: frozenset[Needs] = frozenset()
-    remote: bool = False
+    right: Right | None = None
     columns: tuple[str, ...] = ()
     lines: Callable[[Document], list[str]] | None = None
     summary: Callable[[Document], str] | None = None

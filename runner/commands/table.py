@@ -190,11 +190,11 @@ _ALL = (
             Option("on_drift", "what to do about changes made outside the migrations (warn)",
                    kind=str, choices=("warn", "fail", "ignore")),
         ),
-        needs=_BOTH, remote=True,
+        needs=_BOTH, right="live",
     ),
     Command(
         "plan", "show what migrate would do here: SQL, locks, sizes, risk, digest", _plan,
-        _POLICY, needs=_BOTH, remote=True,
+        _POLICY, needs=_BOTH, right="read",
     ),
     Command(
         "rollback", "undo the newest versions with their U files", _rollback,
@@ -204,7 +204,7 @@ _ALL = (
             Option("steps", "how many versions to undo", "N", int, positive, one_of="which"),
             _DRY_RUN,
         ),
-        needs=_BOTH, remote=True, one_needed=True,
+        needs=_BOTH, right="admin", one_needed=True,
     ),
     Command(
         "status", "list every migration with its state", _status,
@@ -212,13 +212,13 @@ _ALL = (
             Option("check", "exit 6 where files and history differ, 8 if pending"),
             Option("drift", "exit 6 where the schema was changed by other means"),
         ),
-        needs=_BOTH, remote=True, summary=text.standings,
+        needs=_BOTH, right="read", summary=text.standings,
         columns=("version", "description", "state", "undo", "applied_at", "applied_by"),
     ),
     Command(
         "history", "list what was done, undone, repaired: by whom, when, in which run", _history,
         (Option("limit", "newest N (50)", "N", int, positive),),
-        needs=_BOTH, remote=True, summary=text.entries,
+        needs=_BOTH, right="read", summary=text.entries,
         columns=("at", "action", "version", "description", "by", "run_id", "duration_ms"),
     ),
     Command(
@@ -264,7 +264,7 @@ _ALL = (
             Option("version", "the newest version that is there", "V", str, parse_version,
                    positional=True, required=True),
         ),
-        needs=_BOTH, remote=True, lines=text.strings,
+        needs=_BOTH, right="admin", lines=text.strings,
     ),
     Command(
         "adopt", "take over another tool's history: says what, then --yes", _adopt,
@@ -274,7 +274,7 @@ _ALL = (
             Option("at", "the newest file whose changes are there", "V", str, parse_version),
             _YES,
         ),
-        needs=_BOTH, remote=True, lines=text.strings,
+        needs=_BOTH, right="admin", lines=text.strings,
     ),
     Command(
         "repair", "make the history fit, after you have looked; says what, then --yes", _repair,
@@ -284,7 +284,7 @@ _ALL = (
             Option("forget", "take a version out of the history", "V", str, one_of="which"),
             _YES,
         ),
-        needs=_BOTH, remote=True, lines=text.strings,
+        needs=_BOTH, right="admin", lines=text.strings,
     ),
     Command(
         "invoke", "run a command in the Lambda; fails unless success is proved", _invoke,

@@ -66,6 +66,7 @@ class Session:
         target: the database.
         run_id: shown in application_name.
         wait: seconds to wait for a server that does not answer.
+        read_only: nothing can be written in it.
 
     Raises:
         Unreachable: no connection, or one that cannot serve: a standby, read-only, a pooler.
@@ -77,11 +78,13 @@ class Session:
         *,
         run_id: str,
         wait: float,
+        read_only: bool = False,
         progress: Callable[[str], None] = lambda _: None,
     ):
         self.target = target
         self.run_id = run_id
         self.wait = wait
+        self._read_only = read_only
         self.connection: Connection = connections.connect(
             target, run_id=run_id, wait=wait, progress=progress
         )
@@ -106,7 +109,8 @@ class Session:
     def reset(self) -> str:
         """Return the SQL that makes the session as it is before each file."""
         settings = connections.settings(self.server.version)
-        return f"{_ITSELF}reset all; {settings}{self._set_role()}"
+        reading = "set default_transaction_read_only = on; " if self._read_only else ""
+        return f"{_ITSELF}reset all; {settings}{reading}{self._set_role()}"
 
     def own_role(self) -> str:
         """Return the SQL that takes back only the role that a file may have taken."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from runner.database.session import Session
 from runner.database.sessions import longest_transaction
 from runner.engine.job import Job
+from runner.history.table import Row
 from runner.report.wording import size
 from runner.result import Open, Plan, Planned, Relation, Risk
 from runner.syntax.locks import Expected, expect_all, is_opaque
@@ -40,13 +41,17 @@ _LEVELS: tuple[Risk, ...] = ("none", "notice", "block")
 _STOPS_WRITES = level(SHARE)
 
 
-def document(session: Session, jobs: Sequence[Job]) -> Plan:
-    """Return the plan as the result document carries it."""
+def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan:
+    """Return the plan as the result document carries it.
+
+    Parameters:
+        rows: the history that the jobs were planned on.
+    """
     locks = {job.migration.key: expect_all(job.text) for job in jobs}
     names = sorted({lock.relation for found in locks.values() for lock in found})
     relations = _relations(session, names)
     return {
-        "digest": digest(jobs, session.server.database),
+        "digest": digest(jobs, session.server.database, rows),
         "longest_transaction": _longest(session),
         "files": [_file(job, locks[job.migration.key], relations) for job in jobs],
     }
@@ -66,13 +71,19 @@ def _longest(session: Session) -> Open | None:
     }
 
 
-def digest(jobs: Iterable[Job], database: str) -> str:
-    """Return the digest of exactly what would run, where, and how: what an approver approves."""
+def digest(jobs: Iterable[Job], database: str, rows: Iterable[Row]) -> str:
+    """Return the digest of exactly what would run, where, and how: what an approver approves.
+
+    Parameters:
+        rows: the history that the jobs were planned on. Sizes and traffic are not of it: they
+            change by themselves.
+    """
     content = [
         [job.task.action, job.migration.name, job.migration.checksum, job.transactional]
         for job in jobs
     ]
-    text = json.dumps([database, content], separators=(",", ":"))
+    history = [[row.version, row.kind, row.state, row.checksum, len(row.steps)] for row in rows]
+    text = json.dumps([database, history, content], separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

@@ -73,12 +73,13 @@ def migrate(
     """
     result = Result("migrate", run.run_id)
     planner = partial(plan_migrate, policy=policy)
-    with reported(result), _planned(run, result, planner, locked=not dry_run) as (session, jobs):
-        _approve(session, jobs, plan_digest)
+    with reported(result), _planned(run, result, planner, locked=not dry_run) as found:
+        if plan_digest:
+            _approve(found, plan_digest)
         if dry_run:
-            _preview(result, jobs)
+            _preview(result, found.jobs)
         else:
-            _apply(run, session, result, jobs, single=single, on_drift=on_drift)
+            _apply(run, found.session, result, found.jobs, single=single, on_drift=on_drift)
     return result
 
 
@@ -86,9 +87,9 @@ def plan(run: Run, policy: Policy) -> Result:
     """Show what migrate would do to this database, and its digest; nothing is locked."""
     result = Result("plan", run.run_id)
     planner = partial(plan_migrate, policy=policy)
-    with reported(result), _planned(run, result, planner, locked=False) as (session, jobs):
+    with reported(result), _planned(run, result, planner, locked=False) as found:
         result.planned = True
-        result.data = risk.document(session, jobs)
+        result.data = risk.document(found.session, found.jobs, found.rows)
     return result
 
 
@@ -98,11 +99,11 @@ def rollback(
     """Undo the newest versions, down to a version or by number."""
     result = Result("rollback", run.run_id)
     planner = partial(plan_rollback, to=to, steps=steps)
-    with reported(result), _planned(run, result, planner, locked=not dry_run) as (session, jobs):
+    with reported(result), _planned(run, result, planner, locked=not dry_run) as found:
         if dry_run:
-            _preview(result, jobs)
+            _preview(result, found.jobs)
         else:
-            _apply(run, session, result, jobs)
+            _apply(run, found.session, result, found.jobs)
     return result
 
 
@@ -111,10 +112,19 @@ def _preview(result: Result, jobs: Sequence[Job]) -> None:
     result.planned, result.data = True, shown
 
 
-def _approve(session: Session, jobs: Sequence[Job], digest: str | None) -> None:
-    """Refuse anything but the plan of a digest, where one was approved."""
-    found = risk.digest(jobs, session.server.database)
-    if digest and found != digest:
+class _Planned(NamedTuple):
+    """What remains to be done in a target, and the history that says so."""
+
+    session: Session
+    jobs: list[Job]
+    rows: tuple[Row, ...]
+
+
+def _approve(planned: _Planned, digest: str) -> None:
+    """Refuse anything but the plan of the digest that was approved."""
+    session, jobs, rows = planned
+    found = risk.digest(jobs, session.server.database, rows)
+    if found != digest:
         raise Refused(
             "what would run now is not what was approved",
             details=(f"approved: {digest}", f"now:      {found}"),
@@ -123,15 +133,14 @@ def _approve(session: Session, jobs: Sequence[Job], digest: str | None) -> None:
 
 
 @contextmanager
-def _planned(
-    run: Run, result: Result, planner: _Planner, *, locked: bool
-) -> Iterator[tuple[Session, list[Job]]]:
+def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> Iterator[_Planned]:
     """Open the target, read its history, and give what remains to be done there."""
     folder = read_folder(run.sql_dir)
     with opened(run, result, locked=locked) as session:
-        jobs = prepare(planner(folder, read.read(session.connection)))
+        rows = read.read(session.connection)
+        jobs = prepare(planner(folder, rows))
         result.plan(job.describe() for job in jobs)
-        yield session, jobs
+        yield _Planned(session, jobs, rows)
 
 
 def _apply(
@@ -186,10 +195,19 @@ def _refused(error: psycopg2.Error) -> RunnerError:
 
 @contextmanager
 def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
-    """Open a session to the target, with the runner's lock where something may be written."""
+    """Open a session to the target, with the runner's lock where something may be written.
+
+    Without the lock the session is read-only, whatever is sent.
+    """
     result.target = run.target.describe()
     progress = run.conduct.progress.note
-    session = Session(run.target, run_id=run.run_id, wait=run.connect_wait, progress=progress)
+    session = Session(
+        run.target,
+        run_id=run.run_id,
+        wait=run.connect_wait,
+        read_only=not locked,
+        progress=progress,
+    )
     try:
         result.target = {
             **result.target,

@@ -160,7 +160,9 @@ class Steps:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
                 send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
-            self._session.run(f"{limited}{self._session.own_role_locally()}{done}; select {LOCK}; commit")
+            self._session.run(
+                f"{limited}{self._session.own_role_locally()}{done}; select {LOCK}; commit"
+            )
         except psycopg2.Error as error:
             self._session.rollback()
             if error.pgcode in _NOT_INSIDE:

@@ -1,16 +1,27 @@
 """The Lambda's event is checked, its failures raise with the whole result."""
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
 
 from runner import handler
+from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
+from runner.event import packed, parse
+from tests.runner.project import Project
+from tests.runner.schema import conforming
+
+FUNCTION = "arn:aws:lambda:eu-central-1:111122223333:function:shop-dev-runner"
+ALIASES = {"migrate": "live", "rollback": "admin", "baseline": "admin", "plan": "read"}
 
 
 class Context:
     """What Lambda hands to a handler."""
+
+    def __init__(self, alias: str = "live") -> None:
+        self.invoked_function_arn = f"{FUNCTION}:{alias}"
 
     def get_remaining_time_in_millis(self) -> int:
         return 60_000
@@ -30,6 +41,16 @@ class Context:
         ({"command": "rollback", "run_id": "r", "options": {"steps": True}}, "takes a int"),
         ({"command": "migrate", "run_id": "r", "options": {"target": 3}}, "takes a str"),
         ({"command": "migrate", "run_id": "r", "options": {"target": "x"}}, "not a version"),
+        ({"command": "migrate", "run_id": "r", "options": {"target": ""}}, "--target is empty"),
+        ({"command": "migrate", "run_id": "r", "options": {"plan_digest": ""}}, "is empty"),
+        ({"command": "migrate", "run_id": "r", "options": ["target"]}, "not an object"),
+        ({"command": ["migrate"], "run_id": "r"}, "unknown command"),
+        ({"command": "migrate", "run_id": "r", "files": "e30="}, "takes no files"),
+        ({"command": "plan", "run_id": "r", "files": "%"}, "cannot be read"),
+        ({"command": "plan", "run_id": "r", "files": {"V1__a.sql": ""}}, "cannot be read"),
+        ({"command": "plan", "run_id": "r", "files": packed({"../V1__a.sql": ""})}, "outside of"),
+        ({"command": "plan", "run_id": "r", "files": packed({"/V1__a.sql": ""})}, "outside of"),
+        ({"command": "plan", "run_id": "r", "files": packed({"V1__a.sql": 7})}, "names with"),
         ({"command": "migrate", "run_id": "r", "options": {"on_drift": "x"}}, "one of: warn, fail"),
         ({"command": "rollback", "run_id": "r"}, "rollback takes one of --to or --steps"),
         ({"command": "baseline", "run_id": "r"}, "baseline needs version"),
@@ -37,14 +58,60 @@ class Context:
     ],
 )
 def test_wrong_event_is_refused(event: Any, said: str) -> None:
+    command = event.get("command") if isinstance(event, dict) else None
+    alias = ALIASES.get(command, "live") if isinstance(command, str) else "live"
     with pytest.raises(ConfigurationError, match=said):
-        handler.parse(event)
+        parse(event, f"{FUNCTION}:{alias}")
 
 
 def test_right_event_is_taken() -> None:
     event = {"command": "rollback", "run_id": "r", "options": {"steps": 2}}
-    command, run_id, options = handler.parse(event)
-    assert (command.name, run_id, options) == ("rollback", "r", {"steps": 2})
+    request = parse(event, f"{FUNCTION}:admin")
+    assert (request.command.name, request.run_id) == ("rollback", "r")
+    assert (request.options, request.files) == ({"steps": 2}, None)
+
+
+@pytest.mark.parametrize("arn", [FUNCTION, f"{FUNCTION}:$LATEST", f"{FUNCTION}:7", "f:live"])
+def test_function_called_without_an_alias_serves_nothing(arn: str) -> None:
+    for name in ("plan", "migrate", "rollback"):
+        with pytest.raises(ConfigurationError, match="without a known alias"):
+            parse({"command": name, "run_id": "r", "options": {"steps": 1}}, arn)
+
+
+@pytest.mark.parametrize("right", ["read", "live", "admin"])
+def test_alias_serves_the_commands_of_its_right_only(right: str) -> None:
+    given = {"rollback": {"steps": 1}, "baseline": {"version": "1"}, "adopt": {"tool": "knex"}}
+    served = set()
+    for name, command in COMMANDS.items():
+        event = {"command": name, "run_id": "r", "options": given.get(name, {})}
+        with contextlib.suppress(ConfigurationError):
+            parse(event, f"{FUNCTION}:{right}")
+            served.add(name)
+            assert command.right == right
+    assert served == {name for name, command in COMMANDS.items() if command.right == right}
+
+
+@pytest.mark.parametrize("value", ["true", "1", "TRUE"])
+def test_function_that_requires_a_digest_refuses_to_migrate_without_one(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUIRE_PLAN_DIGEST", value)
+    with pytest.raises(handler.RunFailed) as raised:
+        handler.handle({"command": "migrate", "run_id": "r"}, Context())
+    document = json.loads(str(raised.value))
+    assert (document["exit_code"], document["error"]["kind"]) == (7, "refused")
+
+
+def test_plan_takes_the_files_of_the_event_and_runs_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", project.url)
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    files = {"V1__a.sql": "create table a ()", "more/V2__b.sql": "select 1 / 0"}
+    event = {"command": "plan", "run_id": "r", "files": packed(files)}
+    document = conforming(handler.handle(event, Context("read")))
+    assert [file["file"] for file in document["data"]["files"]] == ["V1__a.sql", "more/V2__b.sql"]
+    assert project.query("select to_regclass('a'), to_regclass('schema_version')") == [(None, None)]
 
 
 def test_failure_raises_with_the_document(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,126 @@
+"""The Lambda's event: which command, for which run, and perhaps on which files.
+
+    {"command": "plan", "run_id": "…", "options": {"target": "7"}, "files": "H4sI…"}
+
+Options are those of the command line, with underscores. `files` are migrations to plan with in
+place of those that the function carries, as data: nothing of them is run. They are a JSON object
+of names and texts, compressed by gzip, in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, get_args
+
+from runner.commands.command import Command, Right
+from runner.commands.table import COMMANDS
+from runner.errors import ConfigurationError
+
+_KEYS = {"command", "run_id", "options", "files"}
+_PLANS = {"plan", "status"}  # take files, for they run none
+_MOST = 256 << 20  # bytes of all files: what a function's memory and disk hold
+
+
+class Request(NamedTuple):
+    """An event that was checked."""
+
+    command: Command
+    run_id: str
+    options: dict[str, Any]
+    files: Mapping[str, str] | None
+
+    @contextmanager
+    def folder(self, own: Path) -> Iterator[Path]:
+        """Give the folder of the files to work with: those of the event, else our own."""
+        if self.files is None:
+            yield own
+            return
+        with tempfile.TemporaryDirectory(prefix="files-") as folder:
+            for name, text in self.files.items():
+                path = Path(folder, "sql", name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(text.encode())
+            Path(folder, "sql").mkdir(exist_ok=True)
+            yield Path(folder, "sql")
+
+
+def parse(event: Any, arn: str) -> Request:
+    """Check an event.
+
+    Parameters:
+        arn: by which the function was called; its alias says what the caller may do.
+
+    Raises:
+        ConfigurationError: the event is not what a command takes, or the alias serves others.
+    """
+    if not isinstance(event, dict):
+        raise ConfigurationError('the event is not an object such as {"command": "migrate"}')
+    unknown = sorted(str(key) for key in set(event) - _KEYS)
+    if unknown:
+        raise ConfigurationError(f"the event has unknown keys: {', '.join(unknown)}")
+    command, run_id = _command(event.get("command")), event.get("run_id")
+    if not isinstance(run_id, str) or not run_id:
+        raise ConfigurationError("the event has no run_id")
+    _require(command, arn)
+    options = event.get("options", {})
+    if not isinstance(options, dict):
+        raise ConfigurationError("the event's options are not an object")
+    return Request(command, run_id, command.values(options), _files(command, event.get("files")))
+
+
+def _command(name: object) -> Command:
+    known = {command.name: command for command in COMMANDS.values() if command.right}
+    if not isinstance(name, str) or name not in known:
+        raise ConfigurationError(f"unknown command {name!r}; known: {', '.join(known)}")
+    return known[name]
+
+
+def _require(command: Command, arn: str) -> None:
+    """Raise unless the alias by which the function was called serves a command.
+
+    IAM sees who calls which alias, and nothing of the event.
+    """
+    alias = arn.split(":")[7] if arn.count(":") == 7 else None  # noqa: PLR2004 - fields of an ARN
+    if alias != command.right:
+        called = f"by its alias {alias}" if alias in get_args(Right) else "without a known alias"
+        raise ConfigurationError(
+            f"{command.name} is not served to who calls the function {called}",
+            fix=f"call {arn.split(':')[6] if arn.count(':') > 5 else arn}:{command.right}",  # noqa: PLR2004
+        )
+
+
+def packed(files: Mapping[str, str]) -> str:
+    """Return files as an event carries them."""
+    return base64.b64encode(gzip.compress(json.dumps(files).encode(), mtime=0)).decode()
+
+
+def _files(command: Command, given: object) -> Mapping[str, str] | None:
+    if given is None:
+        return None
+    if command.name not in _PLANS:
+        raise ConfigurationError(f"{command.name} takes no files: it runs those of the function")
+    try:
+        raw = base64.b64decode(str(given), validate=True)
+        with gzip.GzipFile(fileobj=BytesIO(raw)) as unpacked:
+            text = unpacked.read(_MOST + 1)
+        files = json.loads(text) if len(text) <= _MOST else None
+    except (binascii.Error, OSError, EOFError, zlib.error, ValueError) as error:
+        raise ConfigurationError(f"the event's files cannot be read: {error}") from error
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise ConfigurationError(
+            f"the event's files are not names with their texts, {_MOST >> 20} MB at most"
+        )
+    for name in files:
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+            raise ConfigurationError(f"the event has a file named {name!r}, outside of its folder")
+    return files
