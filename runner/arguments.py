@@ -56,11 +56,14 @@ def parse(arguments: Sequence[str] | None) -> Arguments:
 
 def _invoked(found: dict[str, Any]) -> dict[str, Any]:
     """Return the options of `invoke`: those of the command that it is to run are its own."""
-    function, pairs = found.pop("function"), found.pop("option", [])
+    own: dict[str, Any] = {
+        name: found.pop(name) for name in ("function", "send_files") if name in found
+    }
+    pairs = found.pop("option", [])
     command = COMMANDS[found.pop("invoked")]
     given = {**found, **_pairs(command, pairs)}
     command.values(given)  # what the function would refuse is refused here
-    return {"function": function, "command": command.name, "options": given}
+    return {**own, "command": command.name, "options": given}
 
 
 def _pairs(command: Command, texts: Iterable[str]) -> dict[str, Any]:

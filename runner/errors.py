@@ -21,6 +21,18 @@ EXIT_CODES = {
 }
 
 
+Kind = Literal[
+    "unexpected", "configuration", "migration", "attention", "lock", "validation", "refused",
+    "incomplete", "unreachable", "interrupted", "unproved",
+]  # fmt: skip
+
+# The exit code of each kind of error; a result in which they do not agree proves nothing.
+CODES: dict[Kind, int] = {
+    "unexpected": 1, "unproved": 1, "configuration": 2, "migration": 3, "attention": 4, "lock": 5,
+    "validation": 6, "refused": 7, "incomplete": 8, "unreachable": 9, "interrupted": 130,
+}  # fmt: skip
+
+
 class Session(TypedDict):
     """Another session of the server: who is in the way.
 
@@ -37,12 +49,6 @@ class Session(TypedDict):
     query: str | None
     mode: NotRequired[str | None]
     relation: NotRequired[str | None]
-
-
-Kind = Literal[
-    "unexpected", "configuration", "migration", "attention", "lock", "validation", "refused",
-    "incomplete", "unreachable", "interrupted", "unproved",
-]  # fmt: skip
 
 
 class Error(TypedDict):
@@ -72,8 +78,12 @@ class RunnerError(Exception):
         details: further lines, in the order they help.
     """
 
-    exit_code = 1
     kind: Kind = "unexpected"
+
+    @property
+    def exit_code(self) -> int:
+        """The documented exit code."""
+        return CODES[self.kind]
 
     def __init__(self, message: str, *, fix: str | None = None, details: tuple[str, ...] = ()):
         super().__init__(message)
@@ -94,7 +104,6 @@ class RunnerError(Exception):
 class ConfigurationError(RunnerError):
     """The call, the environment or a file name is wrong; nothing was connected to."""
 
-    exit_code = 2
     kind = "configuration"
 
 
@@ -109,7 +118,6 @@ class MigrationFailed(RunnerError):
         blockers: the sessions that held the lock we wanted.
     """
 
-    exit_code = 3
     kind: Kind = "migration"
 
     def __init__(
@@ -158,28 +166,24 @@ class MigrationFailed(RunnerError):
 class NeedsAttention(MigrationFailed):
     """A non-transactional migration stopped where only a person can decide."""
 
-    exit_code = 4
     kind = "attention"
 
 
 class LockNotObtained(RunnerError):
     """Another runner holds the runner's lock."""
 
-    exit_code = 5
     kind = "lock"
 
 
 class ValidationFailed(RunnerError):
     """Files and history do not fit; nothing was run."""
 
-    exit_code = 6
     kind = "validation"
 
 
 class Refused(RunnerError):
     """Lint, a proof or a plan's digest refused the run."""
 
-    exit_code = 7
     kind = "refused"
 
 
@@ -190,7 +194,6 @@ class NotProved(Refused):
 class Incomplete(RunnerError):
     """The deadline came; what was applied stays, running again goes on."""
 
-    exit_code = 8
     kind = "incomplete"
 
 
@@ -201,21 +204,18 @@ class Behind(Incomplete):
 class Unreachable(RunnerError):
     """The database cannot be reached or logged in to."""
 
-    exit_code = 9
     kind = "unreachable"
 
 
 class Interrupted(RunnerError):
     """Somebody pressed Ctrl-C, or the process was told to end."""
 
-    exit_code = 130
     kind = "interrupted"
 
 
 class Unproved(RunnerError):
     """A call of the Lambda came back without a proof of success."""
 
-    exit_code = 1
     kind = "unproved"
 
 

@@ -9,25 +9,19 @@ of names and texts, compressed by gzip, in base64.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
-import json
 import tempfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from runner.commands.command import Command, Right
 from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
+from runner.files.packing import unpacked
 
 _KEYS = {"command", "run_id", "options", "files"}
 _PLANS = {"plan", "status"}  # take files, for they run none
-_MOST = 256 << 20  # bytes of all files: what a function's memory and disk hold
 
 
 class Request(NamedTuple):
@@ -98,29 +92,9 @@ def _require(command: Command, arn: str) -> None:
         )
 
 
-def packed(files: Mapping[str, str]) -> str:
-    """Return files as an event carries them."""
-    return base64.b64encode(gzip.compress(json.dumps(files).encode(), mtime=0)).decode()
-
-
 def _files(command: Command, given: object) -> Mapping[str, str] | None:
     if given is None:
         return None
     if command.name not in _PLANS:
         raise ConfigurationError(f"{command.name} takes no files: it runs those of the function")
-    try:
-        raw = base64.b64decode(str(given), validate=True)
-        with gzip.GzipFile(fileobj=BytesIO(raw)) as unpacked:
-            text = unpacked.read(_MOST + 1)
-        files = json.loads(text) if len(text) <= _MOST else None
-    except (binascii.Error, OSError, EOFError, zlib.error, ValueError) as error:
-        raise ConfigurationError(f"the event's files cannot be read: {error}") from error
-    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
-        raise ConfigurationError(
-            f"the event's files are not names with their texts, {_MOST >> 20} MB at most"
-        )
-    for name in files:
-        parts = PurePosixPath(name).parts
-        if not parts or name.startswith("/") or ".." in parts or "\0" in name:
-            raise ConfigurationError(f"the event has a file named {name!r}, outside of its folder")
-    return files
+    return unpacked(str(given))

@@ -1,7 +1,8 @@
 """Call the runner's Lambda and believe nothing but proof: what the pipeline runs.
 
-Green needs all of it: no FunctionError, a result document of the version we know, with our run
-id, and an outcome that is a success. Whatever else comes back is a failure with its reason.
+Green needs all of it: no FunctionError, a result document of the version we know, of our command
+and our run id, whose outcome, exit code, error and pending files agree. Whatever else comes back
+is a failure with its reason.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ import socket
 import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from runner.deadline import backoff
-from runner.errors import Unproved, Unreachable
+from runner.errors import CODES, ConfigurationError, Unproved, Unreachable, extra
+from runner.files.folder import read_folder
+from runner.files.packing import packed
 from runner.result import SUCCESS, VERSION, Applied, Document
+from runner.shape import misfit
+
+_EVENT = 6_000_000  # bytes: Lambda's limit for a synchronous call is 6 MB
 
 # Seconds. A Lambda runs 900 at most; boto3's own limits (60, and four more attempts) would
 # start a long migration again while it runs.
@@ -45,20 +52,36 @@ def invoke(
     command: str,
     options: Mapping[str, Any],
     progress: Callable[[str], None],
+    files: Path | None = None,
 ) -> Document:
     """Run a command in the Lambda, again while it says that it is incomplete.
+
+    Parameters:
+        function: name or ARN, with the alias that stands for the caller's right.
+        files: a folder whose files the function shall plan with, in place of its own.
 
     Returns:
         The result document; its `exit_code` is 0 only where success is proved.
 
     Raises:
         Unproved, Unreachable: there is no document to believe.
+        ConfigurationError: there is no region, or the files are more than an event can hold.
     """
-    client = _client()
     event = {"command": command, "run_id": run_id, "options": dict(options)}
+    if files is not None:
+        event["files"] = packed(_texts(files))
+    payload = json.dumps(event).encode()
+    if len(payload) > _EVENT:
+        raise ConfigurationError(
+            f"the files are {len(payload) / 1e6:.1f} MB even when compressed; a Lambda's event"
+            f" holds {_EVENT / 1e6:.0f}",
+            fix="load such data by other means than a migration, or in several steps",
+        )
+    client = _client(function)
     applied: list[Applied] = []
     while True:
-        document = _once(client, function, event, progress)
+        answer = _call(client, function, payload, progress)
+        document = believe(answer, function=function, event=event)
         went_on = bool(document["applied"])
         applied += document["applied"]
         document["applied"] = applied
@@ -67,9 +90,18 @@ def invoke(
         progress(f"the deadline came with {len(document['pending'])} left: going on")
 
 
-def _client() -> Any:
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
+def _texts(folder: Path) -> dict[str, str]:
+    """Return the texts of a folder's migrations by their names, after a look at the names."""
+    found = read_folder(folder)
+    files = (*found.versioned, *found.undo.values(), *found.repeatable)
+    return {migration.name: migration.text() for migration in files}
+
+
+def _client(function: str) -> Any:
+    with extra("aws", what="invoke"):
+        import boto3  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
     settings = Config(
         connect_timeout=10,
@@ -77,7 +109,15 @@ def _client() -> Any:
         retries={"total_max_attempts": 1},
         tcp_keepalive=True,
     )
-    client = boto3.client("lambda", config=settings)
+    # An ARN says its region, and Lambda serves no other; a bare name means the environment's.
+    region = function.split(":")[3] if function.startswith("arn:") else None
+    try:
+        client = boto3.client("lambda", region_name=region, config=settings)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(
+            f"Lambda cannot be called: {error}",
+            fix="name the function by its ARN, or set AWS_REGION",
+        ) from error
     # botocore has a setting for whether there is keepalive, and none for when.
     options = client._endpoint.http_session._socket_options  # noqa: SLF001
     options += [
@@ -88,23 +128,24 @@ def _client() -> Any:
     return client
 
 
-def _once(
-    client: Any, function: str, event: Mapping[str, Any], progress: Callable[[str], None]
-) -> Document:
+def _call(
+    client: Any, function: str, payload: bytes, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Call the function, again while it has not begun, and return boto3's answer."""
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError  # noqa: PLC0415
 
     until = time.monotonic() + _READY_WAIT
     pauses = backoff(*_READY_PAUSES)
     while True:
         try:
-            answer = client.invoke(
-                FunctionName=function, LogType="Tail", Payload=json.dumps(event).encode()
+            answer: dict[str, Any] = client.invoke(
+                FunctionName=function, LogType="Tail", Payload=payload
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code not in _NOT_READY or time.monotonic() > until:
                 raise Unreachable(
-                    f"{function} cannot be invoked: {error}", fix=_place(function)
+                    f"{function} cannot be invoked: {error}", fix=_remedy(code, function)
                 ) from error
             progress(f"{function} is not ready ({code}): waiting")
             time.sleep(next(pauses))
@@ -115,51 +156,91 @@ def _once(
                 f" again. {_place(function)}",
             ) from error
         else:
-            return believe(answer, function=function, run_id=event["run_id"])
+            return answer
 
 
-def believe(answer: Mapping[str, Any], *, function: str, run_id: str) -> Document:
+def believe(answer: Mapping[str, Any], *, function: str, event: Mapping[str, Any]) -> Document:
     """Return the document of an answer, if it is one and is ours.
 
     Parameters:
         answer: of boto3's invoke.
+        event: what was sent.
 
     Raises:
         Unproved: in every other case.
     """
-    payload = answer["Payload"].read()
-    tail = b64decode(answer.get("LogResult", "")).decode("utf-8", "replace").strip()
     failed = answer.get("FunctionError")
-    try:
-        document = json.loads(payload)
-        if failed:
-            document = json.loads(document["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        document = None
-    problem = _problem(document, failed, run_id)
+    document = _document(answer["Payload"].read(), failed=failed is not None)
+    problem = _problem(document, failed, event)
     if problem:
+        tail = b64decode(answer.get("LogResult", "")).decode("utf-8", "replace").strip()
         raise Unproved(
             f"{function}: {problem}",
             details=tuple(tail.splitlines()[-20:]),
             fix=_place(function),
         )
-    return document  # type: ignore[no-any-return]
+    return cast(Document, document)
 
 
-def _problem(document: Any, failed: str | None, run_id: str) -> str | None:
+def _document(payload: bytes, *, failed: bool) -> object:
+    """Return the JSON of an answer; that of a failed function is the text of what it raised."""
+    try:
+        document = json.loads(payload)
+        return json.loads(document["errorMessage"]) if failed else document
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _problem(document: object, failed: object, event: Mapping[str, Any]) -> str | None:
     """Return why an answer proves nothing, None where it is a result to go by."""
     if not isinstance(document, dict) or "result_version" not in document:
         return f"failed outside the runner ({failed})" if failed else "the answer is no result"
-    if document["result_version"] != VERSION:
-        return f"the result has version {document['result_version']}, not {VERSION}"
-    if document.get("run_id") != run_id:
-        return f"the result is of run {document.get('run_id')}, not {run_id}"
-    success = document.get("outcome") in SUCCESS and document.get("exit_code") == 0
-    if failed and success:
-        return f"the function failed ({failed}) though its result says {document['outcome']}"
-    if not failed and not success and document.get("outcome") != "planned":
-        return f"the outcome is {document.get('outcome')!r}, but the function did not fail"
+    if type(version := document["result_version"]) is not int or version != VERSION:
+        return f"the result has version {version!r}, not {VERSION}"
+    if wrong := misfit(document, Document):
+        return f"the answer is no result of version {VERSION}: {wrong}"
+    for name in ("run_id", "command"):
+        if document[name] != event[name]:
+            return f"the result is of {name} {document[name]!r}, not {event[name]!r}"
+    return _contradiction(cast(Document, document), event, failed=failed is not None)
+
+
+def _contradiction(document: Document, event: Mapping[str, Any], *, failed: bool) -> str | None:
+    """Return what of a result does not agree with the rest of it, None where all does."""
+    outcome, error = document["outcome"], document["error"]
+    if error is not None:
+        agreed = {"incomplete" if error["kind"] == "incomplete" else "failed"}
+    else:
+        agreed = {"planned"} if _only_plans(event) else set(SUCCESS)
+    code = CODES[error["kind"]] if error else 0
+    if outcome not in agreed or document["exit_code"] != code or failed != (error is not None):
+        return (
+            f"{event['command']} answered with outcome {outcome!r},"
+            f" exit code {document['exit_code']}, error {error and error['kind']!r} and"
+            f" {'a' if failed else 'no'} FunctionError, which do not agree"
+        )
+    left, done = bool(document["pending"]), bool(document["applied"])
+    runs = event["command"] in {"migrate", "rollback"}
+    odd = {"applied": left or (runs and not done), "noop": left or done, "planned": done}
+    if odd.get(outcome):
+        return f"the outcome is {outcome!r}, and the files that were applied or left do not fit it"
     return None
+
+
+def _only_plans(event: Mapping[str, Any]) -> bool:
+    """Return whether a call only asks what would be done."""
+    options, command = event["options"], event["command"]
+    asks = command in {"repair", "adopt"} and not options.get("yes")
+    return command == "plan" or asks or bool(options.get("dry_run"))
+
+
+def _remedy(code: str, function: str) -> str:
+    """Return what to do about a call that Lambda refused."""
+    if code == "ResourceNotFoundException":
+        return "check name, alias and region, and that the environment was deployed"
+    if code in {"AccessDeniedException", "AccessDenied"}:
+        return f"let this role lambda:InvokeFunction on {function}"
+    return _place(function)
 
 
 def _place(function: str) -> str:

@@ -165,6 +165,7 @@ def _invoke(context: Context, options: Options) -> Document:
         command=options["command"],
         options=options["options"],
         progress=context.progress,
+        files=context.sql_dir if options.get("send_files") else None,
     )
 
 
@@ -288,7 +289,12 @@ _ALL = (
     ),
     Command(
         "invoke", "run a command in the Lambda; fails unless success is proved", _invoke,
-        (Option("function", "name or ARN", "NAME", str, required=True),),
+        (
+            Option("function", "name or ARN, with its alias: NAME:live", "NAME", str,
+                   required=True),
+            Option("send_files", "let it plan with the files of --sql-dir, not with its own"),
+        ),
+        needs=_FILES,
     ),
 )  # fmt: skip
 

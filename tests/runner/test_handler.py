@@ -9,7 +9,8 @@ import pytest
 from runner import handler
 from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
-from runner.event import packed, parse
+from runner.event import parse
+from runner.files.packing import packed
 from tests.runner.project import Project
 from tests.runner.schema import conforming
 

@@ -1,7 +1,9 @@
 """The pipeline's contract: nothing but a proof of success is success."""
 
 import base64
+import contextlib
 import io
+import itertools
 import json
 from typing import Any
 
@@ -9,18 +11,21 @@ import pytest
 
 from runner.commands.invoke import believe
 from runner.errors import Unproved
+from tests.runner.report import documents
+
+EVENT = {"command": "migrate", "run_id": "run-1", "options": {}}
+ERROR = {"kind": "migration", "message": "no", "fix": None, "details": []}
+LATE = {**ERROR, "kind": "incomplete"}
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    return {
-        "result_version": 1,
-        "run_id": "run-1",
-        "outcome": "applied",
-        "exit_code": 0,
-        "applied": [],
-        "pending": [],
-        **changes,
-    }
+    """Return a run that had nothing to do, with changes."""
+    return documents.document(**changes)
+
+
+def failure(**changes: Any) -> dict[str, Any]:
+    """Return a run that failed, with changes."""
+    return document(**{"outcome": "failed", "exit_code": 3, "error": ERROR, **changes})
 
 
 def answer(payload: object, *, failed: str | None = None) -> dict[str, Any]:
@@ -37,15 +42,64 @@ def raised(body: object, **more: Any) -> dict[str, Any]:
     return answer(failure, failed="Unhandled")
 
 
-@pytest.mark.parametrize("outcome", ["applied", "noop"])
-def test_success_with_proof_is_believed(outcome: str) -> None:
-    body = document(outcome=outcome)
-    assert believe(answer(body), function="f", run_id="run-1") == body
+@pytest.mark.parametrize("body", [document(), documents.run()], ids=["noop", "applied"])
+def test_success_with_proof_is_believed(body: dict[str, Any]) -> None:
+    assert believe(answer(body), function="f", event=EVENT) == body
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("plan", {}), ("migrate", {"dry_run": True}), ("repair", {}), ("adopt", {"tool": "knex"})],
+)
+def test_plan_is_believed_where_a_plan_was_asked_for(command: str, options: Any) -> None:
+    body = document(command=command, outcome="planned")
+    event = {"command": command, "run_id": "run-1", "options": options}
+    assert believe(answer(body), function="f", event=event) == body
 
 
 def test_failure_with_a_document_is_given_to_the_reader() -> None:
-    body = document(outcome="failed", exit_code=3)
-    assert believe(raised(body), function="f", run_id="run-1")["exit_code"] == 3
+    assert believe(raised(failure()), function="f", event=EVENT)["exit_code"] == 3
+
+
+def test_every_mutation_of_a_good_answer_is_believed_only_as_the_same_outcome() -> None:
+    """Nothing that was changed on the way may turn green, of whatever type the change is."""
+    odd = [
+        None,
+        True,
+        False,
+        0,
+        1,
+        3,
+        -1,
+        0.0,
+        "",
+        "applied",
+        "noop",
+        "planned",
+        [],
+        {},
+        [1],
+        {"a": 1},
+    ]
+    believed = []
+    for body in (failure(), document(outcome="incomplete", exit_code=8, error=LATE)):
+        for key, value in itertools.product(body, odd):
+            for wrap in (answer, raised):
+                with contextlib.suppress(Unproved):
+                    found = believe(wrap({**body, key: value}), function="f", event=EVENT)
+                    believed += [(key, value)] if found["exit_code"] == 0 else []
+    assert believed == []
+
+
+def test_success_is_believed_only_while_nothing_in_it_is_odd() -> None:
+    """A success with one part of another type or another value is no proof."""
+    odd = [None, True, "", "x", -1, 7.5, [], {}, [1], {"a": 1}]
+    body = documents.run()
+    harmless = {"warnings", "started_at", "duration_ms", "target", "data"}
+    for key, value in itertools.product(set(body) - harmless, odd):
+        if body[key] != value or type(body[key]) is not type(value):
+            with pytest.raises(Unproved):
+                believe(answer({**body, key: value}), function="f", event=EVENT)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +112,16 @@ def test_failure_with_a_document_is_given_to_the_reader() -> None:
         answer({"statusCode": 500, "body": "error"}),
         answer(document(result_version=2)),
         answer(document(run_id="another")),
-        answer(document(outcome="failed", exit_code=3)),
+        answer(failure()),
         answer(document(outcome="failed", exit_code=0)),
         answer(document(outcome="incomplete", exit_code=8)),
         answer(document(outcome="wonderful")),
+        answer(document(command="status")),
+        answer(document(outcome="planned")),
+        answer(document(outcome="applied")),
+        answer(document(pending=documents.planned()["pending"])),
+        raised(failure(exit_code=4)),
+        raised(failure(outcome="incomplete")),
         answer(document(exit_code=1)),
         answer(document(), failed="Unhandled"),
         raised(document()),
@@ -82,6 +142,12 @@ def test_failure_with_a_document_is_given_to_the_reader() -> None:
         "failed with exit code 0",
         "incomplete without raising",
         "unknown outcome",
+        "another command",
+        "a plan that nobody asked for",
+        "applied, and nothing was",
+        "success with files left",
+        "exit code of another error",
+        "outcome of another error",
         "success with an exit code",
         "success and a function error",
         "success raised",
@@ -93,7 +159,7 @@ def test_failure_with_a_document_is_given_to_the_reader() -> None:
 )
 def test_anything_else_is_red_and_says_where_the_log_is(wrong: dict[str, Any]) -> None:
     with pytest.raises(Unproved) as error:
-        believe(wrong, function="arn:aws:lambda:r:1:function:my-runner:live", run_id="run-1")
+        believe(wrong, function="arn:aws:lambda:r:1:function:my-runner:live", event=EVENT)
     assert error.value.exit_code == 1
     assert "aws logs tail /aws/lambda/my-runner" in str(error.value.fix)
     assert "last words" in error.value.details

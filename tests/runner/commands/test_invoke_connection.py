@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.commands.invoke import invoke
+from tests.runner.report import documents
 
 KEEPALIVE = "02"  # of the timers in /proc/net/tcp
 JIFFIES = 100  # a second, as /proc counts
@@ -20,8 +21,7 @@ class Lambda(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.timers.append(timer(self.client_address[1], self.server.server_port))
-        document = {"result_version": 1, "outcome": "noop", "exit_code": 0, "applied": []}
-        body = json.dumps({**document, "run_id": event["run_id"], "pending": []}).encode()
+        body = json.dumps(documents.document(run_id=event["run_id"])).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
