@@ -1,11 +1,14 @@
 """TLS in front of the emulated Aurora is the real thing: verified, required, cancellable."""
 
 import concurrent.futures
+import datetime as dt
+import ssl
 import subprocess
 import sys
 
 import psycopg2
 import pytest
+import trustme
 
 from local.postgres.certificates import ensure_certificates
 from local.process import free_port
@@ -94,3 +97,20 @@ def test_the_authority_is_kept_and_the_key_is_private(certificates):
     ensure_certificates(certificates)
     assert (certificates / "ca.pem").read_bytes() == before
     assert (certificates / "server.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_authority_that_is_over_is_replaced(tmp_path):
+    over = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
+    began = over - dt.timedelta(days=1)
+    issued = trustme.CA().issue_cert("localhost", not_before=began, not_after=over)
+    for name in ("ca.pem", "server.pem"):
+        (tmp_path / name).write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+    ensure_certificates(tmp_path)
+    (server,) = ssl_context(tmp_path).get_ca_certs()
+    assert "schema-migrations" in str(server["subject"])
+
+
+def ssl_context(folder):
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "server.pem")
+    return context
