@@ -3,23 +3,21 @@
 import os
 import shlex
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from local.errors import LocalError
 from local.postgres import Server, embedded_bin_dir
 from local.postgres.certificates import ensure_certificates
-from local.process import Process, command_line, require_free
-from local.process.daemon import Daemon
+from local.process import Claim, Process, require_free
+from local.process.daemon import Daemon, stop_recorded
 from local.process.environment import basics
+from local.process.system import require_linux
 from local.state import ACCOUNT, CLONE, REGION, State, port_variable
 
-_PATIENCE = 60.0  # seconds a daemon may take until it answers
-_POLL = 0.05
+# The first database takes these, if it can.
+_DATABASE_PORTS = {"database": "the database, with TLS", "psql": "the database, for psql"}
 
 
 class Stack:
@@ -31,39 +29,49 @@ class Stack:
         self.accounts = tuple(accounts)
 
     def up(self) -> bool:
-        """Start what is not running, wait until it answers; return whether AWS began anew."""
+        """Start what is not running, wait until it answers; return whether AWS began anew.
+
+        Raises:
+            LocalError: ports are taken, or a daemon does not start; what was started is stopped.
+
+        """
+        require_linux()
         self.state.make()
         ensure_certificates(self.state.folder)
-        started = [daemon for daemon in self._daemons() if self._start(daemon)]
-        for daemon in started:
-            self._wait(daemon)
+        ports = {name: self.state.wanted_port(name) for name in self._port_names()}
+        changed = [daemon for daemon in self._daemons(ports) if not daemon.as_wanted]
+        require_free(*self._claims(changed, ports))
+        self._start(changed)
+        self.state.remember(ports)
         self._write_environment()
-        return any(daemon.name == "aws" for daemon in started)
+        return any(daemon.name == "aws" for daemon in changed)
 
     def down(self) -> None:
         """Stop every process of this stack, also those whose starter is gone."""
-        for path in sorted(self.state.folder.glob("*.pid")):
-            if process := Process.recorded(path):
-                process.stop()
-            path.unlink(missing_ok=True)
-        for process in self._orphans():
-            process.stop(timeout=2)
-        for home in (self.state.folder / "postgres").glob("*"):
-            Server(embedded_bin_dir(), home, 0).stop()
+        known = {self.state.pid_file(name) for name in self._pipelines()} | {
+            self.state.pid_file("aws")
+        }
+        for path in sorted(known | {*self.state.folder.glob("*.pid")}):
+            stop_recorded(path)
+        for worker in Process.naming(f"{self.state.tmp}/"):  # Lambda's, that outlived the emulator
+            worker.stop(timeout=2)
+        for server in self._servers():
+            server.stop()
         shutil.rmtree(self.state.tmp, ignore_errors=True)
 
     def status(self) -> list[str]:
         """Say of every daemon and database whether it runs."""
+        if not self.state.folder.exists():
+            return ["nothing here yet: make local"]
         lines = []
-        for daemon in self._daemons() if self.state.folder.exists() else []:
-            process = Process.recorded(self.state.pid_file(daemon.name))
-            said = f"running, process {process.pid}" if process else "not running"
-            lines.append(f"{daemon.name:<22} port {daemon.port:<6} {said}")
-        for home in sorted((self.state.folder / "postgres").glob("*")):
-            running = Server(embedded_bin_dir(), home, 0).running
-            said = f"running, process {running.pid}" if running else "not running"
-            lines.append(f"{home.name:<22} {'database':<11} {said}")
-        return lines or ["nothing here yet: make local"]
+        ports = {name: self.state.port(name) for name in self._port_names()}
+        for daemon in self._daemons(ports):
+            where = f"port {daemon.port}"
+            lines.append(f"{daemon.name:<22} {where:<11} {_said(daemon.running)}")
+        for server in self._servers():
+            where = f"port {server.listens_on}" if server.running else "database"
+            lines.append(f"{server.home.name:<22} {where:<11} {_said(server.running)}")
+        return lines
 
     def environment(self, account: str = ACCOUNT) -> dict[str, str]:
         """Return what makes any AWS client talk to this stack as root of `account`."""
@@ -123,7 +131,14 @@ class Stack:
         known = account in self.accounts and account != self.accounts[0]
         return f"pipeline-{account}" if known else "pipeline"
 
-    def _daemons(self) -> list[Daemon]:
+    def _pipelines(self) -> dict[str, str]:
+        """Return the accounts that have pipelines, by their daemons' names."""
+        return {self._pipeline(account): account for account in self.accounts}
+
+    def _port_names(self) -> list[str]:
+        return ["aws", *self._pipelines(), *_DATABASE_PORTS]
+
+    def _daemons(self, ports: Mapping[str, int]) -> list[Daemon]:
         state = self.state
         base = {
             **basics(state.home, state.tmp),
@@ -131,82 +146,79 @@ class Stack:
             "PYTHONPATH": str(CLONE),
             "DOCKER_HOST": "unix:///nonexistent",  # no containers, whatever runs here
         }
-        aws = state.port("aws")
-        arguments = (state.folder, state.port("database"), state.port("psql"))
+
+        def daemon(name: str, **options: Any) -> Daemon:
+            return Daemon(
+                name=name,
+                port=ports[name],
+                pid_file=state.pid_file(name),
+                log=state.log(name),
+                **options,
+            )
+
+        arguments = (state.folder, *(ports[name] for name in _DATABASE_PORTS))
         fast = ("fast",) if state.choose_port else ()
-        daemons = [
-            Daemon(
-                name="aws",
-                purpose="the emulated AWS",
-                port=aws,
-                command=("local.emulator", *map(str, arguments), *fast),
-                environment=base | _ministack(state, aws),
-                health="/_ministack/health",
+        aws = daemon(
+            "aws",
+            purpose="the emulated AWS",
+            command=("local.emulator", *map(str, arguments), *fast),
+            environment=base | _ministack(state, ports["aws"]),
+            health="/_ministack/health",
+        )
+        pipelines = [
+            daemon(
+                name,
+                purpose=f"the pipelines of account {account}",
+                command=("local.emulator.pipelines", "-H", "127.0.0.1", "-p", str(ports[name])),
+                environment=base | {"MOTO_ACCOUNT_ID": account},
+                health="/moto-api/data.json",
             )
+            for name, account in self._pipelines().items()
         ]
-        for account in self.accounts:
-            name = self._pipeline(account)
-            port = state.port(name)
-            daemons.append(
-                Daemon(
-                    name=name,
-                    purpose=f"the pipelines of account {account}",
-                    port=port,
-                    command=("local.emulator.pipelines", "-H", "127.0.0.1", "-p", str(port)),
-                    environment=base | {"MOTO_ACCOUNT_ID": account},
-                    health="/moto-api/data.json",
-                )
-            )
-        return daemons
+        return [aws, *pipelines]
 
-    def _start(self, daemon: Daemon) -> bool:
-        """Start a daemon unless it runs already; return whether it was started."""
-        path = self.state.pid_file(daemon.name)
-        if running := Process.recorded(path):
-            if daemon.runs_as(running):
-                return False
-            running.stop()  # it was asked to move to another port
-        require_free(daemon.port, purpose=daemon.purpose, variable=port_variable(daemon.name))
-        with self.state.log(daemon.name).open("wb") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", *daemon.command],
-                cwd=self.state.home,
-                env=daemon.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        if process := Process.running(child.pid):
-            process.record(path)
-        child.returncode = 0  # it outlives us, and nobody waits for it
-        return True
+    def _claims(self, changed: Sequence[Daemon], ports: Mapping[str, int]) -> list[Claim]:
+        """Return the ports that are new when these daemons start, also for the first database."""
+        claimed = {daemon.name: daemon.purpose for daemon in changed}
+        if "aws" in claimed:
+            claimed |= _DATABASE_PORTS
+        return [
+            Claim(ports[name], purpose, port_variable(name))
+            for name, purpose in claimed.items()
+            if ports[name] not in self._given_up(changed)
+        ]
 
-    def _wait(self, daemon: Daemon) -> None:
-        """Wait until a daemon answers on its health endpoint."""
-        process = Process.recorded(self.state.pid_file(daemon.name))
-        patience = time.monotonic() + _PATIENCE
-        while process and time.monotonic() < patience:
-            if daemon.answers():
-                return
-            if process.ended(_POLL):
-                break
-        log = self.state.log(daemon.name)
-        said = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
-        raise LocalError(f"{daemon.purpose} did not start: {said} (log: {log})")
+    def _given_up(self, changed: Sequence[Daemon]) -> set[int | None]:
+        """Return the ports that these daemons and our databases have now, and leave or keep."""
+        names = [daemon.name for daemon in changed if daemon.running]
+        names += _DATABASE_PORTS if "aws" in names else ()
+        served = {server.listens_on for server in self._servers()}
+        return {self.state.port(name) for name in names} | served
 
-    def _orphans(self) -> list[Process]:
-        """Find Lambda workers that outlived their emulator: they run files of our tmp folder."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            arguments = command_line(int(entry.name))
-            if any(argument.startswith(f"{self.state.tmp}/") for argument in arguments):
-                process = Process.running(int(entry.name))
-                found += [process] if process else []
-        return found
+    def _start(self, daemons: Sequence[Daemon]) -> None:
+        """Start them and wait for them: all, or none of them stays."""
+        for daemon in daemons:
+            daemon.stop()  # it was asked to move, or its record is lost
+        try:
+            for daemon in daemons:
+                daemon.start(self.state.home)
+            for daemon in daemons:
+                daemon.wait()
+        except BaseException:
+            for daemon in daemons:
+                daemon.stop()
+            raise
+
+    def _servers(self) -> list[Server]:
+        homes = sorted((self.state.folder / "postgres").glob("*"))
+        return [Server(embedded_bin_dir(), home, 0) for home in homes]
 
     def _write_environment(self) -> None:
         (self.state.folder / "env").write_text(self.exports())
+
+
+def _said(process: Process | None) -> str:
+    return f"running, process {process.pid}" if process else "not running"
 
 
 def _ministack(state: State, port: int) -> dict[str, str]:

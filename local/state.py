@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.errors import LocalError
@@ -59,25 +59,48 @@ class State:
         return self.folder / f"{name}.pid"
 
     def port(self, name: str) -> int:
-        """Return a port by its name: from the environment, remembered, or chosen now.
+        """Return where a daemon or database listens, or would if it were started now.
+
+        Raises:
+            LocalError: a variable does not hold a port.
+
+        """
+        wanted = self.wanted_port(name)
+        return self._remembered().get(name, wanted)
+
+    def wanted_port(self, name: str) -> int:
+        """Return a port by its name: from the environment, else remembered, else the default.
 
         Raises:
             LocalError: the variable does not hold a port.
 
         """
-        path = self.folder / "ports.json"
-        remembered: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-        given = None if self.choose_port else os.environ.get(port_variable(name))
-        if given is None and name in remembered:
-            return remembered[name]
-        port = _parse(name, given) if given else self._choose(name)
-        new = path.with_name("ports.json.new")
-        new.write_text(json.dumps({**remembered, name: port}))
-        new.replace(path)
-        return port
+        if not self.choose_port and (given := os.environ.get(port_variable(name))):
+            return _parse(name, given)
+        if (remembered := self._remembered().get(name)) is not None:
+            return remembered
+        if not self.choose_port:
+            return _DEFAULT_PORTS[name]
+        chosen = self.choose_port()
+        self.remember({name: chosen})
+        return chosen
 
-    def _choose(self, name: str) -> int:
-        return self.choose_port() if self.choose_port else _DEFAULT_PORTS[name]
+    def remember(self, ports: Mapping[str, int]) -> None:
+        """Keep the ports of what runs now, for all who look for it later."""
+        path = self._ports
+        new = path.with_name("ports.json.new")
+        new.write_text(json.dumps({**self._remembered(), **ports}))
+        new.replace(path)
+
+    @property
+    def _ports(self) -> Path:
+        return self.folder / "ports.json"
+
+    def _remembered(self) -> dict[str, int]:
+        remembered: dict[str, int] = (
+            json.loads(self._ports.read_text()) if self._ports.exists() else {}
+        )
+        return remembered
 
 
 def port_variable(name: str) -> str:

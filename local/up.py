@@ -1,6 +1,7 @@
 """`make local`: from nothing to a migrated database, and again whenever something changed."""
 
 import hashlib
+import shlex
 import subprocess
 import sys
 import time
@@ -81,6 +82,8 @@ def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
         **inherited,
         "PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}",
         "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
+        # Else Ansible asks the system's list of users for a home, whatever HOME says.
+        "ANSIBLE_REMOTE_TMP": str(stack.state.folder / "ansible" / "tmp"),
         "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "0",
         **({"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
@@ -108,7 +111,7 @@ def _what_next(stack: Stack) -> str:
     url, pgpass = stack.database()
     return f"""
 What was done:  reports/migrate.html, plan.html, verify.html
-The database:   make psql      or PGPASSFILE={pgpass} psql {url}
+The database:   make psql      or PGPASSFILE={shlex.quote(str(pgpass))} psql {shlex.quote(url)}
 Add a file:     sql/V00N__what_it_does.sql (.venv/bin/runner new NAME makes one), then make local
 Look at AWS:    eval "$(.venv/bin/python -m local env)", then any AWS client
 Stop it all:    make local-down

@@ -110,19 +110,27 @@ class Databases:
         )
 
     def _ports(self, name: str) -> Ports:
-        """Return the ports this cluster had, or free ones; remember them."""
+        """Return the ports this cluster had, or free ones; remember them.
+
+        A cluster with the preferred ports follows when they are moved.
+        """
         path = self._folder / name / "ports.json"
-        wanted = Ports(**json.loads(path.read_text())) if path.exists() else self._preferred
+        remembered = json.loads(path.read_text()) if path.exists() else {"preferred": True}
+        preferred = remembered.pop("preferred", False)
+        wanted = self._preferred if preferred else Ports(**remembered)
         known = {port for others in self._open.values() for port in dataclasses.astuple(others)}
-        running = self._server(name, wanted).running
+        own = self._server(name, wanted).listens_on
+
+        def usable(port: int) -> bool:
+            return port not in known and (port == own or is_free(port))
+
         ports = Ports(
-            tls=wanted.tls if is_free(wanted.tls) and wanted.tls not in known else free_port(),
-            plain=wanted.plain
-            if running or (is_free(wanted.plain) and wanted.plain not in known)
-            else free_port(),
+            tls=wanted.tls if usable(wanted.tls) else free_port(),
+            plain=wanted.plain if usable(wanted.plain) else free_port(),
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dataclasses.asdict(ports)))
+        kept = dataclasses.asdict(ports) | {"preferred": ports == self._preferred}
+        path.write_text(json.dumps(kept))
         return ports
 
 

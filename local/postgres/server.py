@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from local.errors import LocalError
-from local.process import Process, command_line, free_port, require_free
+from local.process import Claim, Process, command_line, free_port, require_free
 from local.process.privilege import unprivileged
 
 _POLL = 0.01  # seconds between looks at postmaster.pid, while also watching for the server's end
@@ -123,10 +123,10 @@ class Server:
 
         """
         self._initialise()
-        if self.running and self._listens_on() == self.port:
+        if self.listens_on == self.port:
             return
         self.stop()
-        require_free(self.port, purpose="PostgreSQL", variable="POSTGRES_PORT")
+        require_free(Claim(self.port, "PostgreSQL", "LOCAL_PSQL_PORT"))
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # its process is gone: stop() looked
         way = unprivileged()
         options = {
@@ -199,9 +199,12 @@ class Server:
         except OSError:
             return []
 
-    def _listens_on(self) -> int | None:
+    @property
+    def listens_on(self) -> int | None:
+        """The port of the running server, which may be another than it shall have; else None."""
         lines = self._postmaster()
-        return int(lines[3]) if len(lines) > 3 else None  # noqa: PLR2004 (the format's fourth line)
+        has_port = len(lines) > 3  # noqa: PLR2004 (the format's fourth line)
+        return int(lines[3]) if has_port and self.running else None
 
     @property
     def running(self) -> Process | None:

@@ -4,6 +4,7 @@ Here enters what would be the same without AWS and without PostgreSQL, and all t
 operating system. It knows no other room.
 """
 
-from local.process.process import Process, command_line, free_port, is_free, require_free
+from local.process.ports import Claim, free_port, is_free, require_free
+from local.process.process import Process, command_line
 
-__all__ = ["Process", "command_line", "free_port", "is_free", "require_free"]
+__all__ = ["Claim", "Process", "command_line", "free_port", "is_free", "require_free"]

@@ -13,8 +13,11 @@ import pytest
 
 from local.errors import LocalError
 from local.process import Process, command_line, free_port
+from local.process.daemon import Daemon
 from local.stack import Stack
 from local.state import State
+
+PORTS = ("aws", "pipeline", "database", "psql")
 
 
 @pytest.fixture
@@ -23,6 +26,30 @@ def own(tmp_path):
     emulated = Stack(State.of_tests(tmp_path / "state"))
     yield emulated
     emulated.down()
+
+
+class Moved:
+    """A stack whose ports are variables of the environment; calling it sets or removes some."""
+
+    def __init__(self, folder, monkeypatch):
+        self.stack = Stack(State(folder))
+        self._environment = monkeypatch
+
+    def __call__(self, **ports):
+        for name, port in ports.items():
+            variable = f"LOCAL_{name.upper()}_PORT"
+            if port is None:
+                self._environment.delenv(variable, raising=False)
+            else:
+                self._environment.setenv(variable, port)
+
+
+@pytest.fixture
+def moved(tmp_path, monkeypatch):
+    emulated = Moved(tmp_path / "state", monkeypatch)
+    emulated(**{name: str(free_port()) for name in PORTS})
+    yield emulated
+    emulated.stack.down()
 
 
 def processes(stack):
@@ -96,8 +123,10 @@ def test_a_pid_file_naming_a_stranger_harms_nobody(own):
         own.state.pid_file("aws").write_text(json.dumps([stranger.pid, "1"]))
         assert own.up()
         own.state.pid_file("pipeline").write_text(json.dumps([stranger.pid, "1"]))
+        assert not own.up()
         own.down()
         assert stranger.poll() is None
+        assert of_the_state(own) == []
         stranger.communicate(b"\n")
 
 
@@ -114,13 +143,77 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out(own):
     own.up()
 
 
+def test_all_taken_ports_are_named_at_once_before_anything_starts(moved):
+    taken = {name: socket.create_server(("127.0.0.1", 0)) for name in ("AWS", "PIPELINE", "PSQL")}
+    held = {name: str(listener.getsockname()[1]) for name, listener in taken.items()}
+    moved(**held)
+    with pytest.raises(LocalError) as refused:
+        moved.stack.up()
+    for listener in taken.values():
+        listener.close()
+    said = str(refused.value)
+    assert all(f"port {port}, meant for " in said for port in held.values())
+    assert said.count(f"is taken by process {os.getpid()} (") == 3
+    assert said.endswith(
+        "stop those, or choose others with "
+        "LOCAL_AWS_PORT=PORT LOCAL_PIPELINE_PORT=PORT LOCAL_PSQL_PORT=PORT"
+    )
+    assert of_the_state(moved.stack) == []
+    moved(**dict.fromkeys(held, None))
+    assert not {*map(int, held.values())} & {*map(moved.stack.state.port, PORTS)}
+
+
+def test_one_port_for_two_is_refused(moved):
+    port = str(free_port())
+    moved(DATABASE=port, PSQL=port)
+    with pytest.raises(
+        LocalError, match=f"{port}, meant for the database, with TLS, is wanted for"
+    ):
+        moved.stack.up()
+    assert of_the_state(moved.stack) == []
+
+
+def test_a_start_that_fails_stops_what_it_started(own, monkeypatch):
+    wait = Daemon.wait
+
+    def waiting(daemon):
+        wait(daemon)
+        if daemon.name == "pipeline":
+            raise LocalError("the pipelines did not start")
+
+    monkeypatch.setattr(Daemon, "wait", waiting)
+    with pytest.raises(LocalError, match="the pipelines did not start"):
+        own.up()
+    assert of_the_state(own) == []
+    assert processes(own) == {}
+
+
+def test_the_database_moves_to_other_ports_also_while_the_emulator_runs(moved):
+    stack = moved.stack
+    stack.up()
+    create(stack)
+    query(stack, "create table kept (id int)")
+    where = {"DATABASE": str(free_port()), "PSQL": str(free_port())}
+    moved(**where)
+    assert stack.up()
+    assert create(stack)["Port"] == int(where["DATABASE"])
+    assert query(stack, "select count(*) from kept") == [(0,)]
+    assert f"127.0.0.1:{where['PSQL']}/shop" in stack.database()[0]
+    moved(**dict.fromkeys(PORTS, None))
+    assert not stack.up()
+    assert [str(stack.state.port(name)) for name in ("database", "psql")] == [*where.values()]
+
+
 def test_a_port_is_taken_from_the_environment_and_must_be_one(tmp_path, monkeypatch):
     state = State(tmp_path)
     port = free_port()
     monkeypatch.setenv("LOCAL_AWS_PORT", str(port))
     assert state.port("aws") == port
+    state.remember({"aws": port})
     monkeypatch.delenv("LOCAL_AWS_PORT")
     assert State(tmp_path).port("aws") == port
+    monkeypatch.setenv("LOCAL_AWS_PORT", str(port + 1))
+    assert (state.port("aws"), state.wanted_port("aws")) == (port, port + 1)
     monkeypatch.setenv("LOCAL_AWS_PORT", "http")
     with pytest.raises(LocalError, match="LOCAL_AWS_PORT=http is not a port"):
         state.port("aws")
