@@ -7,8 +7,19 @@ import importlib
 import sys
 from pathlib import Path
 
-from local.emulator import codebuild, ec2, ec2_permissions, functions, iam, rds, rds_data, sessions
+from local.emulator import (
+    codebuild,
+    ec2,
+    ec2_permissions,
+    functions,
+    iam,
+    patches,
+    rds,
+    rds_data,
+    sessions,
+)
 from local.emulator.database import Databases, Ports
+from local.errors import LocalError
 from local.postgres.tls import TlsFront
 
 
@@ -31,6 +42,10 @@ def main() -> None:
     functions.patch()
     codebuild.patch()
     sessions.patch()
+    try:
+        patches.apply()
+    except LocalError as error:
+        sys.exit(str(error))
     importlib.import_module("ministack.app").main()
 
 

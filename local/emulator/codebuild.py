@@ -1,12 +1,12 @@
 """Make ministack's CodeBuild keep what our projects set and it drops."""
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
-# ministack has no type information.
-codebuild: Any = importlib.import_module("ministack.services.codebuild")
+from local.emulator.patches import module, wrap
+
+codebuild = module("ministack.services.codebuild")
 
 _KEPT = ("concurrentBuildLimit", "logsConfig", "vpcConfig", "queuedTimeoutInMinutes", "cache")
 Data = dict[str, Any]
@@ -14,10 +14,13 @@ Data = dict[str, Any]
 
 def patch() -> None:
     """Replace how projects are made, changed and described."""
-    codebuild._create_project = _keeping(codebuild._create_project)
-    codebuild._update_project = _keeping(codebuild._update_project)
-    described = codebuild._project_shape
-    codebuild._project_shape = lambda project: described(project) | _kept(project)
+    wrap(codebuild, "_create_project", _keeping)
+    wrap(codebuild, "_update_project", _keeping)
+    wrap(codebuild, "_project_shape", _telling)
+
+
+def _telling(described: Callable[[Data], Data]) -> Callable[[Data], Data]:
+    return lambda project: described(project) | _kept(project)
 
 
 def _kept(data: Data) -> Data:

@@ -2,14 +2,14 @@
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import fnmatch
-import importlib
 import itertools
 import re
 from typing import Any
 
-# ministack has no type information.
-ec2: Any = importlib.import_module("ministack.services.ec2")
-ssm: Any = importlib.import_module("ministack.services.ssm")
+from local.emulator.patches import Wrapper, add, module, wrap
+
+ec2 = module("ministack.services.ec2")
+ssm = module("ministack.services.ssm")
 
 _AMIS = {
     "al2023-ami-kernel-default-arm64": "ami-0c2023a1b2c3d4e60",
@@ -26,17 +26,25 @@ _METADATA_DEFAULTS = {
 def patch() -> None:
     """Replace how instances are started and described, and know the arm64 images."""
     for name, image in _AMIS.items():
-        ssm._PUBLIC_AMI_PARAMETERS[f"/aws/service/ami-amazon-linux-latest/{name}"] = image
-    _patch_run()
-    _patch_termination()
-    _patch_description()
-    _patch_prefix_lists()
+        parameter = f"/aws/service/ami-amazon-linux-latest/{name}"
+        add(ssm, "_PUBLIC_AMI_PARAMETERS", parameter, image)
+    for name, entry, wrapper in (
+        ("_run_instances", "RunInstances", _adjusting),
+        ("_terminate_instances", "TerminateInstances", _taking_disks),
+    ):
+        wrap(ec2, name, wrapper)
+        _wrap_action(entry, wrapper)
+    wrap(ec2, "_instance_xml", _with_interfaces)
+    wrap(ec2, "_parse_ip_permissions", _with_prefix_lists)
     _patch_endpoints()
     _patch_interfaces()
 
 
-def _patch_run() -> None:
-    original = ec2._run_instances
+def _wrap_action(name: str, wrapper: Wrapper) -> None:
+    wrap(ec2, "_ACTION_MAP", wrapper, entry=name)
+
+
+def _adjusting(original: Any) -> Any:
 
     def run(parameters: dict[str, Any]) -> Any:
         request = dict(parameters)
@@ -51,12 +59,11 @@ def _patch_run() -> None:
             _adjust(ec2._instances[identifier], parameters)
         return response
 
-    ec2._run_instances = ec2._ACTION_MAP["RunInstances"] = run
+    return run
 
 
-def _patch_termination() -> None:
+def _taking_disks(original: Any) -> Any:
     """Let the disks that are to go with an instance go with it."""
-    original = ec2._terminate_instances
 
     def terminate(parameters: dict[str, Any]) -> Any:
         response = original(parameters)
@@ -65,7 +72,7 @@ def _patch_termination() -> None:
                 del ec2._volumes[identifier]
         return response
 
-    ec2._terminate_instances = ec2._ACTION_MAP["TerminateInstances"] = terminate
+    return terminate
 
 
 def _ended(attachment: dict[str, Any]) -> bool:
@@ -88,9 +95,8 @@ def _adjust(instance: dict[str, Any], parameters: dict[str, Any]) -> None:
         ec2._volumes[mapping["Ebs"]["VolumeId"]]["Encrypted"] = encrypted
 
 
-def _patch_prefix_lists() -> None:
+def _with_prefix_lists(original: Any) -> Any:
     """Keep the prefix lists of security group rules."""
-    original = ec2._parse_ip_permissions
 
     def parse(parameters: dict[str, Any], prefix: str) -> list[dict[str, Any]]:
         rules: list[dict[str, Any]] = original(parameters, prefix)
@@ -102,11 +108,10 @@ def _patch_prefix_lists() -> None:
                 rule["PrefixListIds"].append({"PrefixListId": identifier})
         return rules
 
-    ec2._parse_ip_permissions = parse
+    return parse
 
 
-def _patch_description() -> None:
-    original = ec2._instance_xml
+def _with_interfaces(original: Any) -> Any:
 
     def describe(instance: dict[str, Any]) -> str:
         text = str(original(instance))
@@ -115,7 +120,7 @@ def _patch_description() -> None:
         head, end, tail = text.rpartition("</item>")
         return f"{head}{_metadata_xml(instance)}{_interface_xml(instance)}{end}{tail}"
 
-    ec2._instance_xml = describe
+    return describe
 
 
 def _metadata_xml(instance: dict[str, Any]) -> str:
@@ -152,10 +157,13 @@ def _interface_xml(instance: dict[str, Any]) -> str:
 
 def _patch_endpoints() -> None:
     """Keep the security groups of VPC endpoints, and describe those of the VPC asked for."""
-    actions, write = ec2._ACTION_MAP, ec2._vpce_fields_xml
-    create, modify = actions["CreateVpcEndpoint"], actions["ModifyVpcEndpoint"]
-    describe = actions["DescribeVpcEndpoints"]
+    _wrap_action("CreateVpcEndpoint", _keeping_groups)
+    _wrap_action("ModifyVpcEndpoint", _changing_groups)
+    _wrap_action("DescribeVpcEndpoints", _of_the_vpc)
+    wrap(ec2, "_vpce_fields_xml", _with_groups)
 
+
+def _keeping_groups(create: Any) -> Any:
     def creating(parameters: dict[str, Any]) -> Any:
         known = set(ec2._vpc_endpoints.keys())
         response = create(parameters)
@@ -164,6 +172,10 @@ def _patch_endpoints() -> None:
             ec2._vpc_endpoints[identifier]["_groups"] = groups
         return response
 
+    return creating
+
+
+def _changing_groups(modify: Any) -> Any:
     def modifying(parameters: dict[str, Any]) -> Any:
         endpoint = ec2._vpc_endpoints.get(ec2._p(parameters, "VpcEndpointId"))
         if endpoint:
@@ -172,6 +184,10 @@ def _patch_endpoints() -> None:
             endpoint["_groups"] = sorted({*endpoint.get("_groups", []), *added} - {*removed})
         return modify(parameters)
 
+    return modifying
+
+
+def _of_the_vpc(describe: Any) -> Any:
     def describing(parameters: dict[str, Any]) -> Any:
         vpcs = ec2._parse_filters(parameters).get("vpc-id")
         if not vpcs or ec2._parse_member_list(parameters, "VpcEndpointId"):
@@ -179,6 +195,10 @@ def _patch_endpoints() -> None:
         here = [i for i, e in ec2._vpc_endpoints.items() if e["VpcId"] in vpcs]
         return describe({**parameters, "VpcEndpointId.1": "none", **_numbered(here)})
 
+    return describing
+
+
+def _with_groups(write: Any) -> Any:
     def described(endpoint: dict[str, Any], tag: str = "item") -> str:
         head, end, tail = str(write(endpoint, tag)).rpartition(f"</{tag}>")
         groups = "".join(
@@ -186,10 +206,7 @@ def _patch_endpoints() -> None:
         )
         return f"{head}<groupSet>{groups}</groupSet>{end}{tail}"
 
-    actions["CreateVpcEndpoint"] = creating
-    actions["ModifyVpcEndpoint"] = modifying
-    actions["DescribeVpcEndpoints"] = describing
-    ec2._vpce_fields_xml = described
+    return described
 
 
 def _numbered(identifiers: list[str]) -> dict[str, str]:
@@ -198,18 +215,19 @@ def _numbered(identifiers: list[str]) -> dict[str, str]:
 
 def _patch_interfaces() -> None:
     """Filter network interfaces, and keep the groups and subnets that they are in."""
-    actions = ec2._ACTION_MAP
-    describe = actions["DescribeNetworkInterfaces"]
+    _wrap_action("DescribeNetworkInterfaces", _filtering)
+    _wrap_action("DeleteSecurityGroup", lambda delete: _unless_used(delete, "GroupId"))
+    _wrap_action("DeleteSubnet", lambda delete: _unless_used(delete, "SubnetId"))
 
+
+def _filtering(describe: Any) -> Any:
     def describing(parameters: dict[str, Any]) -> Any:
         wanted = ec2._parse_filters(parameters)
         found = [i for i, e in ec2._network_interfaces.items() if _passes(e, wanted)]
         chosen = {f"NetworkInterfaceId.{n}": one for n, one in enumerate([*found, "none"], 1)}
         return describe({**parameters, **chosen} if wanted else parameters)
 
-    actions["DescribeNetworkInterfaces"] = describing
-    for action, parameter in (("DeleteSecurityGroup", "GroupId"), ("DeleteSubnet", "SubnetId")):
-        actions[action] = _unless_used(actions[action], parameter)
+    return describing
 
 
 def _passes(interface: dict[str, Any], wanted: dict[str, list[str]]) -> bool:

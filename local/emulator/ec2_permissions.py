@@ -5,16 +5,16 @@ request makes or names, and again for ec2:CreateTags where what is made gets tag
 """
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
-import importlib
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-# ministack has no type information.
-actions: Any = importlib.import_module("ministack.core.iam_actions")
-ec2: Any = importlib.import_module("ministack.services.ec2")
-evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
-responses: Any = importlib.import_module("ministack.core.responses")
+from local.emulator.patches import module, wrap
+
+actions = module("ministack.core.iam_actions")
+ec2 = module("ministack.services.ec2")
+evaluator = module("ministack.core.iam_evaluator")
+responses = module("ministack.core.responses")
 
 _MADE = {
     "CreateRouteTable": ["route-table"],
@@ -52,12 +52,11 @@ class Check(NamedTuple):
 
 def patch() -> None:
     """Replace what reads a request's tags, and what asks IAM."""
-    _patch_context()
-    _patch_enforcement()
+    wrap(actions, "request_tag_context", _with_checks)
+    wrap(evaluator, "enforce", _asking_each)
 
 
-def _patch_context() -> None:
-    original = actions.request_tag_context
+def _with_checks(original: Any) -> Any:
 
     def context(service: str, action: str, body: Any, parameters: Any) -> dict[str, Any]:
         found: dict[str, Any] = dict(original(service, action, body, parameters))
@@ -66,11 +65,10 @@ def _patch_context() -> None:
             found[_CHECKS] = list(_checks(action.partition(":")[2], flat))
         return found
 
-    actions.request_tag_context = context
+    return context
 
 
-def _patch_enforcement() -> None:
-    original = evaluator.enforce
+def _asking_each(original: Any) -> Any:
 
     def enforce(  # noqa: PLR0917 (ministack's signature)
         access_key: str,
@@ -89,7 +87,7 @@ def _patch_enforcement() -> None:
                 return denied
         return None
 
-    evaluator.enforce = enforce
+    return enforce
 
 
 def _checks(verb: str, parameters: dict[str, str]) -> Iterator[Check]:

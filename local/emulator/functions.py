@@ -4,19 +4,19 @@
 
 import contextvars
 import functools
-import importlib
 import json
 import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-# ministack has no type information.
-ec2: Any = importlib.import_module("ministack.services.ec2")
-evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
-functions: Any = importlib.import_module("ministack.services.lambda_svc")
-responses: Any = importlib.import_module("ministack.core.responses")
-sts: Any = importlib.import_module("ministack.services.sts")
+from local.emulator.patches import module, replace, wrap
+
+ec2 = module("ministack.services.ec2")
+evaluator = module("ministack.core.iam_evaluator")
+functions = module("ministack.services.lambda_svc")
+responses = module("ministack.core.responses")
+sts = module("ministack.services.sts")
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -37,17 +37,19 @@ _WELL = {
 
 def patch() -> None:
     """Replace what makes, changes, calls and deletes functions."""
-    _patch_create()
-    _patch_looks()
-    _patch_update()
-    _patch_delete()
-    _patch_states()
-    _patch_invoke()
-    _patch_credentials()
+    wrap(functions, "_create_function", _creating)
+    wrap(functions, "_update_config", _updating)
+    wrap(functions, "_delete_function", _deleting)
+    # Whoever looks at released interfaces, or meets them, is noticed.
+    for action in ("DescribeNetworkInterfaces", "DeleteSecurityGroup", "DeleteSubnet"):
+        wrap(ec2, "_ACTION_MAP", _looking, entry=action)
+    wrap(functions, "_tag_resource", _tagging)
+    replace(functions, "_schedule_state_transition", _settle_later)
+    wrap(functions, "_invoke", _waking_first)
+    wrap(sts, "register_session", _with_an_end)
 
 
-def _patch_create() -> None:
-    original = functions._create_function
+def _creating(original: Any) -> Any:
 
     def create(data: dict[str, Any]) -> Response:
         if data.get("VpcConfig", {}).get("SubnetIds") and not _may(data["Role"], "Create"):
@@ -63,11 +65,10 @@ def _patch_create() -> None:
             _attach(data["FunctionName"])
         return response
 
-    functions._create_function = create
+    return create
 
 
-def _patch_update() -> None:
-    original = functions._update_config
+def _updating(original: Any) -> Any:
 
     def update(name: str, data: dict[str, Any]) -> Response:
         response: Response = original(name, data)
@@ -76,11 +77,10 @@ def _patch_update() -> None:
             _attach(name)
         return response
 
-    functions._update_config = update
+    return update
 
 
-def _patch_delete() -> None:
-    original = functions._delete_function
+def _deleting(original: Any) -> Any:
 
     def delete(name: str, parameters: dict[str, Any], version: str | None = None) -> Response:
         known = functions._functions.get(name) or {"config": {"Role": ""}}
@@ -89,7 +89,7 @@ def _patch_delete() -> None:
             _release(name, known["config"]["Role"])
         return response
 
-    functions._delete_function = delete
+    return delete
 
 
 def _attach(name: str) -> None:
@@ -110,12 +110,6 @@ def _release(name: str, role: str) -> None:
     for interface in ec2._network_interfaces.values():
         if interface.get("_function") == name:
             interface |= {"_function": "", "_releasing": role}
-
-
-def _patch_looks() -> None:
-    """Notice who looks at released interfaces, or meets them."""
-    for action in ("DescribeNetworkInterfaces", "DeleteSecurityGroup", "DeleteSubnet"):
-        ec2._ACTION_MAP[action] = _looking(ec2._ACTION_MAP[action])
 
 
 def _looking(original: Callable[..., Response]) -> Callable[..., Response]:
@@ -156,9 +150,8 @@ def _later(seconds: float, action: Callable[[], None]) -> None:
     timer.start()
 
 
-def _patch_invoke() -> None:
+def _waking_first(original: Any) -> Any:
     """Have the first call of an Inactive function fail and wake it."""
-    original = functions._invoke
 
     async def invoke(name: str, *rest: Any, **options: Any) -> Any:
         function = functions._functions.get(name)
@@ -171,7 +164,7 @@ def _patch_invoke() -> None:
             return _not_ready(function["config"]["FunctionArn"])
         return await original(name, *rest, **options)
 
-    functions._invoke = invoke
+    return invoke
 
 
 def _not_ready(arn: str) -> Response:
@@ -180,9 +173,8 @@ def _not_ready(arn: str) -> Response:
     return 502, {"x-amzn-errortype": "ResourceNotReadyException"}, body
 
 
-def _patch_states() -> None:
+def _tagging(tag: Any) -> Any:
     """End what AWS does in the background as the function's tags local:… say, else well."""
-    tag = functions._tag_resource
 
     def tagging(arn: str, data: dict[str, Any]) -> Response:
         response: Response = tag(arn, data)
@@ -190,16 +182,16 @@ def _patch_states() -> None:
             _set_states(function, _troubles(function))
         return response
 
-    def scheduling(name: str, delay: float) -> None:
-        def settle() -> None:
-            if function := functions._functions.get(name):
-                function.pop("waking", None)
-                _set_states(function, _WELL | _troubles(function))
+    return tagging
 
-        _later(delay, settle)
 
-    functions._tag_resource = tagging
-    functions._schedule_state_transition = scheduling
+def _settle_later(name: str, delay: float) -> None:
+    def settle() -> None:
+        if function := functions._functions.get(name):
+            function.pop("waking", None)
+            _set_states(function, _WELL | _troubles(function))
+
+    _later(delay, settle)
 
 
 def _troubles(function: dict[str, Any]) -> dict[str, str]:
@@ -213,11 +205,10 @@ def _set_states(function: dict[str, Any], states: dict[str, str]) -> None:
         record["config"] |= states
 
 
-def _patch_credentials() -> None:
+def _with_an_end(register: Any) -> Any:
     """Say when a function's credentials end: a database takes no tokens of others."""
-    register = sts.register_session
 
     def registering(key: str, session: dict[str, Any]) -> Any:
         return register(key, {"Expiration": _NEVER, **session})
 
-    sts.register_session = registering
+    return registering

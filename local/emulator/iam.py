@@ -5,14 +5,15 @@ Without this it evaluates these requests against "*", and a policy that is right
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import dataclasses
-import importlib
 from typing import Any
 
-# ministack has no type information.
-actions: Any = importlib.import_module("ministack.core.iam_actions")
-evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
-iam: Any = importlib.import_module("ministack.services.iam")
-kms: Any = importlib.import_module("ministack.services.kms")
+from local.emulator.patches import module, wrap
+from local.emulator.resources import Request, naming
+
+actions = module("ministack.core.iam_actions")
+evaluator = module("ministack.core.iam_evaluator")
+iam = module("ministack.services.iam")
+kms = module("ministack.services.kms")
 
 # What a parameter names, by the service that is asked.
 _PARAMETERS = {
@@ -33,46 +34,30 @@ _ALIAS_ACTIONS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlia
 
 def patch() -> None:
     """Replace what names a request's resource, action and context."""
-    _patch_resources()
-    _patch_lambda_aliases()
-    _patch_permissions_boundary()
-    _patch_service_trust()
-    _patch_simulation()
+    wrap(actions, "extract_resource_arn", naming(_named))
+    wrap(actions, "_lambda_action", _with_aliases)
+    wrap(actions, "request_tag_context", _with_boundary)
+    wrap(evaluator, "evaluate_trust_policy", _with_source)
+    wrap(evaluator, "_gather_role_policies", _without_path)
 
 
-def _patch_resources() -> None:
-    original = actions.extract_resource_arn
-
-    def extract(  # noqa: PLR0917 (ministack's signature)
-        service: str,
-        method: str,
-        path: str,
-        headers: Any,
-        body: Any,
-        query_params: Any,
-        region: str = "",
-        account_id: str = "",
-        *rest: Any,
-        **options: Any,
-    ) -> str:
-        arn: str = original(
-            service, method, path, headers, body, query_params, region, account_id, *rest, **options
-        )
-        if service == "ssm":  # AWS's own parameters belong to no account
-            return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
-        if service == "events":  # AWS leaves the default bus out of its rules' names
-            arn = arn.replace(":rule/default/", ":rule/")
-        if service == "kms" and ":alias/" in arn:  # AWS asks whether the key behind it may be used
-            return _key_of_alias(arn)
-        if arn != "*":
-            return arn
-        if service == "sns":
-            return actions._query_param(query_params, "ResourceArn") or "*"
-        if service == "monitoring":
-            return _alarm(body, f"{region}:{account_id}")
-        return _resource(service, body, query_params, f"{region}:{account_id}")
-
-    actions.extract_resource_arn = extract
+def _named(request: Request, arn: str) -> str:
+    """Name a request's resource as AWS does, where ministack names another or none."""
+    service, scope = request.service, request.scope
+    if service == "ssm":  # AWS's own parameters belong to no account
+        account = request.account
+        return arn.replace(f":{account}:parameter/aws/service/", "::parameter/aws/service/")
+    if service == "events":  # AWS leaves the default bus out of its rules' names
+        arn = arn.replace(":rule/default/", ":rule/")
+    if service == "kms" and ":alias/" in arn:  # AWS asks whether the key behind it may be used
+        return _key_of_alias(arn)
+    if arn != "*":
+        return arn
+    if service == "sns":
+        return actions._query_param(request.parameters, "ResourceArn") or "*"
+    if service == "monitoring":
+        return _alarm(request.body, scope)
+    return _resource(service, request.body, request.parameters, scope)
 
 
 def _resource(service: str, body: Any, parameters: Any, scope: str) -> str:
@@ -109,8 +94,7 @@ def _first(names: Any) -> Any:
     return names[0] if isinstance(names, list) and names else None
 
 
-def _patch_lambda_aliases() -> None:
-    original = actions._lambda_action
+def _with_aliases(original: Any) -> Any:
 
     def action(method: str, path: str) -> str | None:
         parts = [part for part in path.split("/") if part]
@@ -119,12 +103,11 @@ def _patch_lambda_aliases() -> None:
         found: str | None = original(method, path)
         return found
 
-    actions._lambda_action = action
+    return action
 
 
-def _patch_permissions_boundary() -> None:
+def _with_boundary(original: Any) -> Any:
     """Provide iam:PermissionsBoundary: the boundary given, or the one the role already has."""
-    original = actions.request_tag_context
 
     def context(service: str, action: str, body: Any, parameters: Any) -> dict[str, Any]:
         found: dict[str, Any] = dict(original(service, action, body, parameters))
@@ -135,16 +118,15 @@ def _patch_permissions_boundary() -> None:
                 found["iam:permissionsboundary"] = boundary
         return found
 
-    actions.request_tag_context = context
+    return context
 
 
-def _patch_service_trust() -> None:
+def _with_source(original: Any) -> Any:
     """Let a service that assumes a role say for which resource it acts, as services do on AWS.
 
     An account's root stands for the services here. The resource's ARN travels as ExternalId, and
     becomes aws:SourceArn and aws:SourceAccount, on which our roles' trust depends.
     """
-    original = evaluator.evaluate_trust_policy
 
     def evaluate(trust: Any, caller: str, context: Any = None) -> bool:
         if context and caller.endswith(":root"):
@@ -157,14 +139,13 @@ def _patch_service_trust() -> None:
         allowed: bool = original(trust, caller, context)
         return allowed
 
-    evaluator.evaluate_trust_policy = evaluate
+    return evaluate
 
 
-def _patch_simulation() -> None:
+def _without_path(original: Any) -> Any:
     """Let the policy simulator find roles that have a path."""
-    original = evaluator._gather_role_policies
 
     def gather(name: str, account: str) -> Any:
         return original(name.rpartition("/")[2], account)
 
-    evaluator._gather_role_policies = gather
+    return gather

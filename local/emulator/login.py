@@ -4,19 +4,18 @@ A token is a presigned request `rds-db:connect`. It is good if it was signed for
 user, by credentials that are known and may connect, in the last 15 minutes.
 """
 
-import importlib
 from typing import Any
 
 import psycopg2
 
+from local.emulator.patches import module
 from local.postgres import Server
 from local.state import REGION
 
-# ministack has no type information.
-evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
-rds: Any = importlib.import_module("ministack.services.rds")
-responses: Any = importlib.import_module("ministack.core.responses")
-tokens: Any = importlib.import_module("ministack.core.rds_iam")
+evaluator = module("ministack.core.iam_evaluator")
+rds = module("ministack.services.rds")
+responses = module("ministack.core.responses")
+tokens = module("ministack.core.rds_iam")
 
 _ACCOUNT_LENGTH = 12
 _MEMBERS = """

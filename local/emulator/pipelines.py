@@ -2,7 +2,9 @@
 
 import importlib
 import sys
-from typing import Any
+
+from local.emulator import patches
+from local.errors import LocalError
 
 
 class _Role:
@@ -20,8 +22,12 @@ class _Iam:
 
 def main() -> None:
     """Accept pipelines whose role moto does not know, then hand over to moto."""
-    models: Any = importlib.import_module("moto.codepipeline.models")
-    models.CodePipelineBackend.iam_backend = property(lambda _: _Iam())
+    models = patches.module("moto.codepipeline.models")
+    patches.replace(models, "CodePipelineBackend.iam_backend", property(lambda _: _Iam()))
+    try:
+        patches.apply()
+    except LocalError as error:
+        sys.exit(str(error))
     importlib.import_module("moto.server").main(sys.argv[1:])
 
 

@@ -2,13 +2,14 @@
 
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
-import importlib
+import functools
 import json
 import uuid
 from typing import Any
 
 from local.emulator import rds_settings
 from local.emulator.database import Databases
+from local.emulator.patches import module, replace, wrap
 from local.emulator.rds_settings import (
     AURORA,
     CLUSTER,
@@ -19,12 +20,12 @@ from local.emulator.rds_settings import (
     Response,
     rds,
     succeeded,
+    wrap_action,
 )
 from local.errors import LocalError
 
-# ministack has no type information.
-secrets: Any = importlib.import_module("ministack.services.secretsmanager")
-responses: Any = importlib.import_module("ministack.core.responses")
+secrets = module("ministack.services.secretsmanager")
+responses = module("ministack.core.responses")
 
 _ENGINES = {CLUSTER: AURORA, INSTANCE: POSTGRES}
 _HOST = "localhost"
@@ -32,17 +33,18 @@ _HOST = "localhost"
 
 def patch(databases: Databases) -> None:
     """Replace the actions that concern a server, its password and what is told of it."""
-    rds._get_docker = lambda: None
+    replace(rds, "_get_docker", lambda: None)
     rds_settings.patch()
-    actions = rds._ACTION_MAP
-    actions["CreateDBInstance"] = _managing_the_password(actions["CreateDBInstance"])
+    wrap_action("CreateDBInstance", _managing_the_password)
     for noun in (CLUSTER, INSTANCE):
-        for verb, wrapped in (("Create", _creating), ("Delete", _deleting)):
-            name = f"{verb}DB{noun}"
-            actions[name] = wrapped(noun, actions[name], databases)
-        actions[f"ModifyDB{noun}"] = _modifying(noun, actions[f"ModifyDB{noun}"])
-    _patch_password(databases)
-    _patch_managed_rotation(databases)
+        creating = functools.partial(_creating, noun, databases)
+        deleting = functools.partial(_deleting, noun, databases)
+        wrap_action(f"CreateDB{noun}", creating)
+        wrap_action(f"DeleteDB{noun}", deleting)
+        wrap_action(f"ModifyDB{noun}", functools.partial(_modifying, noun))
+    changing = functools.partial(_changing_the_password, databases)
+    wrap(rds, "_apply_cluster_master_password_change", changing)
+    wrap(secrets, "_rotate_secret", functools.partial(_rotating, databases))
 
 
 def _find(noun: str, parameters: dict[str, Any]) -> Record | None:
@@ -81,7 +83,7 @@ def _publish(record: Record, port: int) -> None:
     record["Port"] = port
 
 
-def _creating(noun: str, original: Action, databases: Databases) -> Action:
+def _creating(noun: str, databases: Databases, original: Action) -> Action:
     def create(parameters: dict[str, Any]) -> Response:
         response = original(parameters)
         record = _find(noun, parameters)
@@ -160,7 +162,7 @@ def _modifying(noun: str, original: Action) -> Action:
     return modify
 
 
-def _deleting(noun: str, original: Action, databases: Databases) -> Action:
+def _deleting(noun: str, databases: Databases, original: Action) -> Action:
     def delete(parameters: dict[str, Any]) -> Response:
         record = _find(noun, parameters)
         if record is None:
@@ -178,9 +180,7 @@ def _deleting(noun: str, original: Action, databases: Databases) -> Action:
     return delete
 
 
-def _patch_password(databases: Databases) -> None:
-    original = rds._apply_cluster_master_password_change
-
+def _changing_the_password(databases: Databases, original: Any) -> Any:
     def change(cluster: Record, password: str) -> None:
         original(cluster, password)
         if cluster["Engine"] == AURORA:
@@ -188,12 +188,11 @@ def _patch_password(databases: Databases) -> None:
                 _name(cluster), user=cluster["MasterUsername"], password=password
             )
 
-    rds._apply_cluster_master_password_change = change
+    return change
 
 
-def _patch_managed_rotation(databases: Databases) -> None:
+def _rotating(databases: Databases, original: Action) -> Action:
     """Make RotateSecret of a secret that RDS manages what it is on AWS: a new master password."""
-    original = secrets._rotate_secret
 
     def rotate(data: dict[str, Any]) -> Response:
         _, secret = secrets._resolve(data.get("SecretId"))
@@ -212,7 +211,7 @@ def _patch_managed_rotation(databases: Databases) -> None:
         untouched: Response = original(data)
         return untouched
 
-    secrets._rotate_secret = rotate
+    return rotate
 
 
 def _rotate(record: Record, databases: Databases) -> None:

@@ -2,24 +2,23 @@
 
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
-import importlib
 import json
 from typing import Any
 
-# ministack has no type information.
-rds_data: Any = importlib.import_module("ministack.services.rds_data")
+from local.emulator.patches import module, replace, wrap
+
+app = module("ministack.app")
+rds_data = module("ministack.services.rds_data")
 
 
 def patch() -> None:
     """Know the real server, and read the secret on behalf of the caller."""
-    rds_data._has_real_endpoint = lambda target: "Endpoint" in target
-    _patch_secret()
+    replace(rds_data, "_has_real_endpoint", lambda target: "Endpoint" in target)
+    wrap(app, "_enforce_rds_data", _with_secret)
 
 
-def _patch_secret() -> None:
+def _with_secret(original: Any) -> Any:
     """Ask for secretsmanager:GetSecretValue too, which the Data API does as its caller."""
-    app: Any = importlib.import_module("ministack.app")
-    original = app._enforce_rds_data
 
     def enforce(  # noqa: PLR0917 (ministack's signature)
         method: str, path: str, headers: Any, body: bytes, parameters: Any, request_id: str
@@ -37,4 +36,4 @@ def _patch_secret() -> None:
             named_resource=secret,
         )
 
-    app._enforce_rds_data = enforce
+    return enforce

@@ -2,13 +2,14 @@
 
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
-import importlib
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
 
-# ministack has no type information.
-rds: Any = importlib.import_module("ministack.services.rds")
+from local.emulator.patches import Wrapper, module, wrap
+
+rds = module("ministack.services.rds")
 
 Response = tuple[int, dict[str, str], bytes]
 Record = dict[str, Any]
@@ -23,16 +24,20 @@ _FIRST_TO_PAUSE = {13: 15, 14: 12, 15: 7, 16: 3, 17: 4}
 
 def patch() -> None:
     """Replace how both are made, changed and described, and which versions are offered."""
-    actions = rds._ACTION_MAP
     for noun in (CLUSTER, INSTANCE):
         for verb in ("Create", "Modify"):
-            name = f"{verb}DB{noun}"
-            actions[name] = _keeping(noun, actions[name])
-    actions["DeleteDBCluster"] = _leaving_a_snapshot(actions["DeleteDBCluster"])
-    actions["DescribeDBEngineVersions"] = _offering(actions["DescribeDBEngineVersions"])
-    rds._cluster_xml = _telling(rds._cluster_xml)
-    rds._instance_xml = _telling(rds._instance_xml)
-    _patch_auto_pause()
+            wrap_action(f"{verb}DB{noun}", functools.partial(_keeping, noun))
+    wrap_action("DeleteDBCluster", _leaving_a_snapshot)
+    wrap_action("DescribeDBEngineVersions", _offering)
+    wrap(rds, "_cluster_xml", _telling)
+    wrap(rds, "_instance_xml", _telling)
+    wrap(rds, "_serverlessv2_from_params", _with_pause)
+    wrap(rds, "_serverlessv2_xml", _telling_the_pause)
+
+
+def wrap_action(name: str, wrapper: Wrapper) -> None:
+    """Wrap one of RDS's actions."""
+    wrap(rds, "_ACTION_MAP", wrapper, entry=name)
 
 
 def find(noun: str, parameters: dict[str, Any]) -> Record | None:
@@ -150,15 +155,19 @@ def _serverless(engine: str, version: str) -> str:
     )
 
 
-def _patch_auto_pause() -> None:
+def _with_pause(read: Any) -> Any:
     """Keep SecondsUntilAutoPause, without which a cluster that may pause is changed for ever."""
-    read, write = rds._serverlessv2_from_params, rds._serverlessv2_xml
-    end = "</ServerlessV2ScalingConfiguration>"
 
     def scaling(parameters: dict[str, Any]) -> dict[str, Any] | None:
         found: dict[str, Any] | None = read(parameters)
         seconds = rds._p(parameters, "ServerlessV2ScalingConfiguration.SecondsUntilAutoPause")
         return {**found, "SecondsUntilAutoPause": int(seconds)} if found and seconds else found
+
+    return scaling
+
+
+def _telling_the_pause(write: Any) -> Any:
+    end = "</ServerlessV2ScalingConfiguration>"
 
     def described(cluster: Record) -> str:
         text = str(write(cluster))
@@ -168,4 +177,4 @@ def _patch_auto_pause() -> None:
         tag = f"<SecondsUntilAutoPause>{seconds}</SecondsUntilAutoPause>"
         return text.replace(end, tag + end) if seconds else text
 
-    rds._serverlessv2_from_params, rds._serverlessv2_xml = scaling, described
+    return described

@@ -6,20 +6,21 @@ work. IAM is asked as on AWS, for the instance and for the document of a session
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import dataclasses
-import importlib
 import json
 import secrets
 from typing import Any
 
-# ministack has no type information.
-actions: Any = importlib.import_module("ministack.core.iam_actions")
-evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
-responses: Any = importlib.import_module("ministack.core.responses")
-router: Any = importlib.import_module("ministack.core.router")
-ec2: Any = importlib.import_module("ministack.services.ec2")
-ssm: Any = importlib.import_module("ministack.services.ssm")
-sts: Any = importlib.import_module("ministack.services.sts")
-app: Any = importlib.import_module("ministack.app")
+from local.emulator.patches import add, module, wrap
+from local.emulator.resources import Request, naming
+
+actions = module("ministack.core.iam_actions")
+evaluator = module("ministack.core.iam_evaluator")
+responses = module("ministack.core.responses")
+router = module("ministack.core.router")
+ec2 = module("ministack.services.ec2")
+ssm = module("ministack.services.ssm")
+sts = module("ministack.services.sts")
+app = module("ministack.app")
 
 Data = dict[str, Any]
 
@@ -34,20 +35,18 @@ _sessions: dict[str, Data] = {}
 
 def patch() -> None:
     """Serve the operations, and let IAM see what they are about."""
-    router.SERVICE_PATTERNS[_INSTANCE_CONNECT] = {
-        "target_prefixes": ["AWSEC2InstanceConnectService"]
-    }
-    actions.SERVICE_TO_IAM_NAMESPACE[_INSTANCE_CONNECT] = _INSTANCE_CONNECT
-    app.SERVICE_HANDLERS[_INSTANCE_CONNECT] = _instance_connect
-    _patch_operations()
-    _patch_resources()
-    _patch_context()
-    _patch_document_check()
-    _patch_variables()
+    targets = {"target_prefixes": ["AWSEC2InstanceConnectService"]}
+    add(router, "SERVICE_PATTERNS", _INSTANCE_CONNECT, targets)
+    add(actions, "SERVICE_TO_IAM_NAMESPACE", _INSTANCE_CONNECT, _INSTANCE_CONNECT)
+    add(app, "SERVICE_HANDLERS", _INSTANCE_CONNECT, _instance_connect)
+    wrap(ssm, "handle_request", _with_sessions)
+    wrap(actions, "extract_resource_arn", naming(_named))
+    wrap(actions, "request_tag_context", _with_facts)
+    wrap(evaluator, "enforce", _with_document)
+    wrap(evaluator, "evaluate", _with_userid)
 
 
-def _patch_operations() -> None:
-    original = ssm.handle_request
+def _with_sessions(original: Any) -> Any:
     operations = {
         "StartSession": _start,
         "TerminateSession": _terminate,
@@ -60,7 +59,7 @@ def _patch_operations() -> None:
             return operation(json.loads(body), _userid(headers, parameters))
         return await original(method, path, headers, body, parameters)
 
-    ssm.handle_request = handle
+    return handle
 
 
 def _userid(headers: Any, parameters: Any) -> str:
@@ -127,39 +126,19 @@ def _error(code: str, message: str) -> Any:
     return responses.error_response_json(code, message, 400)
 
 
-def _patch_resources() -> None:
-    original = actions.extract_resource_arn
-
-    def extract(  # noqa: PLR0917 (ministack's signature)
-        service: str,
-        method: str,
-        path: str,
-        headers: Any,
-        body: Any,
-        query_params: Any,
-        region: str = "",
-        account_id: str = "",
-        *rest: Any,
-        **options: Any,
-    ) -> str:
-        if service in {"ssm", _INSTANCE_CONNECT}:
-            data = _read(body)
-            scope = f"{region}:{account_id}"
-            if target := data.get("Target") or data.get("InstanceId"):
-                return f"arn:aws:ec2:{scope}:instance/{target}"
-            if session := data.get("SessionId"):
-                return f"arn:aws:ssm:{scope}:session/{session}"
-        arn: str = original(
-            service, method, path, headers, body, query_params, region, account_id, *rest, **options
-        )
-        return arn
-
-    actions.extract_resource_arn = extract
+def _named(request: Request, arn: str) -> str:
+    """Name the instance or the session that a request is about."""
+    if request.service in {"ssm", _INSTANCE_CONNECT}:
+        data = _read(request.body)
+        if target := data.get("Target") or data.get("InstanceId"):
+            return f"arn:aws:ec2:{request.scope}:instance/{target}"
+        if session := data.get("SessionId"):
+            return f"arn:aws:ssm:{request.scope}:session/{session}"
+    return arn
 
 
-def _patch_context() -> None:
+def _with_facts(original: Any) -> Any:
     """Provide the tags of the instance, the owner of the session and the user of the key."""
-    original = actions.request_tag_context
 
     def context(service: str, action: str, body: Any, parameters: Any) -> Data:
         found: Data = dict(original(service, action, body, parameters))
@@ -178,12 +157,11 @@ def _patch_context() -> None:
             found[_DOCUMENT] = data.get("DocumentName", _DEFAULT_DOCUMENT)
         return found
 
-    actions.request_tag_context = context
+    return context
 
 
-def _patch_document_check() -> None:
+def _with_document(original: Any) -> Any:
     """Ask for the session's document too: only who may use both may start the session."""
-    original = evaluator.enforce
 
     def enforce(  # noqa: PLR0917 (ministack's signature)
         access_key: str,
@@ -203,19 +181,18 @@ def _patch_document_check() -> None:
         untagged = {k: v for k, v in context.items() if "resourcetag/" not in k}
         return original(access_key, action, service, region, arn, untagged)
 
-    evaluator.enforce = enforce
+    return enforce
 
 
-def _patch_variables() -> None:
+def _with_userid(original: Any) -> Any:
     """Put the caller's id for ${aws:userid} in policies, which ministack takes literally."""
-    original = evaluator.evaluate
 
     def evaluate(context: Any, policies: Any, *limits: Any) -> Any:
         userid = str(context.principal_keys.get("aws:userid", ""))
         own = [[_filled(statement, userid) for statement in policy] for policy in policies]
         return original(context, own, *limits)
 
-    evaluator.evaluate = evaluate
+    return evaluate
 
 
 def _filled(statement: Any, userid: str) -> Any:
