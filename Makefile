@@ -11,6 +11,15 @@ BIN := $(VENV)/bin
 # Everything that is fetched stays inside the clone.
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+# The machine's own certificate authorities count, as behind a proxy that inspects TLS. pip and uv
+# bring lists of their own otherwise: uv is to ask the system, and heeds SSL_CERT_FILE before that;
+# pip is given the file.
+CA_BUNDLE := $(or $(SSL_CERT_FILE),$(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt \
+    /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem)))
+ifneq ($(CA_BUNDLE),)
+export UV_SYSTEM_CERTS ?= true
+export PIP_CERT ?= $(CA_BUNDLE)
+endif
 
 .PHONY: help
 help:  ## list the targets
@@ -113,4 +122,4 @@ test-browser: setup  ## the report's page in a headless Chromium (apt-get instal
 
 .PHONY: clean
 clean: local-down  ## remove everything that was made here
-	rm -rf $(VENV) .cache .local build reports
+	rm -rf $(VENV) .ansible .cache .local build reports
