@@ -82,8 +82,6 @@ def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
         **inherited,
         "PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}",
         "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
-        # Else Ansible asks the system's list of users for a home, whatever HOME says.
-        "ANSIBLE_REMOTE_TMP": str(stack.state.folder / "ansible" / "tmp"),
         "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "0",
         **({"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
