@@ -1,10 +1,12 @@
 """What every test may ask for: a PostgreSQL server, a database of its own, the emulated AWS."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 
@@ -12,6 +14,31 @@ from local.postgres import Server, embedded_bin_dir
 from local.process import free_port
 from local.stack import Stack
 from local.state import State
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail the session when a process of its tests outlives it, and end that process."""
+    folder = str(tmp_path_factory.getbasetemp())
+    yield
+    _, left = psutil.wait_procs(_processes_about(folder), timeout=5)
+    said = [" ".join(process.cmdline()) for process in left]
+    for process in left:
+        process.kill()
+    assert not said, f"tests left processes behind: {said}"
+
+
+def _processes_about(folder: str) -> list[psutil.Process]:
+    """Return our children, and all whose arguments, environment or place name the folder."""
+    this = psutil.Process()
+    known = {this, *this.parents()}
+    found = [*this.children(recursive=True)]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            texts = [process.cwd(), *process.cmdline(), *process.environ().values()]
+            if any(text == folder or f"{folder}/" in text for text in texts):
+                found.append(process)
+    return [process for process in dict.fromkeys(found) if process not in known]
 
 
 @pytest.fixture(scope="session")
