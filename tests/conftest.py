@@ -18,9 +18,14 @@ from local.state import State
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Fail the session when a process of its tests outlives it, and end that process."""
+    """Fail the session when a process of its tests outlives it, and end that process.
+
+    The variable marks what inherits it, and keeps Ansible out of the user's home.
+    """
     folder = str(tmp_path_factory.getbasetemp())
-    yield
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ANSIBLE_REMOTE_TMP", f"{folder}/ansible")
+        yield
     _, left = psutil.wait_procs(_processes_about(folder), timeout=5)
     said = [" ".join(process.cmdline()) for process in left]
     for process in left:
