@@ -112,7 +112,7 @@ def _client(function: str) -> Any:
     # An ARN says its region, and Lambda serves no other; a bare name means the environment's.
     region = function.split(":")[3] if function.startswith("arn:") else None
     try:
-        client = boto3.client("lambda", region_name=region, config=settings)
+        client = boto3.Session().client("lambda", region_name=region, config=settings)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"Lambda cannot be called: {error}",

@@ -1,4 +1,7 @@
-"""What a login needs from AWS: the database's secret, or a token of IAM authentication."""
+"""What a login needs from AWS: the database's secret, or a token of IAM authentication.
+
+Each call has a session of its own: boto3 keeps the credentials that its default one found first.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def secret(arn: str) -> dict[str, str]:
     # An ARN says its region; a bare name means the environment's.
     region = arn.split(":")[3] if arn.count(":") > 5 else None  # noqa: PLR2004
     try:
-        client = boto3.client("secretsmanager", region_name=region)
+        client = boto3.Session().client("secretsmanager", region_name=region)
         answer = client.get_secret_value(SecretId=arn)
         body = json.loads(answer["SecretString"])
         return {"user": body["username"], "password": body["password"]}
@@ -53,7 +56,7 @@ def token(parameters: Mapping[str, str]) -> str:
     except KeyError as error:
         raise ConfigurationError("IAM authentication needs a host and a user") from error
     try:
-        token: str = boto3.client("rds").generate_db_auth_token(
+        token: str = boto3.Session().client("rds").generate_db_auth_token(
             DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
         )
     except BotoCoreError as error:

@@ -77,4 +77,5 @@ class Project:
         return self.query("select version, state from public.schema_version order by applied_order")
 
     def _target(self) -> list[str]:
-        return ["--sql-dir", str(self.folder), "--database-url", self.url, "--connect-wait", "0"]
+        url = ["--database-url", self.url] if self.url else []
+        return ["--sql-dir", str(self.folder), *url, "--connect-wait", "0"]

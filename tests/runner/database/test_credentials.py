@@ -43,7 +43,7 @@ def test_user_and_password_come_from_the_secret(
     monkeypatch.setenv("DATABASE_SECRET_ARN", arn)
     document = project.run("status")
     client.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
-    assert document["exit_code"] == 0
+    assert document["error"] is None
     assert document["target"]["user"] == secret["username"]
     assert secret["password"] not in json.dumps(document)
 
