@@ -54,7 +54,7 @@ class Cluster(Database):
         found = self.current.get("ServerlessV2ScalingConfiguration", {}).get("MinCapacity")
         if self.p["min_capacity"] == 0 and found != 0:
             running = self.current.get("EngineVersion")
-            self.versions.refuse_to_pause(self.upgrade.get("EngineVersion", running))
+            self.versions.refuse_to_pause(str(self.upgrade.get("EngineVersion", running)))
 
     def apply(self, changes: Document) -> None:
         """Send the settings that differ, if any."""

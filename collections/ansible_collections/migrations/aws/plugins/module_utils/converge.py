@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 try:
     from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 except ImportError:  # AnsibleAWSModule reports the missing library with its fix
-    BotoCoreError = ClientError = WaiterError = Exception
+    BotoCoreError = ClientError = WaiterError = Exception  # type: ignore[assignment, misc]
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 

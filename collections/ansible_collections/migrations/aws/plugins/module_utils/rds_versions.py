@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import Converge, Document
 
@@ -47,7 +47,7 @@ class Versions:
         Ends the module if the version is malformed, not offered, or of another major.
         """
         wanted, running = parse(want), parse(have or "")
-        if not wanted:
+        if wanted is None:
             self._refuse(f"{want} is no version: {VARIABLE} is <major>.<minor>, such as 17.7.")
         if running and running[0] != wanted[0]:
             self._refuse(
@@ -79,5 +79,6 @@ class Versions:
         """Return the offered versions of a major, the newest last."""
         return [one["EngineVersion"] for v, one in sorted(self.offered.items()) if v[0] == major]
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str) -> NoReturn:
         self.run.module.fail_json(msg=why)
+        raise AssertionError

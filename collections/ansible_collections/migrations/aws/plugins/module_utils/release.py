@@ -20,7 +20,7 @@ RELEASED = (
 )
 
 
-def settled(run: Converge, api: Any, *, updated: bool = False, **request: str) -> Document:
+def settled(run: Converge, api: Any, *, updated: bool = False, **request: Any) -> Document:
     """Wait until AWS is done with a function, or one of its versions; return its configuration.
 
     It may then be Inactive: nobody called it for weeks, Lambda took its network interfaces back,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
@@ -115,8 +116,8 @@ class Role:
         self.before = self._describe() if self.role else {}
         run.before = self.before
 
-    def _read(self, call: object, **request: str) -> Document | None:
-        return self.run.read(call, MISSING, RoleName=self.name, **request)  # type: ignore[arg-type]
+    def _read(self, call: Callable[..., Document], **request: str) -> Document | None:
+        return self.run.read(call, MISSING, RoleName=self.name, **request)
 
     def _describe(self) -> Document:
         """Return the role in the terms of the module's options."""
@@ -213,7 +214,7 @@ class Role:
             send(self.iam.attach_role_policy, PolicyArn=arn, **role)
 
     def _make_profile(self) -> None:
-        profile = {"InstanceProfileName": self.name}
+        profile: Document = {"InstanceProfileName": self.name}
         if not self.run.read(self.iam.get_instance_profile, MISSING, **profile):
             self.run.send(
                 self.iam.create_instance_profile, Tags=tag_list(self.run.params["tags"]), **profile

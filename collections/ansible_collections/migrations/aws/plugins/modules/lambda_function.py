@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     STATE,
@@ -133,11 +135,7 @@ SPEC = {
 REQUIRED = ["package", "sha256", "runtime", "architecture", "handler", "role"]
 MISSING = ("ResourceNotFoundException",)
 # A role made a moment ago is not known everywhere, or not with its policy; AWS then answers so.
-ROLE_NOT_READY = (
-    ("InvalidParameterValueException",),
-    ("assumed by Lambda", "execution role does not have permissions"),
-    10,
-)
+ROLE_NOT_READY = ("assumed by Lambda", "execution role does not have permissions")
 
 
 class Function:
@@ -193,9 +191,7 @@ class Function:
         self.run.before = {key: have.get(key) for key in changes}
         self.run.after = dict(changes)
         if changes:
-            self.run.send_when_ready(
-                self.api.update_function_configuration, *ROLE_NOT_READY, **self.name, **changes
-            )
+            self._send_with_role(self.api.update_function_configuration, **changes)
             self._settle(updated=True)
         self._ensure_code(again=failed)
         self._ensure_tags()
@@ -228,16 +224,19 @@ class Function:
         p = self.run.params
         self.run.after = {"present": True, **want}
         request = {
-            **self.name,
             **want,
             "Code": {"ZipFile": self._package()},
             "Architectures": [p["architecture"]],
             "Tags": p["tags"],
         }
-        self.current = self.run.send_when_ready(
-            self.api.create_function, *ROLE_NOT_READY, **request
-        )
+        self.current = self._send_with_role(self.api.create_function, **request)
         self._settle(updated=True)
+
+    def _send_with_role(self, call: Callable[..., Document], **request: Any) -> Document:
+        """Send a change that names the role, as soon as Lambda knows it."""
+        codes = ("InvalidParameterValueException",)
+        request |= self.name
+        return self.run.send_when_ready(call, codes, ROLE_NOT_READY, 10, **request)
 
     def _settle(self, *, updated: bool = False) -> None:
         """Wait until AWS is done with the function; `updated` if an update's failure is an end."""

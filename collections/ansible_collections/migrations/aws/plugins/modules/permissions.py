@@ -12,7 +12,7 @@ from ansible_collections.migrations.aws.plugins.module_utils.converge import (
 try:
     from botocore.exceptions import ClientError
 except ImportError:
-    ClientError = Exception
+    ClientError = Exception  # type: ignore[assignment, misc]
 
 DOCUMENTATION = r"""
 module: permissions
@@ -110,7 +110,8 @@ class Caller:
         return found
 
     def _simulate(self, **request: object) -> list[Document]:
-        results, marker = [], {}
+        results: list[Document] = []
+        marker: dict[str, str] = {}
         while True:
             answer = self._ask("simulate_principal_policy", **request, **marker)
             results += answer["EvaluationResults"]

@@ -14,7 +14,8 @@ try:
         NoCredentialsError,
     )
 except ImportError:
-    BotoCoreError = ClientError = EndpointConnectionError = NoCredentialsError = Exception
+    BotoCoreError = ClientError = Exception  # type: ignore[assignment, misc]
+    EndpointConnectionError = NoCredentialsError = Exception  # type: ignore[assignment, misc]
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     Converge,

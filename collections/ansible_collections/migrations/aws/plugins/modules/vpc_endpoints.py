@@ -199,10 +199,8 @@ class Endpoints:
             time.sleep(POLL)
 
     def _settled(self, endpoint: Document) -> bool:
-        state = endpoint["State"].lower()
-        return state == (
-            "available" if endpoint["VpcEndpointId"] in self.ids.values() else "deleted"
-        )
+        stays = endpoint["VpcEndpointId"] in self.ids.values()
+        return str(endpoint["State"]).lower() == ("available" if stays else "deleted")
 
 
 def main() -> None:
