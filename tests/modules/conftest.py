@@ -1,47 +1,24 @@
 """Run a module of ours by itself, on the emulated AWS."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.stack import Stack
-
-ROOT = Path(__file__).parents[2]
-Module = Callable[..., dict[str, Any]]
+from tests.modules import harness
 
 
-@pytest.fixture
-def module(stack: Stack, tmp_path: Path) -> Module:
-    """Return what runs a module with options of `ansible` and arguments.
+@pytest.fixture(scope="module")
+def account() -> str:
+    """Give the account that `module` works in; a file of tests may override it."""
+    return "000000000000"
 
-    It gives the module's result, and under "output" what a person sees, the difference and
-    warnings included.
-    """
 
-    def run(name: str, /, *options: str, **arguments: Any) -> dict[str, Any]:
-        command = ["ansible", "localhost", "-i", "localhost,", "-c", "local"]
-        command += ["-m", f"migrations.aws.{name}", "-a", json.dumps(arguments)]
-        command += ["-e", f"ansible_python_interpreter={sys.executable}", *options]
-        done = subprocess.run(
-            [Path(sys.executable).with_name(command[0]), *command[1:]],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **stack.environment(),
-                "ANSIBLE_HOME": str(tmp_path),
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-                "LC_ALL": "C.UTF-8",
-            },
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        return {**json.loads(done.stdout.partition(" => ")[2]), "output": done.stdout + done.stderr}
+@pytest.fixture(scope="module")
+def module(stack: Stack, account: str) -> harness.Module:
+    """Return what runs a module with its arguments."""
+
+    def run(kind: str, /, *, check: bool = False, **arguments: Any) -> harness.Outcome:
+        return harness.run(kind, stack.environment(account), check=check, **arguments)
 
     return run

@@ -3,17 +3,15 @@
 import contextlib
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.modules import harness
+from tests.modules.harness import Outcome
+
 ACCOUNT = "111122223333"
 CLUSTER = f"arn:aws:rds:eu-central-1:{ACCOUNT}:cluster:shop"
 SECRET = f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:shop"
@@ -61,61 +59,46 @@ def data_api(*answers: tuple[int, dict[str, Any]]) -> Iterator[tuple[str, list[s
             thread.join()
 
 
-def run(endpoint: str, home: Path, *options: str, name: str = "migrator") -> dict[str, Any]:
-    """Run the module and return its result."""
+def run(endpoint: str, *, check: bool = False, name: str = "migrator") -> Outcome:
+    """Run the module against a Data API."""
+    environment = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "emulated-secret",
+    }
     arguments = {"name": name, "cluster_arn": CLUSTER, "secret_arn": SECRET, "database": "shop"}
-    done = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("ansible"), "localhost", "-i", "localhost,"),
-            *("-c", "local", "-m", "migrations.aws.database_user", "-a", json.dumps(arguments)),
-            *("-e", f"ansible_python_interpreter={sys.executable}", *options),
-        ],
-        cwd=ROOT,
-        env={
-            **{k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": "emulated-secret",
-            "ANSIBLE_HOME": str(home),
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "LC_ALL": "C.UTF-8",
-        },
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return dict(json.loads(done.stdout.partition(" => ")[2]))
+    return harness.run("database_user", environment, check=check, **arguments)
 
 
-def test_a_paused_cluster_is_waited_for(tmp_path: Path) -> None:
+def test_a_paused_cluster_is_waited_for() -> None:
     with data_api(RESUMING, row(*COMPLETE)) as (endpoint, asked):
-        result = run(endpoint, tmp_path)
-    assert not result["changed"]
+        outcome = run(endpoint)
+    assert not outcome.changed
     assert len(asked) == 2
 
 
-def test_any_other_refusal_is_final(tmp_path: Path) -> None:
+def test_any_other_refusal_is_final() -> None:
     refusal = 403, {"__type": "AccessDeniedException", "message": "may not rds-data"}
     with data_api(refusal) as (endpoint, asked):
-        result = run(endpoint, tmp_path)
-    assert "may not rds-data" in result["msg"]
+        outcome = run(endpoint)
+    assert "may not rds-data" in outcome.message
     assert len(asked) == 1
 
 
-def test_tokens_are_the_last_thing_a_new_user_gets(tmp_path: Path) -> None:
+def test_tokens_are_the_last_thing_a_new_user_gets() -> None:
     with data_api(NOBODY) as (endpoint, asked):
-        result = run(endpoint, tmp_path)
-    assert result["statements"] == asked[1:]
+        outcome = run(endpoint)
+    assert outcome["statements"] == asked[1:]
     assert asked[1] == 'create role "migrator"'
     assert asked[-1] == 'grant rds_iam to "migrator"'
 
 
-def test_check_mode_tells_the_statements_and_sends_none(tmp_path: Path) -> None:
+def test_check_mode_tells_the_statements_and_sends_none() -> None:
     lacks_tokens = [True, True, True, False, False, False]
     with data_api(row(*lacks_tokens)) as (endpoint, asked):
-        result = run(endpoint, tmp_path, "--check")
-    assert result["statements"] == ['grant rds_iam to "migrator"']
+        outcome = run(endpoint, check=True)
+    assert outcome["statements"] == ['grant rds_iam to "migrator"']
     assert len(asked) == 1
 
 
@@ -127,12 +110,12 @@ def test_check_mode_tells_the_statements_and_sends_none(tmp_path: Path) -> None:
     ],
     ids=["master user", "another's history"],
 )
-def test_an_unfit_user_is_refused(tmp_path: Path, values: list[bool], line: str) -> None:
+def test_an_unfit_user_is_refused(values: list[bool], line: str) -> None:
     with data_api(row(*values)) as (endpoint, asked):
-        result = run(endpoint, tmp_path)
-    assert line in result["msg"]
+        outcome = run(endpoint)
+    assert line in outcome.message
     assert len(asked) == 1
 
 
-def test_a_name_that_needs_quotes_is_refused(tmp_path: Path) -> None:
-    assert "is no name for a user" in run("http://127.0.0.1:9", tmp_path, name='x"; drop')["msg"]
+def test_a_name_that_needs_quotes_is_refused() -> None:
+    assert "is no name for a user" in run("http://127.0.0.1:9", name='x"; drop').message

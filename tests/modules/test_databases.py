@@ -8,8 +8,9 @@ import botocore.exceptions
 import pytest
 
 from local.stack import Stack
-from tests.modules.outcome import ACCOUNT, Module, Outcome, runs_on
+from tests.modules.harness import Module, Outcome
 
+ACCOUNT = "777788889999"
 KEY = "alias/shop-database"
 KINDS = {
     "aurora_cluster": {"min_capacity": 0, "max_capacity": 2},
@@ -71,9 +72,9 @@ class Database:
 
 
 @pytest.fixture(scope="module")
-def module(stack: Stack) -> Module:
-    """Run a module in this process."""
-    return runs_on(stack)
+def account() -> str:
+    """Give these tests an account of their own."""
+    return ACCOUNT
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,6 @@ import base64
 import hashlib
 import io
 import json
-import os
-import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +12,8 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.modules.harness import Module, Outcome
 
-ROOT = Path(__file__).parents[2]
 ACCOUNT = "666677778888"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/answerer"
 TRUST = {
@@ -30,7 +26,13 @@ TRUST = {
         }
     ],
 }
-Ensure = Callable[..., dict[str, Any]]
+Ensure = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def account() -> str:
+    """Give these tests an account of their own."""
+    return ACCOUNT
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def api(stack: Stack) -> Any:
 
 
 @pytest.fixture
-def ensure(stack: Stack, api: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Ensure:
+def ensure(module: Module, api: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Ensure:
     """Run the module for a function named after the test."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as package:
@@ -51,7 +53,7 @@ def ensure(stack: Stack, api: Any, tmp_path: Path, request: pytest.FixtureReques
     (tmp_path / "f.zip").write_bytes(buffer.getvalue())
     name = request.node.originalname
 
-    def run(*options: str, **changed: Any) -> dict[str, Any]:
+    def run(*, check: bool = False, **changed: Any) -> Outcome:
         arguments = {
             "name": name,
             "package": str(tmp_path / "f.zip"),
@@ -62,26 +64,7 @@ def ensure(stack: Stack, api: Any, tmp_path: Path, request: pytest.FixtureReques
             "role": ROLE,
             **changed,
         }
-        done = subprocess.run(
-            [
-                *(Path(sys.executable).with_name("ansible"), "localhost", "-i", "localhost,"),
-                *("-c", "local", "-m", "migrations.aws.lambda_function"),
-                *("-a", json.dumps(arguments)),
-                *("-e", f"ansible_python_interpreter={sys.executable}", *options),
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **stack.environment(ACCOUNT),
-                "ANSIBLE_HOME": str(tmp_path),
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-                "LC_ALL": "C.UTF-8",
-            },
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        return {**json.loads(done.stdout.partition(" => ")[2]), "output": done.stdout}
+        return module("lambda_function", check=check, **arguments)
 
     return run
 
@@ -105,19 +88,19 @@ def test_old_versions_go_but_never_one_of_an_alias(ensure: Ensure, api: Any) -> 
     for description in ("2", "3"):
         ensure(description=description, keep_versions=2)
     assert versions(api, name) == ["1", "2", "3"]
-    check = ensure("--check", "--diff", description="4", keep_versions=2)
-    assert re.search(r"^-  +2,?$", check["output"], re.MULTILINE), check["output"]
+    check = ensure(check=True, description="4", keep_versions=2)
+    assert check.difference("versions") == ([1, 2, 3], [1, 3])
     assert versions(api, name) == ["1", "2", "3"]
     ensure(description="4", keep_versions=2)
     assert versions(api, name) == ["1", "3", "4"]
-    assert not ensure(description="4", keep_versions=2)["changed"]
+    assert not ensure(description="4", keep_versions=2).changed
 
 
 def test_a_function_that_failed_ends_with_awss_reason(ensure: Ensure, api: Any) -> None:
     name = "test_a_function_that_failed_ends_with_awss_reason"
     ensure()
     happen(api, name, State="Failed", StateReason="No free address.", StateReasonCode="Subnet")
-    said = ensure(description="new")["msg"]
+    said = ensure(description="new").message
     assert f"The function {name} failed: No free address (Subnet)." in said
     assert f"aws lambda delete-function --function-name {name}" in said
 
@@ -126,7 +109,7 @@ def test_an_update_that_failed_is_told_and_sent_again(ensure: Ensure, api: Any) 
     name = "test_an_update_that_failed_is_told_and_sent_again"
     ensure()
     happen(api, name, LastUpdateStatus="Failed", LastUpdateStatusReason="No free address.")
-    said = ensure(description="new")["msg"]
+    said = ensure(description="new").message
     assert f"The update of the function {name} failed: No free address (no code)." in said
     assert versions(api, name) == ["1"]
     arn = api.get_function_configuration(FunctionName=name)["FunctionArn"]
@@ -140,5 +123,5 @@ def test_an_inactive_function_is_changed_like_any_other(ensure: Ensure, api: Any
     name = "test_an_inactive_function_is_changed_like_any_other"
     ensure()
     happen(api, name, State="Inactive")
-    assert not ensure()["changed"]
+    assert not ensure().changed
     assert ensure(description="new")["version"] == "2"

@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.modules import harness
+from tests.modules.harness import Outcome
 
 ROOT = Path(__file__).parents[2]
 SPEC: dict[str, Any] = {
@@ -28,7 +29,7 @@ SPEC: dict[str, Any] = {
 BUNDLE = yaml.safe_load((ROOT / "roles/runner/defaults/main.yml").read_text())[
     "runner_ca_bundle_sha256"
 ]
-Build = Callable[..., dict[str, Any]]
+Build = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -38,41 +39,10 @@ def build(tmp_path: Path) -> Build:
     for folder in SPEC["folders"]:
         shutil.copytree(ROOT / folder, source / folder)
 
-    def run(dest: str = "runner.zip", *options: str, **changed: Any) -> dict[str, Any]:
+    def run(dest: str = "runner.zip", *, check: bool = False, **changed: Any) -> Outcome:
         arguments = {**SPEC, "source": str(source), "dest": str(tmp_path / dest), **changed}
-        done = subprocess.run(
-            [
-                Path(sys.executable).with_name("ansible"),
-                *(
-                    "localhost",
-                    "-i",
-                    "localhost,",
-                    "-c",
-                    "local",
-                    "-m",
-                    "migrations.aws.lambda_zip",
-                ),
-                *(
-                    "-a",
-                    json.dumps(arguments),
-                    "-e",
-                    f"ansible_python_interpreter={sys.executable}",
-                ),
-                *options,
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "ANSIBLE_HOME": str(tmp_path),
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-                "LC_ALL": "C.UTF-8",
-                "UV_CACHE_DIR": str(ROOT / ".cache/uv"),
-            },
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        return dict(json.loads(done.stdout.partition(" => ")[2]))
+        environment = {"UV_CACHE_DIR": str(ROOT / ".cache/uv")}
+        return harness.run("lambda_zip", environment, check=check, **arguments)
 
     return run
 
@@ -95,8 +65,8 @@ def test_the_hash_is_what_lambda_tells(build: Build) -> None:
 
 
 def test_building_again_changes_nothing(build: Build) -> None:
-    assert build()["changed"]
-    assert not build()["changed"]
+    assert build().changed
+    assert not build().changed
 
 
 def test_a_new_migration_changes_the_package(build: Build, tmp_path: Path) -> None:
@@ -106,8 +76,8 @@ def test_a_new_migration_changes_the_package(build: Build, tmp_path: Path) -> No
 
 
 def test_check_mode_writes_nothing(build: Build) -> None:
-    built = build("runner.zip", "--check")
-    assert built["changed"]
+    built = build(check=True)
+    assert built.changed
     assert not Path(built["path"]).exists()
 
 
@@ -155,14 +125,14 @@ def test_the_package_of_this_platform_can_be_imported(build: Build, tmp_path: Pa
     ids=["folder", "requirement", "file", "checksum"],
 )
 def test_what_is_missing_is_named(build: Build, changed: dict[str, Any], line: str) -> None:
-    assert line in build(**changed)["msg"]
+    assert line in build(**changed).message
 
 
 def test_a_file_with_another_checksum_is_refused(build: Build, tmp_path: Path) -> None:
     built = build(checksums={"ca-bundle.pem": "0" * 64})
-    assert f"for ca-bundle.pem in the package, has the SHA-256 {BUNDLE}, not 000" in built["msg"]
+    assert f"for ca-bundle.pem in the package, has the SHA-256 {BUNDLE}, not 000" in built.message
     assert not (tmp_path / "runner.zip").exists()
 
 
 def test_the_bundle_has_the_checksum_that_the_role_pins(build: Build) -> None:
-    assert build(checksums={"ca-bundle.pem": BUNDLE})["changed"]
+    assert build(checksums={"ca-bundle.pem": BUNDLE}).changed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.modules.conftest import Module
+from tests.modules.harness import Module
 
 ACCOUNT = "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/shop"
@@ -26,11 +26,6 @@ def allowing(*actions: str) -> str:
     """Return a policy that allows actions on everything."""
     statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-def said(result: dict[str, Any]) -> str:
-    """Return what a person sees, however it was wrapped."""
-    return " ".join(result["output"].split())
 
 
 @pytest.fixture
@@ -83,40 +78,42 @@ def session(stack: Stack) -> Callable[..., Keys]:
 def test_a_user_who_lacks_actions_is_told_all_of_them(
     module: Module, user: Callable[..., Keys]
 ) -> None:
-    result = module("permissions", policies=[WANTED], **user(*ASKING, "iam:PutRolePolicy"))
-    assert "It lacks iam:CreateRole, kms:CreateKey. Use an administrator's" in result["msg"]
+    outcome = module("permissions", policies=[WANTED], **user(*ASKING, "iam:PutRolePolicy"))
+    assert "It lacks iam:CreateRole, kms:CreateKey. Use an administrator's" in outcome.message
 
 
 def test_a_user_who_may_do_all_goes_on_silently(module: Module, user: Callable[..., Keys]) -> None:
-    result = module("permissions", policies=[WANTED], **user(*ASKING, "iam:*", "kms:*"))
-    assert result["changed"] is False
-    assert "WARNING" not in result["output"]
+    outcome = module("permissions", policies=[WANTED], **user(*ASKING, "iam:*", "kms:*"))
+    assert outcome["changed"] is False
+    assert not outcome.warnings
 
 
 def test_a_user_who_may_not_ask_goes_on_with_a_note(
     module: Module, user: Callable[..., Keys]
 ) -> None:
-    result = module("permissions", policies=[WANTED], **user("sts:GetCallerIdentity"))
-    assert result["changed"] is False
-    assert "it may not call simulate_principal_policy. Going on." in said(result)
+    outcome = module("permissions", policies=[WANTED], **user("sts:GetCallerIdentity"))
+    assert outcome["changed"] is False
+    (warning,) = outcome.warnings
+    assert "it may not call simulate_principal_policy. Going on." in warning
 
 
 def test_the_role_behind_a_session_is_asked_about(
     module: Module, session: Callable[..., Keys]
 ) -> None:
     keys = session("AWSReservedSSO_Some", *ASKING, "iam:*")
-    result = module("permissions", policies=[WANTED], **keys)
-    assert "It lacks kms:CreateKey." in result["msg"]
+    outcome = module("permissions", policies=[WANTED], **keys)
+    assert "It lacks kms:CreateKey." in outcome.message
 
 
 def test_a_role_that_may_not_be_looked_up_goes_on_with_a_note(
     module: Module, session: Callable[..., Keys]
 ) -> None:
-    result = module("permissions", policies=[WANTED], **session("AWSReservedSSO_None", "s3:*"))
-    assert "it may not call get_role. Going on." in said(result)
+    outcome = module("permissions", policies=[WANTED], **session("AWSReservedSSO_None", "s3:*"))
+    (warning,) = outcome.warnings
+    assert "it may not call get_role. Going on." in warning
 
 
 def test_root_is_not_asked_about(module: Module) -> None:
-    result = module("permissions", policies=[WANTED])
-    assert result["changed"] is False
-    assert "WARNING" not in result["output"]
+    outcome = module("permissions", policies=[WANTED])
+    assert outcome["changed"] is False
+    assert not outcome.warnings

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,12 @@ import pytest
 
 from local.process import Process, free_port
 from local.stack import Stack
+from tests.modules import harness
+from tests.modules.harness import Outcome
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "tests/plugin"
-# As Ansible runs it, in a fraction of the time.
-MODULE = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.migrations.aws.plugins.modules import tunnel
-with patch_module_args(json.loads(sys.argv[1])):
-    tunnel.main()
-"""
-Tunnel = Callable[..., dict[str, Any]]
+Tunnel = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +52,7 @@ def tunnel(stack: Stack, instance: str, echo: int, record: Path, tmp_path: Path)
 
     def run(
         *, check: bool = False, environment: dict[str, str] | None = None, **given: Any
-    ) -> dict[str, Any]:
+    ) -> Outcome:
         arguments = {
             "instance_id": instance,
             "host": "127.0.0.1",
@@ -70,21 +62,14 @@ def tunnel(stack: Stack, instance: str, echo: int, record: Path, tmp_path: Path)
             "region": "eu-central-1",
             **given,
         }
-        done = subprocess.run(
-            [sys.executable, "-c", MODULE, json.dumps({**arguments, "_ansible_check_mode": check})],
-            env={
-                **os.environ,
-                **stack.environment(),
-                "PYTHONPATH": str(ROOT / "collections"),
-                "PATH": f"{PLUGIN}:{os.environ['PATH']}",
-                "PLUGIN_RECORD": str(record),
-                **(environment or {}),
-            },
-            check=False,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return {**json.loads(done.stdout), "local_port": arguments["local_port"]}
+        surroundings = {
+            **stack.environment(),
+            "PATH": f"{PLUGIN}:{os.environ['PATH']}",
+            "PLUGIN_RECORD": str(record),
+            **(environment or {}),
+        }
+        outcome = harness.run_apart("tunnel", surroundings, check=check, **arguments)
+        return Outcome({**outcome.result, "local_port": arguments["local_port"]})
 
     return run
 
@@ -126,7 +111,7 @@ def test_the_token_is_in_no_argument_and_no_file(
     token = plugin["answer"]["TokenValue"]
     assert not any(token in argument for argument in plugin["arguments"])
     assert token not in (tmp_path / "tunnel.log").read_text()
-    assert token not in json.dumps(result)
+    assert token not in json.dumps(result.result)
 
 
 def test_only_the_owner_can_read_the_log(tunnel: Tunnel, tmp_path: Path) -> None:
@@ -180,14 +165,14 @@ def test_a_missing_plugin_is_asked_for(tunnel: Tunnel, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/ps").symlink_to(str(shutil.which("ps")))
     result = tunnel(environment={"PATH": str(tmp_path / "bin")})
-    assert result["msg"].startswith("session-manager-plugin is not installed: https://docs.aws")
+    assert result.message.startswith("session-manager-plugin is not installed: https://docs.aws")
 
 
 def test_a_plugin_that_takes_the_token_as_an_argument_is_refused(
     tunnel: Tunnel, record: Path
 ) -> None:
     result = tunnel(environment={"PLUGIN_VERSION": "1.2.497.0"})
-    assert "has the version 1.2.497.0, which shows the session's token" in result["msg"]
+    assert "has the version 1.2.497.0, which shows the session's token" in result.message
     assert given(record) == []
 
 
@@ -196,14 +181,14 @@ def test_a_taken_port_is_refused_before_a_session_starts(
 ) -> None:
     before = sessions(stack)
     result = tunnel(local_port=echo)
-    assert f"Port {echo} of this machine cannot be used" in result["msg"]
-    assert "choose another local_port" in result["msg"]
+    assert f"Port {echo} of this machine cannot be used" in result.message
+    assert "choose another local_port" in result.message
     assert sessions(stack) == before
 
 
 def test_a_plugin_that_fails_is_quoted(tunnel: Tunnel) -> None:
     result = tunnel(environment={"PLUGIN_FAILURE": "websocket: bad handshake"})
-    assert "Cannot perform start session: websocket: bad handshake" in result["msg"]
+    assert "Cannot perform start session: websocket: bad handshake" in result.message
     assert not accepts(result["local_port"])
 
 

@@ -17,7 +17,7 @@ from local.stack import Stack
 from tests.playbooks.identities import client
 from tests.playbooks.plays import ACCOUNTS, ROOT, Play, Playbooks, Request
 from tests.policies import reference
-from tests.roles.test_readme import listed
+from tests.roles.readme import listed
 
 LOCAL = ACCOUNTS["local"]
 OUTCOMES = ("network", "database", "runner", "bastion", "pipeline")

@@ -1,24 +1,17 @@
 """A role's README says what an operator has to know, and tells the truth about permissions."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from tests.policies.audit import named
 from tests.policies.rendered import ROOT, policies
+from tests.roles.readme import listed
 
 ROLES = sorted((ROOT / "roles").iterdir())
 # What a role takes: of the deploy role, or of the operator at bootstrap.
 TAKEN = ("deploy-policy", "operator-policy")
 POLICIES = [policy for policy in policies() if policy.name in TAKEN]
-
-
-def listed(readme: str) -> set[str]:
-    """Return the actions that a README lists."""
-    section = readme.partition("## IAM actions")[2]
-    lines = re.findall(r"^- `([a-z0-9-]+)`: (.+)$", section, re.MULTILINE)
-    return {f"{service}:{name}" for service, names in lines for name in names.split(", ")}
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda r: r.name)
