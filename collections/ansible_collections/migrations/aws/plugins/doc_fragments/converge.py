@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 
-class ModuleDocFragment:
-    """Names ending in a part of this, as C(migrations.aws.converge.state), take that part only."""
+import yaml
+from ansible_collections.amazon.aws.plugins.doc_fragments import boto3, common, region
 
-    DOCUMENTATION = r"""
+OURS = r"""
 attributes:
   check_mode:
     support: full
@@ -17,6 +18,33 @@ attributes:
 author:
   - The schema-migrations maintainers
 """
+
+
+def merged(*parts: str) -> str:
+    """Return the parts' sections in one document; sections of the same name are added up."""
+    whole: dict[str, Any] = {}
+    for part in parts:
+        for name, section in yaml.safe_load(part).items():
+            if isinstance(section, dict):
+                whole[name] = {**whole.get(name, {}), **section}
+            else:
+                whole[name] = [*whole.get(name, []), *section]
+    return yaml.safe_dump(whole, sort_keys=False)
+
+
+class ModuleDocFragment:
+    """Names ending in a part of this, as C(migrations.aws.converge.state), take that part only.
+
+    The whole is Amazon's options of the connection, and what we say of each module.
+    """
+
+    def __init__(self) -> None:
+        self.DOCUMENTATION = merged(
+            common.ModuleDocFragment.MODULES,
+            region.ModuleDocFragment.MODULES,
+            boto3.ModuleDocFragment().MODULES,
+            OURS,
+        )
 
     STATE = r"""
 options:

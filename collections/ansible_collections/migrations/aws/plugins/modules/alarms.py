@@ -14,6 +14,11 @@ description:
   - Alarms whose names begin with I(name)- are this module's; those no longer listed are removed, as
     are addresses. An address that was not confirmed cannot be removed; AWS forgets it by itself.
   - Missing data is no alarm, for what is watched seldom runs. Nothing is sent when an alarm ends.
+  - Instead of M(amazon.aws.cloudwatch_metric_alarm) and M(community.aws.sns_topic). The first
+    knows no tags, leaves an alarm whose actions somebody has turned off as it is and calls that
+    unchanged, and leaves alarms that are no longer listed. The second fails in check mode where a
+    topic that is to have a policy does not exist yet, and must be allowed to list all topics of
+    the account.
 options:
   name:
     description: What is watched. Begins the names of the topic and the alarms.
@@ -68,9 +73,6 @@ options:
         type: int
         default: 5
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.state
   - migrations.aws.converge.tags

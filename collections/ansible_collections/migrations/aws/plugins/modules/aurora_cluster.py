@@ -23,6 +23,10 @@ description:
     connections without TLS, and a master password that RDS keeps in Secrets Manager and rotates.
   - Describes what is there, sends only what differs, and waits until it is available.
   - Refuses what AWS would refuse, before anything is made or removed.
+  - Instead of M(amazon.aws.rds_cluster), M(amazon.aws.rds_instance) and
+    M(amazon.aws.rds_cluster_param_group). They have no option by which RDS makes, keeps and
+    rotates the master password, so that a password would go through Ansible, and none for the
+    idle time after which a cluster pauses.
 options:
   min_capacity:
     description: Least capacity in ACU. With 0 an idle cluster pauses.
@@ -42,9 +46,6 @@ options:
     default: true
 extends_documentation_fragment:
   - migrations.aws.database
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.tags
 """

@@ -19,9 +19,10 @@ DOCUMENTATION = r"""
 module: codebuild_project
 short_description: Ensure a CodeBuild project whose source and artifacts are a pipeline's
 description:
-  - Ensures the project with its image, log group, time limit and limit of builds at a time, which
-    the community's module has no options for.
+  - Ensures the project with its image, log group, time limit and limit of builds at a time.
   - Environment variables come from the pipeline; those of the project itself are removed.
+  - Instead of M(community.aws.codebuild_project), which has no options for the log group and the
+    limit of builds at a time, and no check mode.
 options:
   name:
     description: Name of the project.
@@ -64,9 +65,6 @@ options:
     description: Number of builds at a time; without it there is no limit.
     type: int
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.state
   - migrations.aws.converge.tags

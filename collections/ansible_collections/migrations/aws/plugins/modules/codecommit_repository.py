@@ -11,6 +11,10 @@ short_description: Ensure a CodeCommit repository
 description:
   - Creates or deletes a repository. An existing one is left as it is, its tags and description too,
     for it may be shared with others.
+  - Instead of M(community.aws.codecommit_repository), which knows no tags, writes its description
+    over that of a repository which others made, and deletes any repository of that name with all
+    its history; there is no module to ask first whose it is. It must also be allowed to list all
+    repositories of the account.
 options:
   name:
     description: Name of the repository.
@@ -33,9 +37,6 @@ options:
     choices: [present, absent]
     default: present
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
 """
 

@@ -24,6 +24,8 @@ description:
   - Ensures the pipeline with execution mode, triggers, variables and tags, and updates it only when
     something differs. Stages are written as in the API, with names in camel case; what is in them
     and not written is removed.
+  - Instead of M(community.aws.codepipeline), which knows neither type V2 nor execution mode,
+    triggers, variables and tags, sends an update at each run, and has no check mode.
 options:
   name:
     description: Name of the pipeline.
@@ -58,9 +60,6 @@ options:
     elements: dict
     default: []
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.state
   - migrations.aws.converge.tags

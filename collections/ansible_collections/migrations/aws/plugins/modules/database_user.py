@@ -16,6 +16,8 @@ description:
     and in its schema C(public), and nothing more.
   - Speaks to the cluster through its Data API as the master user, so that this machine needs no
     way into the network. Wakes a paused cluster and waits for it.
+  - Instead of M(community.postgresql.postgresql_user), which needs a connection to the database;
+    the network has no way in.
 options:
   name:
     description: Name of the user; not the master user, whose password would end.
@@ -34,11 +36,7 @@ options:
     type: str
     required: true
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
 """
 
 EXAMPLES = r"""

@@ -23,6 +23,9 @@ short_description: Ensure an IAM role with its trust, boundary, policies and ins
 description:
   - A role and everything that gives it meaning, in one call. Inline and managed policies that are
     not listed are removed, so that the role may do what the play says and nothing else.
+  - Instead of M(amazon.aws.iam_role), M(amazon.aws.iam_policy) and
+    M(amazon.aws.iam_instance_profile). There an inline policy that is no longer listed stays, and
+    with it what it allows.
 options:
   name:
     description: Name of the role.
@@ -55,9 +58,6 @@ options:
     type: int
     default: 3600
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.state
   - migrations.aws.converge.tags

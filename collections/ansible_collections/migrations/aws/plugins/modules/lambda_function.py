@@ -24,6 +24,9 @@ description:
     configuration changed, and points the alias to it. A package with the same hash changes nothing.
   - Then deletes the oldest versions, but never one that an alias points to.
   - A run that was interrupted between any two of these is finished by the next one.
+  - Instead of M(amazon.aws.lambda) and M(amazon.aws.lambda_alias). The first publishes a version
+    when the code changes and none when only the configuration does; old versions stay; and
+    neither finishes a run that was interrupted between publishing and pointing the alias.
 options:
   name:
     description: Name of the function.
@@ -82,9 +85,6 @@ options:
     type: int
     default: 5
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.state
   - migrations.aws.converge.tags

@@ -28,6 +28,8 @@ description:
   - The same contents always give the same bytes. Entries are sorted, have one date and one mode,
     and are stored, because compressors differ between machines.
   - In check mode the package is built in memory and not written.
+  - No module of the AWS collections builds a package. M(community.general.archive) keeps the
+    dates and modes that files have on this machine, so that the same contents give other bytes.
 options:
   dest:
     description: Path of the package.

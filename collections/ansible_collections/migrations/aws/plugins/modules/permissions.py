@@ -25,6 +25,7 @@ description:
   - What hangs on something that only a real request has, as the caller's address or a second
     factor, counts as allowed.
   - Changes nothing, and so reports no change; it does the same in check mode.
+  - No module of the AWS collections asks the policy simulator.
 options:
   policies:
     description: Policy documents; each action is asked for on each resource of its statement.
@@ -32,11 +33,7 @@ options:
     elements: dict
     required: true
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
 """
 
 EXAMPLES = r"""

@@ -23,6 +23,9 @@ description:
     TLS, and a master password that RDS keeps in Secrets Manager and rotates. Never public.
   - Describes what is there, sends only what differs, and waits until it is available.
   - Refuses what AWS would refuse, before anything is made or removed.
+  - Instead of M(amazon.aws.rds_instance) and M(amazon.aws.rds_instance_param_group), which have
+    no option by which RDS makes, keeps and rotates the master password, so that a password would
+    go through Ansible.
 options:
   instance_class:
     description: Class of the instance, such as C(db.t4g.medium).
@@ -35,9 +38,6 @@ options:
     type: bool
 extends_documentation_fragment:
   - migrations.aws.database
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.tags
 """

@@ -23,6 +23,10 @@ description:
   - Rules that are not listed are removed, AWS's default "allow all" egress included.
   - The group C(default) is AWS's own and is neither made nor tagged nor removed; listing it empties
     it.
+  - Instead of M(amazon.aws.ec2_security_group). It is run for each group, and twice where groups
+    refer to each other (made, then given rules; emptied, then removed), for nine runs in place of
+    one; it sleeps three seconds for each group it makes; and it takes prefix lists by their ids,
+    which no module of the AWS collections looks up.
 options:
   vpc_id:
     description: The VPC of the groups.
@@ -73,9 +77,6 @@ options:
     type: dict
     default: {}
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
   - migrations.aws.converge.state
 """

@@ -32,6 +32,8 @@ description:
     assumes the given role with them. Each refusal is one line that says what to do.
   - The role's session has the caller's own name, so that CloudTrail tells who did what.
   - Changes nothing, and so reports no change; it does the same in check mode.
+  - Instead of M(amazon.aws.sts_assume_role), which is skipped in check mode, and
+    M(amazon.aws.aws_caller_info), which refuses nobody.
 options:
   environment:
     description: Name of the environment, for the messages.
@@ -50,11 +52,7 @@ options:
     elements: str
     default: []
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
 """
 
 EXAMPLES = r"""

@@ -33,6 +33,8 @@ description:
     remembered. An open one is left as it is.
   - Session Manager ends a session by itself when it was idle for 20 minutes, or as long as the
     account's preferences say.
+  - No module of the AWS collections starts a session of Session Manager; their connection plugin
+    runs Ansible's own commands through one.
 options:
   instance_id:
     description: The instance that the session goes through.
@@ -60,11 +62,7 @@ options:
     choices: [present, absent]
     default: present
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
-author:
-  - The schema-migrations maintainers
+  - migrations.aws.converge
 """
 
 EXAMPLES = r"""

@@ -19,6 +19,8 @@ short_description: Ensure the endpoints of AWS's services in a VPC, and no other
 description:
   - Ensures one endpoint for each service, in one call. Endpoints of services that are no longer
     listed are removed, for each interface endpoint costs money every hour.
+  - Instead of M(amazon.aws.ec2_vpc_endpoint). Of an endpoint that exists it corrects the tags
+    only, never its subnets and security groups; endpoints that are no longer listed stay.
 options:
   vpc_id:
     description: The VPC.
@@ -62,9 +64,6 @@ options:
     type: dict
     default: {}
 extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
   - migrations.aws.converge
 """
 
