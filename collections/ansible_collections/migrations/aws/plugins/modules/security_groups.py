@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
@@ -47,7 +48,8 @@ options:
         type: str
         required: true
       description:
-        description: What the group is for. AWS does not allow to change it.
+        description: What the group is for. AWS does not allow to change it, and takes 1 to 255
+          letters, digits, spaces and C(._-:/()#,@[]+=&;{}!$*), for one an apostrophe not.
         type: str
         required: true
       ingress:
@@ -133,6 +135,8 @@ SPEC = {
     "tags": TAGS,
     "state": STATE,
 }
+# What EC2 takes as the name and the description of a group: its API reference, CreateSecurityGroup.
+TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
 # protocol, first port, last port, the other end (group, prefix list or address range)
 Rule = tuple[str, int, int, str]
 
@@ -165,6 +169,16 @@ class Groups:
         ]
         answer = self.run.read(self.ec2.describe_security_groups, Filters=filters)
         return {g["GroupName"]: g for g in (answer or {}).get("SecurityGroups", [])}
+
+    def refuse(self) -> None:
+        """End the module, before anything is made, if EC2 would refuse a group."""
+        texts = [(g["name"], t) for g in self.wanted for t in (self.aws_name(g), g["description"])]
+        if wrong := [f"'{text}' of {name}" for name, text in texts if not TEXT.fullmatch(text)]:
+            self.run.module.fail_json(
+                msg="EC2 would refuse as a name or description of a security group "
+                f"{', '.join(wrong)}: it takes 1 to 255 of a-z, A-Z, 0-9, spaces and "
+                "._-:/()#,@[]+=&;{}!$*"
+            )
 
     def ensure(self) -> None:
         """Make what is missing, then bring every rule in line."""
@@ -288,6 +302,7 @@ def main() -> None:
     run = Converge(SPEC)
     groups = Groups(run)
     if run.params["state"] == "present":
+        groups.refuse()
         groups.ensure()
     else:
         groups.remove()
