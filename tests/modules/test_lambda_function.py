@@ -14,7 +14,7 @@ import pytest
 from local.stack import Stack
 from tests.modules.harness import Module, Outcome
 
-ACCOUNT = "666677778888"
+ACCOUNT = "888800001111"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/answerer"
 TRUST = {
     "Version": "2012-10-17",
