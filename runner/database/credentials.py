@@ -56,8 +56,12 @@ def token(parameters: Mapping[str, str]) -> str:
     except KeyError as error:
         raise ConfigurationError("IAM authentication needs a host and a user") from error
     try:
-        token: str = boto3.Session().client("rds").generate_db_auth_token(
-            DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
+        token: str = (
+            boto3.Session()
+            .client("rds")
+            .generate_db_auth_token(
+                DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
+            )
         )
     except BotoCoreError as error:
         raise ConfigurationError(
