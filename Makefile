@@ -103,6 +103,10 @@ lint: setup  ## every linter, no exceptions
 	$(BIN)/yamllint --strict .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --strict
 
+.PHONY: package
+package: setup  ## build the wheel of the runner into build/
+	@$(BIN)/python -m hatchling build --target wheel --directory build
+
 .PHONY: docs
 docs: setup  ## make the reference pages that the code knows
 	@$(BIN)/python docs/generate.py

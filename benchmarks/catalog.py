@@ -5,8 +5,8 @@ import time
 
 import psycopg2
 
-from local.postgres import temporary_server
 from runner.database import catalog
+from runner.embedded import temporary_server
 
 _TABLE = """
     create table t{0} (id bigint generated always as identity primary key,

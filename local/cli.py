@@ -8,10 +8,10 @@ from pathlib import Path
 
 from local.codebuild.pipeline import ask, run_pipeline
 from local.errors import LocalError
-from local.postgres import embedded_bin_dir
 from local.stack import Stack
 from local.state import ACCOUNT, CLONE, State
 from local.up import PIPELINE, up
+from runner.embedded import embedded_bin_dir
 
 _FAILED = 1
 _USAGE = 2

@@ -1,5 +1,5 @@
 """What the local stack tells a person when it cannot go on."""
 
+from runner.errors import ConfigurationError as LocalError
 
-class LocalError(Exception):
-    """One clear line that names the cause and the fix; never shown with a traceback."""
+__all__ = ["LocalError"]

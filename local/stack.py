@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from local.errors import LocalError
-from local.postgres import Server, embedded_bin_dir
 from local.postgres.certificates import ensure_certificates
-from local.process import Claim, Process, require_free
 from local.process.daemon import Daemon, stop_recorded
 from local.process.environment import basics
 from local.process.system import require_linux
 from local.state import ACCOUNT, CLONE, REGION, State, port_variable
+from runner.embedded import Server, embedded_bin_dir
+from runner.embedded.ports import Claim, require_free
+from runner.embedded.process import Process
 
 # The first database takes these, if it can.
 _DATABASE_PORTS = {"database": "the database, with TLS", "psql": "the database, for psql"}

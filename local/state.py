@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.errors import LocalError
-from local.process import free_port
+from runner.embedded.ports import free_port
 
 CLONE = Path(__file__).parent.parent
 REGION = "eu-central-1"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from local.codebuild.pipeline import run_pipeline
 from local.errors import LocalError
-from local.process import Process
 from local.process.environment import basics
 from local.stack import Stack
 from local.state import ACCOUNT, CLONE
+from runner.embedded.process import Process
 
 INVENTORY = "inventories/local"
 PIPELINE = "schema-migrations"

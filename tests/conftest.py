@@ -10,10 +10,10 @@ import psutil
 import psycopg2
 import pytest
 
-from local.postgres import Server, embedded_bin_dir
-from local.process import free_port
 from local.stack import Stack
 from local.state import State
+from runner.embedded import Server, embedded_bin_dir
+from runner.embedded.ports import free_port
 
 
 @pytest.fixture(scope="session", autouse=True)

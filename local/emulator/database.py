@@ -15,9 +15,9 @@ import psycopg2
 from psycopg2 import sql
 
 from local.emulator.login import IamLogin
-from local.postgres import Server, embedded_bin_dir
 from local.postgres.tls import TRUSTED_ADDRESS, TlsFront
-from local.process import free_port, is_free
+from runner.embedded import Server, embedded_bin_dir
+from runner.embedded.ports import free_port, is_free
 
 _ROLES = ("rds_superuser", "rds_iam")
 _SUPERUSER_IS = "grant pg_monitor, pg_signal_backend, pg_checkpoint to rds_superuser"

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg2
 
 from local.emulator.patches import module
-from local.postgres import Server
 from local.state import REGION
+from runner.embedded import Server
 
 evaluator = module("ministack.core.iam_evaluator")
 rds = module("ministack.services.rds")

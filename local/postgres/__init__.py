@@ -1,10 +1,9 @@
-"""A PostgreSQL server from a folder of binaries, and TLS in front of it as Aurora offers it.
+"""What makes an embedded PostgreSQL an Aurora: TLS in front of it, by an authority of our own.
 
-Here enters what a database server needs, and nothing of AWS: tests and benchmarks use the room
-alone. It knows `local.process` only.
+Here enters what a database server needs, and nothing of AWS. It knows `local.process` and
+`runner.embedded` only.
 """
 
-from local.postgres.server import Server, embedded_bin_dir, temporary_server
-from local.process import free_port
+from runner.embedded import Server, embedded_bin_dir, free_port, temporary_server
 
 __all__ = ["Server", "embedded_bin_dir", "free_port", "temporary_server"]

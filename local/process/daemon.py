@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from local.errors import LocalError
-from local.process.process import Process, command_line, environment_of
+from runner.embedded.process import Process, command_line, environment_of
 
 _PATIENCE = 60.0  # seconds a daemon may take until it answers
 _POLL = 0.05

@@ -23,7 +23,7 @@ from runner.database.session import Session
 from runner.engine.drift import schema
 from runner.engine.progress import Silence
 from runner.engine.run import Run, opened, reported, run_one
-from runner.errors import NotProved, RunnerError, Unreachable, ValidationFailed
+from runner.errors import NotProved, RunnerError, Unreachable, ValidationFailed, extra
 from runner.files.folder import Folder, Migration, read_folder
 from runner.history import write
 from runner.report.text import as_json, write_text
@@ -54,8 +54,8 @@ def verify(
         if is_given(url):
             run = database(None)
         else:
-            # Only a checkout has the embedded server; the Lambda's zip has no use for it.
-            from local.postgres import temporary_server  # noqa: PLC0415
+            with extra("verify", what="verify without a database"):
+                from runner.embedded import temporary_server  # noqa: PLC0415 - not in the Lambda
 
             run = database(stack.enter_context(temporary_server()).url())
         document = _verify(run, sample_rows=sample_rows).document()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from local.cli import main
-from local.process import free_port
+from runner.embedded.ports import free_port
 
 
 @pytest.fixture

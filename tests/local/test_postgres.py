@@ -8,8 +8,9 @@ import psycopg2
 import pytest
 
 from local.errors import LocalError
-from local.postgres import Server, embedded_bin_dir
-from local.process import Process, free_port
+from runner.embedded import Server, embedded_bin_dir
+from runner.embedded.ports import free_port
+from runner.embedded.process import Process
 
 
 @pytest.fixture

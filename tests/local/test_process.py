@@ -12,10 +12,11 @@ import pytest
 
 from local import up
 from local.errors import LocalError
-from local.process import Claim, Process, free_port, require_free
 from local.process.system import LINUX_ONLY
 from local.stack import Stack
 from local.state import State
+from runner.embedded.ports import Claim, free_port, require_free
+from runner.embedded.process import Process
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import botocore.exceptions
 import psycopg2
 import pytest
 
-from local.process import Process
+from runner.embedded.process import Process
 
 
 @pytest.fixture

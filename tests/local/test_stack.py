@@ -12,10 +12,11 @@ import psycopg2
 import pytest
 
 from local.errors import LocalError
-from local.process import Process, command_line, free_port
 from local.process.daemon import Daemon
 from local.stack import Stack
 from local.state import State
+from runner.embedded.ports import free_port
+from runner.embedded.process import Process, command_line
 
 PORTS = ("aws", "pipeline", "database", "psql")
 

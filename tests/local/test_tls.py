@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from local.postgres.certificates import ensure_certificates
-from local.process import free_port
+from runner.embedded.ports import free_port
 
 
 @pytest.fixture(scope="module")

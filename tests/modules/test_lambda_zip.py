@@ -91,6 +91,19 @@ def test_contents_are_the_contract(build: Build) -> None:
     assert not any("__pycache__" in name for name in names)
 
 
+def test_what_is_left_out_is_left_out_and_the_handler_does_without(
+    build: Build, tmp_path: Path
+) -> None:
+    built = build(source=str(ROOT), exclude=["runner/embedded", "runner/lint"])
+    package = zipfile.ZipFile(built["path"])
+    assert not any(n.startswith(("runner/embedded", "runner/lint")) for n in package.namelist())
+    package.extractall(tmp_path / "task")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'task')!r}); import runner.handler"
+    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    done = subprocess.run([base, "-I", "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(("architecture", "machine"), [("arm64", 0xB7), ("x86_64", 0x3E)])
 def test_wheels_are_the_lambdas_not_this_machines(
     build: Build, architecture: str, machine: int

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from local.process import Process, free_port
 from local.stack import Stack
+from runner.embedded.ports import free_port
+from runner.embedded.process import Process
 from tests.modules import harness
 from tests.modules.harness import Outcome
 

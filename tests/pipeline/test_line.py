@@ -8,8 +8,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from local.process import command_line, free_port
 from local.state import CLONE
+from runner.embedded.ports import free_port
+from runner.embedded.process import command_line
 
 GOOD = "alter table customer_order add column status text not null default 'open';\n"
 BAD = "alter table customer_order\n    add colum status text;\n"

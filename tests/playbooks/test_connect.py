@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-from local.process import Process, free_port
 from local.stack import Stack
+from runner.embedded.ports import free_port
+from runner.embedded.process import Process
 from tests.playbooks.plays import ACCOUNTS, ROOT, Play, Playbooks
 
 LOCAL = ACCOUNTS["local"]

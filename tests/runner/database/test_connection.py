@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from local.postgres import Server, embedded_bin_dir
-from local.process import free_port
 from runner.database.connection import target
+from runner.embedded import Server, embedded_bin_dir
+from runner.embedded.ports import free_port
 from runner.errors import ConfigurationError
 from tests.runner.project import Project
 

@@ -11,7 +11,7 @@ import pytest
 from pglast import parser
 from pglast import split as parse_and_split
 
-from local.postgres import embedded_bin_dir
+from runner.embedded import embedded_bin_dir
 from runner.syntax.lexer import Lexer
 from runner.syntax.scanner import scan
 from runner.syntax.statements import executable, position, problems

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from local.postgres import embedded_bin_dir
+from runner.embedded import embedded_bin_dir
 from runner.syntax.lexer import Lexer
 from runner.syntax.scanner import Scanner, copies, scan
 from runner.syntax.statements import problems

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from local.postgres import Server
+from runner.embedded import Server
 from runner.syntax.nontransactional import non_transactional
 from runner.syntax.scanner import scan
 from runner.syntax.statements import position, problems

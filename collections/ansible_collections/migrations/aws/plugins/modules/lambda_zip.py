@@ -44,6 +44,11 @@ options:
     type: list
     elements: str
     required: true
+  exclude:
+    description: Folders below those to leave out, such as what the function never imports.
+    type: list
+    elements: str
+    default: []
   files:
     description: Further files, as names in the package and their paths on this machine.
     type: dict
@@ -120,6 +125,7 @@ SPEC = {
     "dest": {"type": "path", "required": True},
     "source": {"type": "path", "required": True},
     "folders": {"type": "list", "elements": "str", "required": True},
+    "exclude": {"type": "list", "elements": "str", "default": []},
     "files": {"type": "dict", "default": {}},
     "checksums": {"type": "dict", "default": {}},
     "requirements": {"type": "list", "elements": "str", "default": []},
@@ -228,7 +234,11 @@ def collect(module: AnsibleModule, architecture: str, python: str) -> dict[str, 
     for name in p["folders"]:
         if not (source / name).is_dir():
             raise PackageError(f"The folder {source / name} does not exist.")
-        contents |= entries(source, source / name)
+        contents |= {
+            inside: path
+            for inside, path in entries(source, source / name)
+            if not any(inside.startswith(f"{left.rstrip('/')}/") for left in p["exclude"])
+        }
     for name, path in p["files"].items():
         if not Path(path).is_file():
             raise PackageError(f"The file {path}, for {name} in the package, does not exist.")

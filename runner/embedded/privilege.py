@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from local.errors import LocalError
+from runner.errors import ConfigurationError
 
 _NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 
@@ -40,7 +40,7 @@ class Unprivileged:
             os.chown(path, self.uid, self.gid)
 
     def require_access(self, *paths: Path) -> None:
-        """Raise LocalError unless the process could enter all these folders."""
+        """Raise ConfigurationError unless the process could enter all these folders."""
         if self.uid is None:
             return
         script = 'for path; do test -x "$path" || { echo "$path"; exit 1; }; done'
@@ -53,7 +53,7 @@ class Unprivileged:
         )
         if tried.returncode:
             blocked = tried.stdout.decode().strip()
-            raise LocalError(
+            raise ConfigurationError(
                 f"PostgreSQL refuses to run as root, user namespaces are refused here, and user "
                 f"'nobody' cannot enter {blocked}: run as an ordinary user, or from a folder that "
                 f"others may enter"

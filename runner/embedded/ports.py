@@ -8,8 +8,8 @@ import time
 
 import psutil
 
-from local.errors import LocalError
-from local.process.process import command_line
+from runner.embedded.process import command_line
+from runner.errors import ConfigurationError
 
 # Below the range from which the kernel takes ports for outgoing connections: a port that is free
 # now and is bound a moment later is not given to one of those meanwhile.
@@ -31,13 +31,13 @@ def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on at this moment.
 
     Raises:
-        LocalError: there is none.
+        ConfigurationError: there is none.
 
     """
     for port in random.sample(_PORTS, 200):
         if is_free(port):
             return port
-    raise LocalError(f"none of 200 ports between {_PORTS[0]} and {_PORTS[-1]} is free")
+    raise ConfigurationError(f"none of 200 ports between {_PORTS[0]} and {_PORTS[-1]} is free")
 
 
 def is_free(port: int) -> bool:
@@ -55,7 +55,8 @@ def require_free(*claims: Claim) -> None:
     """Look at all claimed ports before any of them is used.
 
     Raises:
-        LocalError: some are taken, or wanted twice; it names each with its holder, and the way out.
+        ConfigurationError: some are taken, or wanted twice; it names each with its holder, and the
+            way out.
 
     """
     times = collections.Counter(claim.port for claim in claims)
@@ -64,7 +65,7 @@ def require_free(*claims: Claim) -> None:
         return
     stop, choose = ("that", "another") if len(troubles) == 1 else ("those", "others")
     variables = " ".join(f"{claim.variable}=PORT" for claim, _ in troubles)
-    raise LocalError(
+    raise ConfigurationError(
         f"{'; '.join(said for _, said in troubles)}: "
         f"stop {stop}, or choose {choose} with {variables}"
     )

