@@ -1,11 +1,13 @@
-"""Make the pages of docs/reference that the code knows: `make docs`.
+"""Make the pages and pictures of docs/ that the code knows: `make docs`.
 
 The JSON Schema of the result is made from the types in runner/result.py, the page of commands
-from their table. `make lint` fails where a page is not what this makes.
+from their table, the pictures of the rooms from the imports and the floors in pyproject.toml.
+`make lint` fails where one of them is not what this makes.
 """
 
 import json
 import sys
+import tomllib
 import types
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,12 +22,14 @@ from typing import (
     is_typeddict,
 )
 
+from rooms import picture
+
 from runner.commands.command import Command, Option
 from runner.commands.table import COMMANDS, SHARED
 from runner.errors import EXIT_CODES
 from runner.result import VERSION, Document
 
-_FOLDER = Path(__file__).parent / "reference"
+_DOCS = Path(__file__).parent
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 _HEAD = """\
@@ -37,9 +41,24 @@ may call the alias that stands there: `runner invoke --function NAME:ALIAS COMMA
 def pages() -> dict[Path, str]:
     """Return the text of each page by its path."""
     return {
-        _FOLDER / "result.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
-        _FOLDER / "commands.md": commands(),
+        _DOCS / "reference/result.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False)
+        + "\n",
+        _DOCS / "reference/commands.md": commands(),
+        _DOCS / "rooms-of-runner.svg": picture("runner", floors()),
+        _DOCS / "rooms-of-local.svg": picture("local"),
     }
+
+
+def floors() -> list[list[str]]:
+    """Return the rooms of each floor of the runner, the uppermost first, as lint-imports has them.
+
+    Raises:
+        StopIteration: pyproject.toml has no such contract.
+    """
+    settings = tomllib.loads((_DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [floor.split(" | ") for floor in layers]
 
 
 def schema() -> dict[str, Any]:
