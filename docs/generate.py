@@ -44,21 +44,20 @@ def pages() -> dict[Path, str]:
         _DOCS / "reference/result.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False)
         + "\n",
         _DOCS / "reference/commands.md": commands(),
-        _DOCS / "rooms-of-runner.svg": picture("runner", floors()),
-        _DOCS / "rooms-of-local.svg": picture("local"),
+        _DOCS / "rooms-of-runner.svg": picture("runner", floors("runner")),
+        _DOCS / "rooms-of-local.svg": picture("local", floors("local")),
     }
 
 
-def floors() -> list[list[str]]:
-    """Return the rooms of each floor of the runner, the uppermost first, as lint-imports has them.
+def floors(package: str) -> list[list[str]]:
+    """Return the rooms of each floor of a package, the uppermost first, as lint-imports has them.
 
-    Raises:
-        StopIteration: pyproject.toml has no such contract.
+    None where it has no such rule for the package.
     """
     settings = tomllib.loads((_DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-    return [floor.split(" | ") for floor in layers]
+    layers = (rule["layers"] for rule in contracts if rule.get("containers") == [package])
+    return [floor.split(" | ") for floor in next(layers, [])]
 
 
 def schema() -> dict[str, Any]:
