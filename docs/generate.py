@@ -52,7 +52,7 @@ def pages() -> dict[Path, str]:
 def floors(package: str) -> list[list[str]]:
     """Return the rooms of each floor of a package, the uppermost first, as lint-imports has them.
 
-    None where it has no such rule for the package.
+    Empty where it has no such rule for the package.
     """
     settings = tomllib.loads((_DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
