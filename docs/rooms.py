@@ -129,13 +129,22 @@ def _svg(
 def _middles(
     rows: list[list[str]], widths: dict[str, float], ways: list[list[str]]
 ) -> dict[str, float]:
-    """Sort each row, so that a thing is below what leads to it, and return where each stands."""
+    """Sort each row, so that a thing is below what leads to it, and return where each stands.
+
+    Of arrows that pass a box on the same side, the one that leads farthest down is outermost.
+    """
+    floor = {item: number for number, row in enumerate(rows) for item in row}
+    farthest = {item: floor[way[-1]] for way in ways for item in way[1:-1]}
     middle: dict[str, float] = {}
     for row in rows:
-        leading = {
-            item: [middle[a] for way in ways for a, b in pairwise(way) if b == item] for item in row
+        above = {
+            item: mean([middle[a] for way in ways for a, b in pairwise(way) if b == item] or [0])
+            for item in row
         }
-        row.sort(key=lambda item: mean(leading[item] or [0]))
+        centre = mean(above[item] for item in row if item in widths)
+        side = {item: 1 if above[item] >= centre else -1 for item in row}
+        order = {item: (above[item], side[item] * farthest.get(item, 0)) for item in row}
+        row.sort(key=order.__getitem__)
         x = -sum(widths.get(item, _PASSAGE) + _BETWEEN for item in row) / 2
         for item in row:
             width = widths.get(item, _PASSAGE) + _BETWEEN
