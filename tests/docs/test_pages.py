@@ -1,0 +1,63 @@
+"""What the pages name is there: links, files, and the tests that hold a promise."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("roles/*/README.md"),
+    *ROOT.glob("collections/ansible_collections/migrations/**/*.md"),
+])  # fmt: skip
+EXAMPLES = {"sql/V001__baseline.sql"}  # what a reader is to make
+PARTS = "benchmarks|collections|docs|inventories|local|playbooks|roles|runner|sql|tests"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names by which a page's headings are linked."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not link.startswith("https://") and not (
+            target.exists() and (not anchor or anchor in anchors(target))
+        ):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    named = set(re.findall(rf"`((?:{PARTS})/[\w./*-]*)`", page.read_text())) - EXAMPLES
+    patterns = {path: path.rstrip("/").replace("NAME", "*") for path in sorted(named)}
+    assert [path for path, pattern in patterns.items() if not list(ROOT.glob(pattern))] == []
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    page = (ROOT / "SECURITY.md").read_text()
+    tests = list((ROOT / "tests").rglob("test_*.py"))
+    there = {path.name for path in tests}
+    for path in tests:
+        there |= set(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|/)(test_\w+(?:\.py)?)`", page))
+    endings = re.findall(r"`…(_\w+)`", page)
+    assert named - there == set()
+    assert [end for end in endings if not any(name.endswith(end) for name in there)] == []
+
+
+def test_a_commit_is_held_against_what_make_lint_runs() -> None:
+    makefile = (ROOT / "Makefile").read_text().replace("$(BIN)/", "")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    for hook in hooks:
+        command = hook["entry"].replace(".venv/bin/", "").replace(" --force-exclude", "")
+        assert f"\t{command}" in makefile.replace("\t@", "\t"), hook["id"]
