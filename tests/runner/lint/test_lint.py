@@ -274,4 +274,4 @@ def test_missing_squawk_is_an_error_that_names_the_way_out(
             repository.lint()
     finally:
         squawk._program.cache_clear()
-    assert raised.value.fix == "make setup"
+    assert raised.value.fix == "pip install 'schema-migrations[lint]'"
