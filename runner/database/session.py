@@ -24,7 +24,7 @@ DISCARD = "begin; discard temp; discard sequences; deallocate all; close all; un
 _OUTCOME = 60.0  # seconds to wait for a server to end the transaction of a lost connection
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at it
 
-_NOTICES = 200  # of one file; what more the server says is counted
+_NOTICES = 5_000  # that are kept until somebody asks for them; what more there is is counted
 _NOTICE = 2_000  # characters of one
 
 

@@ -15,12 +15,14 @@ from runner.syntax.statements import executable
 
 
 class Job(NamedTuple):
-    """A file that is ready to run."""
+    """A file that is ready to run; `replaced` and `plain` are those of its check."""
 
     task: Task
     text: str
     messages: tuple[Message, ...]
     transactional: bool
+    replaced: tuple[str, ...] | None = None
+    plain: bool = False
 
     @property
     def migration(self) -> Migration:
@@ -83,9 +85,13 @@ def prepare(tasks: Iterable[Task]) -> list[Job]:
     jobs, problems = [], []
     for task in tasks:
         text = executable(task.migration.text())
-        found, transactional, messages = examine(task.migration, text)
-        problems += [described(task.migration, text, problem) for problem in found]
-        jobs.append(Job(task, text, messages, transactional))
+        checked = examine(task.migration, text)
+        problems += [described(task.migration, text, problem) for problem in checked.problems]
+        jobs.append(
+            Job(
+                task, text, checked.messages, checked.transactional, checked.replaced, checked.plain
+            )
+        )
     if problems:
         raise ValidationFailed(
             f"{len(problems)} problem{'s' * (len(problems) > 1)} in the SQL to run",

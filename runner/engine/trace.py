@@ -5,47 +5,105 @@ Read from pg_locks at the end of the migration's transaction, in messages that a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runner.engine.job import Job
 from runner.history.table import OURS
 from runner.result import Trace
 from runner.syntax.locks import expect_all
 from runner.syntax.modes import MODES
 
-_FILES = "runner.files"  # a setting of the transaction that holds what BEFORE found
+_FILES = "runner.files"  # a setting of the transaction that holds what `before` found
 
-# Every relation with its storage, so that what is new, gone or rewritten shows at the end.
-BEFORE = f"""
+# Relations that a user's migration may touch: not the system's, and not our own.
+_TOUCHABLE = f"""c.relkind in ('r', 'p', 'm', 'v', 'f')
+      and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relname !~ '{OURS}'"""
+
+_NAMED = """where c.oid in (
+        with recursive named (oid) as (
+            select pg_catalog.to_regclass(name)::oid from pg_catalog.unnest(array[{names}]) name
+            union
+            select i.inhrelid from pg_catalog.pg_inherits i join named n on n.oid = i.inhparent)
+        select oid from named) and"""
+
+_BEFORE = f"""
     select pg_catalog.set_config('{_FILES}', (
         select pg_catalog.jsonb_object_agg(c.oid, pg_catalog.jsonb_build_array(
             pg_catalog.format('%I.%I', n.nspname, c.relname), c.relfilenode))::text
         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p', 'm', 'v', 'f')
-          and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-          and c.relname !~ '{OURS}'
+        {{where}} {_TOUCHABLE}
     ), true);
 """
 
+
+def before(job: Job, quote: Callable[[str], str]) -> str:
+    """Return SQL that notes name and storage of what a file may rewrite or drop.
+
+    That is what its text names, so that the cost is the file's and not the database's; all
+    relations only where the text cannot tell, as for code that it calls.
+
+    Parameters:
+        quote: returns a text as SQL writes it.
+    """
+    if job.replaced is None:
+        return _BEFORE.format(where="where")
+    if not job.replaced:
+        return ""
+    names = ", ".join(map(quote, job.replaced))
+    return _BEFORE.format(where=_NAMED.format(names=names))
+
+
 _ORDER = "array_position(array[" + ", ".join(f"'{mode}'" for mode in MODES) + "], l.mode)"
 
-# What is not in the list of before is new, and nobody waits for it.
+# A relation is old where one of its columns, system columns included, was not written by this
+# transaction. Nobody waits for what is new. Within reach are ids that subtransactions may have;
+# a frozen row's id may be of any age.
+_REACH = 10_000_000
+
 _LOCKS = f"""
-    select distinct on (l.relation) l.mode, b.value ->> 0 as relation,
+    select distinct on (l.relation) l.mode,
+           coalesce(b.value ->> 0, pg_catalog.format('%I.%I', n.nspname, c.relname)) as relation,
            c.oid is null as dropped,
            c.relfilenode <> 0 and c.relfilenode <> (b.value ->> 1)::bigint as rewritten
     from pg_catalog.pg_locks l
-    join pg_catalog.jsonb_each(
+    left join pg_catalog.pg_class c on c.oid = l.relation
+    left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    left join pg_catalog.jsonb_each(
         nullif(pg_catalog.current_setting('{_FILES}', true), '')::jsonb) b
       on b.key = l.relation::text
-    left join pg_catalog.pg_class c on c.oid = l.relation
     where l.locktype = 'relation' and l.pid = pg_catalog.pg_backend_pid() and l.granted
       and l.database = (select oid from pg_catalog.pg_database
                         where datname = pg_catalog.current_database())
+      and (b.key is not null or ({_TOUCHABLE} and exists (
+          select from pg_catalog.pg_attribute a where a.attrelid = c.oid
+          and pg_catalog.age(a.xmin) not between -{_REACH} and 0)))
     order by l.relation, {_ORDER} desc
 """
 
+# Two moments that a transaction keeps, in seconds since 1970: its own beginning, and a file's.
+_OPENED, _BEGAN = "runner.opened", "runner.began"
+_NOW = "extract(epoch from pg_catalog.clock_timestamp())::pg_catalog.numeric"
+
+OPENED = f"pg_catalog.set_config('{_OPENED}', ({_NOW})::text, true)"
+BEGAN = f"pg_catalog.set_config('{_BEGAN}', ({_NOW})::text, true)"
+
+
+def _since(setting: str) -> str:
+    moment = f"nullif(pg_catalog.current_setting('{setting}', true), '')::pg_catalog.numeric"
+    return f"pg_catalog.round(({_NOW} - {moment}) * 1000)"
+
+
+def duration(otherwise: int) -> str:
+    """Return SQL for the milliseconds since a file began, by the server's clock.
+
+    Parameters:
+        otherwise: for a file that reset all settings, and with them when it began.
+    """
+    return f"coalesce({_since(_BEGAN)}, {otherwise})::bigint"
+
 
 # The trace as the history's log keeps it, to be read before anything is reset; a file that
-# resets all settings leaves nothing to compare with, and so no locks.
+# resets all settings leaves nothing to compare with, and so neither rewritten nor dropped.
 DETAILS = f"""(
     select pg_catalog.jsonb_build_object(
         'locks', coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
@@ -54,8 +112,7 @@ DETAILS = f"""(
             filter (where rewritten), '[]'),
         'dropped', coalesce(pg_catalog.jsonb_agg(relation order by relation)
             filter (where dropped), '[]'),
-        'held_ms', round(extract(epoch from
-            clock_timestamp() - transaction_timestamp()) * 1000))
+        'held_ms', coalesce({_since(_OPENED)}, 0))
     from ({_LOCKS}) taken
 )"""
 

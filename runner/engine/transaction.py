@@ -17,6 +17,7 @@ from typing import NamedTuple, NoReturn
 import psycopg2
 from psycopg2 import errorcodes
 
+from runner.database.quoting import literal
 from runner.database.session import DISCARD, Session
 from runner.database.watch import Watch
 from runner.engine import guard, trace
@@ -26,7 +27,7 @@ from runner.engine.job import Done, Job
 from runner.engine.lock import LOCK, TRANSACTION_LOCK
 from runner.engine.replay import failing_statement
 from runner.errors import Incomplete, MigrationFailed, Unreachable
-from runner.history.read import LAST_DETAILS
+from runner.history.read import LAST_DURATION, last_events
 from runner.history.write import Writer
 from runner.result import Trace
 
@@ -91,20 +92,20 @@ class Transactions:
         done: list[Done] = []
         for place, job in enumerate(jobs):
             inside = jobs[place + 1] if place + 1 < len(jobs) else None
-            sent, xid = _Sent(), None
+            sent, xid, notices = _Sent(), None, []
             watch = watch_job(self._session, job, self._conduct, look=look)
             try:
                 xid = self._begin(job)
                 with watch:
                     self._send(job, sent)
                 took, notices = sent.milliseconds(), self._notices(job)
-                traced = self._finish(job, xid, took, inside, following)
+                took, traced = self._finish(job, xid, took, inside, following)
                 done.append(Done(took, traced, notices))
             except psycopg2.Error as error:
                 self._abandon()
                 if not self._committed(job, xid, sent):
                     self._fail(jobs[: place + 1], error, sent, watch)
-                if error.pgcode == guard.ANOTHER or not sent.file:
+                if guard.code(error) == guard.ANOTHER or not sent.file:
                     raise guard.ended(job) from error
                 done.append(Done(took, None, notices))
             except BaseException:
@@ -116,16 +117,17 @@ class Transactions:
 
     def _begin(self, job: Job) -> str:
         """Begin, unless the message that ended the last file did; return the transaction's id."""
-        begun = self._begun or _Open(*self._session.run(self._opening(job))[:2])
+        begun = self._begun or _Open(*self._session.run(self.opening(job))[:2])
         self._begun = None
         if not begun.locked:
             raise lock_lost(job)
         return begun.xid
 
-    def _opening(self, job: Job) -> str:
+    def opening(self, job: Job) -> str:
+        """Return the SQL that begins a file's transaction and notes what it starts from."""
         return (
-            f"{BEGIN}{timeouts(job, self._conduct)}{trace.BEFORE}"
-            f" select {TRANSACTION_LOCK}, {_XID}, {LAST_DETAILS}"
+            f"{BEGIN}{timeouts(job, self._conduct)}{trace.before(job, self._quote)}"
+            f" select {TRANSACTION_LOCK}, {_XID}, {trace.OPENED}, {trace.BEGAN}, ({last_events(1)})"
         )
 
     def _send(self, job: Job, sent: _Sent) -> None:
@@ -145,33 +147,53 @@ class Transactions:
 
     def _finish(
         self, job: Job, xid: str, duration: int, inside: Job | None, following: Job | None
-    ) -> Trace | None:
-        """Trace, guard, record, and commit unless another file shares the transaction."""
+    ) -> tuple[int, Trace | None]:
+        """Trace, guard, record, and commit unless another file shares the transaction.
+
+        Returns:
+            How long it took by the server's clock, and what it locked.
+        """
+        sql = self.closing(job, duration, guard.same_transaction(xid), inside)
+        if inside:
+            before = trace.before(inside, self._quote)
+            row = self._session.run(f"{sql}; {before} select {trace.BEGAN}, ({last_events(1)})")
+            self._begun = _Open(locked=True, xid=xid)
+        elif following and not self._conduct.deadline.passed():
+            row = self._session.run(f"{sql}; commit; {DISCARD}{self.opening(following)}")
+            self._begun = _Open(*row[:2])
+        else:
+            row = self._session.run(f"{sql}; commit; {DISCARD}{last_events(1)}")
+        _, took, traced = row[-1][0]
+        return took, traced
+
+    def closing(self, job: Job, duration: int, same: str, inside: Job | None = None) -> str:
+        """Return the SQL that traces, guards and records a file in its transaction.
+
+        Parameters:
+            duration: milliseconds, for a file that made its beginning forgotten.
+            same: SQL that fails in another transaction than the file's.
+            inside: the next file, where it shares the transaction.
+        """
         role = self._session.target.role
         record = job.record(self._session.run_id)
-        undo = job.task.action == "undo"
-        recorded = self._write.undone(record) if undo else self._write.applied(record, duration)
         limits = timeouts(inside or job, self._conduct)
-        sql = (
+        undo = job.task.action == "undo"
+        took = trace.duration(duration)
+        logged = self._write.event(job.task.action, record, took, trace.DETAILS)
+        recorded = (
+            self._write.undone(record) if undo else self._write.applied(record, LAST_DURATION)
+        )
+        return (
             # Our limits come first, for the file's may be too short for anything. The trace is
             # read before the reset, which would wipe what it compares with.
-            f"{limits}{self._session.own_role()}"
-            f"{self._write.event(job.task.action, record, duration, trace.DETAILS)}; "
-            f"{self._session.reset()}{limits}{guard.same_transaction(xid)}"
+            f"{limits}{same}{self._session.own_role()}{logged}; "
+            f"{self._session.reset()}{limits}"
             f"{guard.owned_by(self._session, role) if role else ''}"
             f"{recorded}; select {LOCK}"
         )
-        if inside:
-            (traced,) = self._session.run(f"{sql}; {trace.BEFORE} select {LAST_DETAILS}")
-            self._begun = _Open(locked=True, xid=xid)
-        elif following and not self._conduct.deadline.passed():
-            opening = self._opening(following)
-            locked, next_xid, traced = self._session.run(f"{sql}; commit; {DISCARD}{opening}")
-            self._begun = _Open(locked, next_xid)
-        else:
-            (traced,) = self._session.run(f"{sql}; commit; {DISCARD}select {LAST_DETAILS}")
-        found: Trace | None = traced
-        return found
+
+    def _quote(self, text: str) -> str:
+        return literal(self._session.connection, text)
 
     def _abandon(self) -> None:
         self._begun = None
@@ -200,7 +222,7 @@ class Transactions:
         """Raise what an error means after which everything was rolled back."""
         job = jobs[-1]
         lost = self._session.lost()
-        if error.pgcode == guard.ANOTHER:  # and the one we began was rolled back
+        if guard.code(error) == guard.ANOTHER:  # and the one we began was rolled back
             raise guard.ended(job) from error
         passed = watch.cancelled or self._conduct.deadline.passed()
         if error.pgcode == errorcodes.QUERY_CANCELED and passed:
@@ -211,7 +233,7 @@ class Transactions:
         blocked = error.pgcode in BLOCKED and not lost
         offset = None
         if sent.is_short() and not (blocked or lost or error.diag.statement_position):
-            offset = failing_statement(self._session, self._opening(job), jobs)
+            offset = failing_statement(self._session, self.opening(job), jobs)
         failure = migration_failed(
             job,
             error,

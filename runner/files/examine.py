@@ -5,11 +5,12 @@ From text alone: nothing here knows a database.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from runner.files.directives import stray_directive
 from runner.files.folder import Migration
-from runner.syntax import statements
+from runner.syntax import effects, statements
 from runner.syntax.lexer import Problem
 from runner.syntax.names import index_built
 from runner.syntax.nontransactional import non_transactional
@@ -18,6 +19,12 @@ from runner.syntax.scanner import Statement, scan
 # Characters of one message. Larger files go in several within one transaction: the server
 # parses a message whole, and at this size its memory and ours stay small at the same speed.
 _MESSAGE = 1 << 20
+
+# Characters of a file that may share a message.
+_SMALL = 1 << 15
+# What such a file must not hold: a setting in disguise, or a name so long that the server tells of
+# it before anything in the message runs.
+_odd = re.compile(r"set_config|[^\W]{64}", re.IGNORECASE).search
 
 
 class Message(NamedTuple):
@@ -29,11 +36,17 @@ class Message(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a look at a file's text found: its problems in order, and how it will run."""
+    """What a look at a file's text found: its problems in order, and how it will run.
+
+    `replaced` are the relations that it may rewrite or drop, None: any; `plain`: it is small and
+    ordinary, so that it may share a message with others like it.
+    """
 
     problems: tuple[Problem, ...]
     transactional: bool
     messages: tuple[Message, ...]
+    replaced: tuple[str, ...] | None
+    plain: bool
 
 
 def examine(migration: Migration, text: str) -> Checked:
@@ -42,6 +55,8 @@ def examine(migration: Migration, text: str) -> Checked:
     cannot: list[Problem] = []
     messages: list[Message] = []
     count = first = 0
+    names: set[str] | None = set()
+    ordinary = len(text) <= _SMALL and not _odd(text)
     for statement in scan(text):
         first = first if count else statement.start
         count += 1
@@ -49,6 +64,9 @@ def examine(migration: Migration, text: str) -> Checked:
         if reason:
             cannot.append(Problem(statement.start, reason, ""))
             problems += _unnamed(statement)
+        touched = effects.replaced(statement) if names is not None else None
+        names = None if names is None or touched is None else names.union(touched)
+        ordinary = ordinary and statement.keyword in effects.ORDINARY
         _gather(messages, statement)
     stray = stray_directive(text, first) if count else None
     if stray is not None:
@@ -59,7 +77,18 @@ def examine(migration: Migration, text: str) -> Checked:
     if len(messages) == 1 and not messages[0].copy_data:
         messages = [Message(0, len(text))]  # the usual file travels as it is
     alone = migration.directives.no_transaction or (bool(cannot) and not mixed)
-    return Checked(tuple(problems), not alone, tuple(messages))
+    return Checked(
+        tuple(problems),
+        transactional=not alone,
+        messages=tuple(messages),
+        replaced=None if names is None else tuple(sorted(names)),
+        plain=bool(count) and ordinary and names is not None and _asks_nothing(migration, alone),
+    )
+
+
+def _asks_nothing(migration: Migration, alone: bool) -> bool:
+    asked = migration.directives
+    return not (alone or asked.lock_timeout is not None or asked.statement_timeout is not None)
 
 
 def described(migration: Migration, text: str, problem: Problem) -> str:

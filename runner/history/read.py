@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from psycopg2.extensions import connection as Connection
@@ -11,8 +12,28 @@ from runner.errors import ValidationFailed
 from runner.history.table import LOG, SNAPSHOT, TABLE, Row
 from runner.result import Event
 
-# The trace that was recorded last, for the answer to the message that recorded it.
-LAST_DETAILS = f"(select details from {LOG} order by id desc limit 1)"
+# How long the file took that was recorded last, for what is recorded with it.
+LAST_DURATION = f"(select duration_ms from {LOG} order by id desc limit 1)"
+
+
+def last_events(count: int) -> str:
+    """Return SQL for the newest entries of the log, as JSON: for the message that wrote them."""
+    return f"""
+        select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(file, duration_ms, details)
+                                    order by id)
+        from (select id, file, duration_ms, details from {LOG} order by id desc limit {count}) e
+    """
+
+
+def in_force(connection: Connection, versions: Sequence[str]) -> dict[str, str | None]:
+    """Return which of these are recorded as applied, each with the checksum of its file."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"select version, checksum from {TABLE} where version = any(%s) and state = 'applied'",
+            (list(versions),),
+        )
+        return dict(cursor.fetchall())
+
 
 _COLUMNS = """
     select array_agg(attname::text) from pg_catalog.pg_attribute

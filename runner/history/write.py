@@ -28,10 +28,13 @@ class Writer:
     def __init__(self, connection: Connection):
         self._connection = connection
 
-    def applied(self, record: Record, duration_ms: int) -> str:
+    def applied(self, record: Record, duration: str) -> str:
         """Return the SQL that records a versioned migration or a repeatable's newest run.
 
         Only a repeatable replaces its row: a version that is there already violates the key.
+
+        Parameters:
+            duration: SQL for the milliseconds that it took.
         """
         again = ""
         if record.kind == "repeatable":
@@ -41,7 +44,7 @@ class Writer:
                 applied_by = session_user, state = 'applied'"""
         return (
             f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id,"
-            f" duration_ms) values ({self._row(record)}, {duration_ms}){again}"
+            f" duration_ms) values ({self._row(record)}, {duration}){again}"
         )
 
     def undone(self, record: Record) -> str:
@@ -61,20 +64,21 @@ class Writer:
         self,
         action: str,
         record: Record,
-        duration_ms: int | None = None,
+        duration: int | str | None = None,
         details: Mapping[str, Any] | str | None = None,
     ) -> str:
         """Return the SQL that adds a line to the log.
 
         Parameters:
             action: "apply", "repeat", "undo", "baseline", "repair" or "adopt".
+            duration: milliseconds, as a number or as an SQL expression.
             details: as a mapping, or as an SQL expression of type jsonb.
         """
         what = details if isinstance(details, str) else self._json(details)
         return (
             f"insert into {LOG} (version, description, file, checksum, run_id, action, duration_ms,"
             f" details) values ({self._identity(record)}, {self._literal(action)},"
-            f" {'null' if duration_ms is None else duration_ms}, {what})"
+            f" {'null' if duration is None else duration}, {what})"
         )
 
     def begin_steps(self, record: Record, state: str) -> str:
