@@ -64,7 +64,8 @@ def migration_failed(
     """Return the error to raise for a file that the server refused.
 
     Parameters:
-        base: offset of the message within the file's text; None: the message was ours.
+        base: offset of the message within the file's text, negative where SQL of ours precedes
+            it; None: the message was ours.
         offset: where the failing statement begins, if that is known by other means.
         blockers: sessions seen in the way.
         note: one more line for the person.
@@ -73,7 +74,8 @@ def migration_failed(
     diag = error.diag
     state = error.pgcode
     if diag.statement_position and base is not None:
-        offset = base + int(diag.statement_position) - 1
+        inside = base + int(diag.statement_position) - 1
+        offset = inside if 0 <= inside <= len(job.text) else offset  # else it is in SQL of ours
     message = diag.message_primary or str(error).strip().split("\n")[0] or "the connection was lost"
     details = [f"blocked by {describe_session(blocker)}" for blocker in blockers]
     details += [f"to end it: select pg_terminate_backend({b['pid']});" for b in blockers]

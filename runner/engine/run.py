@@ -16,6 +16,7 @@ from runner.database.interrupt import cancelling
 from runner.database.session import Session
 from runner.engine import drift, lock, risk
 from runner.engine.attempt import Conduct
+from runner.engine.batch import Batches
 from runner.engine.job import Done, Job, prepare
 from runner.engine.plan import Policy, Task, plan_migrate, plan_rollback
 from runner.engine.steps import Steps
@@ -37,6 +38,9 @@ from runner.result import Action, Applied, Preview, Result
 
 # Says what remains to be done: files and history in, tasks out.
 _Planner = Callable[[Folder, Sequence[Row]], list[Task]]
+
+# Jobs with what came of them, as they are done.
+_Entries = Iterator[tuple[Job, Done]]
 
 
 class Run(NamedTuple):
@@ -227,33 +231,64 @@ def execute(
     run: Run, session: Session, result: Result, jobs: Sequence[Job], *, single: bool = False
 ) -> None:
     """Run jobs in a session that holds the lock; each is in the result as soon as it is done."""
+    entries = _at_once if single else _one_by_one
+    for job, done in entries(run, session, result, jobs):
+        result.done(done.entry(job))
+
+
+def _at_once(run: Run, session: Session, result: Result, jobs: Sequence[Job]) -> _Entries:
+    """Run jobs in one transaction."""
+    _refuse_mixed(jobs)
     transactions = Transactions(session, run.conduct)
-    if single:
-        _refuse_mixed(jobs)
-        for job, done in zip(jobs, _in_time(transactions, jobs, None, result), strict=True):
-            result.done(done.entry(job))
-        return
+    return _in_time(_alone(transactions, jobs, None), jobs[0], result)
+
+
+def _one_by_one(run: Run, session: Session, result: Result, jobs: Sequence[Job]) -> _Entries:
+    """Run jobs each in its own transaction, or without one; small ones share messages."""
+    transactions = Transactions(session, run.conduct)
+    batches = Batches(session, run.conduct, transactions)
     steps = Steps(session, run.conduct)
-    for job, following in zip(jobs, [*jobs[1:], None], strict=True):
+    place = 0
+    while place < len(jobs):
+        job = jobs[place]
         if run.conduct.deadline.passed():
             raise Incomplete(
                 f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
             )
-        if job.transactional:
-            ahead = following if following and following.transactional else None
-            (done,) = _in_time(transactions, [job], ahead, result)
+        if shared := batches.take(jobs, place):
+            entries = batches.run(shared)
+        elif job.transactional:
+            alone = not batches.take(jobs, place + 1)
+            following = next(iter(jobs[place + 1 : place + 2]), None) if alone else None
+            entries = _alone(transactions, [job], following)
         else:
-            done = steps.run(job, first=not result.applied)
-        result.done(done.entry(job))
+            entries = iter([(job, steps.run(job, first=not result.applied))])
+        for entry in _in_time(entries, job, result) if job.transactional else entries:
+            place += 1
+            yield entry
 
 
-def _in_time(
-    transactions: Transactions, jobs: Sequence[Job], following: Job | None, result: Result
-) -> list[Done]:
+def _alone(transactions: Transactions, jobs: Sequence[Job], following: Job | None) -> _Entries:
+    """Run jobs in a transaction of their own, and let it begin the next one's."""
+    ahead = following if following and following.transactional else None
+    yield from zip(jobs, transactions.run(jobs, ahead), strict=True)
+
+
+def _in_time(entries: _Entries, first: Job, result: Result) -> _Entries:
+    """Tell a run that will go on next time from one whose first file needs more than all its time.
+
+    Called incomplete, the second would be run again for ever.
+    """
     try:
-        return transactions.run(jobs, following)
+        yield from entries
     except Incomplete as stopped:
-        raise _never_fits(jobs[0], stopped, result) from stopped
+        if result.applied:
+            raise
+        raise MigrationFailed(
+            "the file takes longer than a whole run may; it was rolled back",
+            file=str(first.migration.path),
+            fix="split it, or run it from the command line or CodeBuild, where there is more time",
+        ) from stopped
 
 
 def run_one(run: Run, session: Session, action: Action, migration: Migration) -> Applied:
@@ -271,17 +306,3 @@ def _refuse_mixed(jobs: Sequence[Job]) -> None:
             details=tuple(f"{name} is not transactional" for name in alone),
             fix="run without --single-transaction, or up to the file before with --target",
         )
-
-
-def _never_fits(job: Job, stopped: Incomplete, result: Result) -> RunnerError:
-    """Tell a run that will go on next time from one whose first file needs more than all its time.
-
-    Called incomplete, the second would be run again for ever.
-    """
-    if result.applied:
-        return stopped
-    return MigrationFailed(
-        "the file takes longer than a whole run may; it was rolled back",
-        file=str(job.migration.path),
-        fix="split it, or run it from the command line or CodeBuild, where there is more time",
-    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, NoReturn
 
 import psycopg2
@@ -77,7 +78,7 @@ class Transactions:
             last = attempt == attempts
             try:
                 done = self._attempt(jobs, following, look=attempt > 1 or last)
-            except _Blocked as blocked:
+            except Blocked as blocked:
                 self._conduct.progress.note(
                     f"{blocked.failure.file}: {blocked.failure.message}; rolled back"
                     f" (attempt {attempt} of {attempts})"
@@ -98,13 +99,14 @@ class Transactions:
                 xid = self._begin(job)
                 with watch:
                     self._send(job, sent)
-                took, notices = sent.milliseconds(), self._notices(job)
+                took, notices = round(sent.seconds() * 1000), self._notices(job)
                 took, traced = self._finish(job, xid, took, inside, following)
                 done.append(Done(took, traced, notices))
             except psycopg2.Error as error:
                 self._abandon()
                 if not self._committed(job, xid, sent):
-                    self._fail(jobs[: place + 1], error, sent, watch)
+                    base = None if sent.file else sent.base
+                    self.fail(jobs[: place + 1], error, watch, base=base, seconds=sent.seconds())
                 if guard.code(error) == guard.ANOTHER or not sent.file:
                     raise guard.ended(job) from error
                 done.append(Done(took, None, notices))
@@ -126,7 +128,7 @@ class Transactions:
     def opening(self, job: Job) -> str:
         """Return the SQL that begins a file's transaction and notes what it starts from."""
         return (
-            f"{BEGIN}{timeouts(job, self._conduct)}{trace.before(job, self._quote)}"
+            f"{BEGIN}{timeouts(job, self._conduct)}{self.before(job)}"
             f" select {TRANSACTION_LOCK}, {_XID}, {trace.OPENED}, {trace.BEGAN}, ({last_events(1)})"
         )
 
@@ -155,8 +157,9 @@ class Transactions:
         """
         sql = self.closing(job, duration, guard.same_transaction(xid), inside)
         if inside:
-            before = trace.before(inside, self._quote)
-            row = self._session.run(f"{sql}; {before} select {trace.BEGAN}, ({last_events(1)})")
+            row = self._session.run(
+                f"{sql}; {self.before(inside)} select {trace.BEGAN}, ({last_events(1)})"
+            )
             self._begun = _Open(locked=True, xid=xid)
         elif following and not self._conduct.deadline.passed():
             row = self._session.run(f"{sql}; commit; {DISCARD}{self.opening(following)}")
@@ -192,8 +195,9 @@ class Transactions:
             f"{recorded}; select {LOCK}"
         )
 
-    def _quote(self, text: str) -> str:
-        return literal(self._session.connection, text)
+    def before(self, job: Job) -> str:
+        """Return the SQL that notes what a file may rewrite or drop."""
+        return trace.before(job, partial(literal, self._session.connection))
 
     def _abandon(self) -> None:
         self._begun = None
@@ -216,10 +220,22 @@ class Transactions:
                 fix="when the database answers: runner status, or simply run again",
             ) from error
 
-    def _fail(
-        self, jobs: Sequence[Job], error: psycopg2.Error, sent: _Sent, watch: Watch
+    def fail(
+        self,
+        jobs: Sequence[Job],
+        error: psycopg2.Error,
+        watch: Watch,
+        *,
+        base: int | None,
+        seconds: float,
     ) -> NoReturn:
-        """Raise what an error means after which everything was rolled back."""
+        """Raise what an error means after which everything was rolled back.
+
+        Parameters:
+            jobs: the files of the transaction up to the one that failed.
+            base: where in that file's text the message began that failed; None: it was ours.
+            seconds: for how long the file had been running.
+        """
         job = jobs[-1]
         lost = self._session.lost()
         if guard.code(error) == guard.ANOTHER:  # and the one we began was rolled back
@@ -231,18 +247,19 @@ class Transactions:
                 fix="run again; if it never fits, run it from the command line or CodeBuild",
             ) from error
         blocked = error.pgcode in BLOCKED and not lost
+        known = blocked or lost or error.diag.statement_position
         offset = None
-        if sent.is_short() and not (blocked or lost or error.diag.statement_position):
+        if base is not None and seconds < _REPLAY and not known:
             offset = failing_statement(self._session, self.opening(job), jobs)
         failure = migration_failed(
             job,
             error,
-            base=None if sent.file else sent.base,
+            base=base,
             offset=offset,
             blockers=watch.blockers,
             note="the connection was lost; the file was rolled back" if lost else None,
         )
-        raise _Blocked(failure) if blocked else failure from error
+        raise Blocked(failure) if blocked else failure from error
 
 
 class _Sent:
@@ -256,14 +273,13 @@ class _Sent:
     def start(self) -> None:
         self._began = time.monotonic()
 
-    def milliseconds(self) -> int:
-        return round((time.monotonic() - self._began) * 1000)
-
-    def is_short(self) -> bool:
-        return not self.file and self.milliseconds() < _REPLAY * 1000
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
 
 
-class _Blocked(Exception):
+class Blocked(Exception):
+    """A lock was not to be had for a file; `failure` is what that means if nobody tries again."""
+
     def __init__(self, failure: MigrationFailed):
         super().__init__()
         self.failure = failure

@@ -1,0 +1,236 @@
+"""Small, ordinary files share messages: a round trip for many, a transaction for each.
+
+    message   begin 1, file 1, record 1, commit 1, begin 2, file 2, record 2, commit 2, …
+    answer    what the log says of all of them
+
+Each file keeps its own timeouts, guard and row in the history. The server ends a message at its
+first error: what came before it stays committed, and nothing after it runs. Which files are
+recorded is then asked of the history, never concluded from what was sent.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg2
+
+from runner.database.session import DISCARD, Session
+from runner.database.sessions import lock_holder
+from runner.database.watch import Watch
+from runner.deadline import backoff
+from runner.engine import guard, trace
+from runner.engine.attempt import BEGIN, Conduct, timeouts, watch_job
+from runner.engine.failures import lock_lost
+from runner.engine.job import Done, Job
+from runner.engine.lock import KEY, TRANSACTION_LOCK
+from runner.engine.transaction import Blocked, Transactions
+from runner.errors import Unreachable
+from runner.history.read import in_force, last_events
+
+# A file's name, how many milliseconds it took, and its trace, as the log has them.
+Event = tuple[str, int, Any]
+
+_FIRST, _MOST = 8, 128  # files of the first message, and of the largest
+_CHARACTERS = 1 << 18  # of all files in a message
+_ENDING = 60.0  # seconds to wait for a server to end the session of a lost connection
+_LONG = 0.25  # seconds: where a message took longer, the next one holds fewer files
+
+# What may make the server say something that belongs to one file.
+_speaks = re.compile(
+    r"\b(if|cascade|insert|update|delete|merge|truncate|refresh|drop|function|procedure)\b",
+    re.IGNORECASE,
+).search
+_END = "runner: end of "
+_MAX_NOTICES = 200  # of one file
+
+
+class Batches:
+    """Runs small, ordinary jobs in shared messages of one session that holds the lock."""
+
+    def __init__(self, session: Session, conduct: Conduct, transactions: Transactions):
+        self._session = session
+        self._conduct = conduct
+        self._transactions = transactions
+        self._count = _FIRST
+        self._blocked: Job | None = None
+
+    def take(self, jobs: Sequence[Job], place: int) -> Sequence[Job]:
+        """Return the jobs from a place on that shall share a message, none if the first may not."""
+        size, found = 0, jobs[place : place + self._count]
+        for count, job in enumerate(found):
+            size += len(job.text)
+            if not job.plain or job.task.resumes or job is self._blocked or size > _CHARACTERS:
+                found = found[:count]
+                break
+        return found if len(found) > 1 else ()
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Done]]:
+        """Run jobs in one message and yield what came of each that was committed.
+
+        Jobs that are left over want messages of their own: a lock was not to be had for the first
+        of them, and there it is tried again.
+
+        Raises:
+            MigrationFailed: the first that was not committed was rolled back.
+            NeedsAttention: it ended the transaction itself.
+            Incomplete: the deadline came first.
+            Unreachable: the connection was lost, and nobody can be asked what was committed.
+        """
+        self._conduct.progress.started(jobs[0])
+        began = time.monotonic()
+        watch = watch_job(self._session, jobs[0], self._conduct, look=False)
+        message, starts = self._message(jobs)
+        events: list[Event] = []
+        error: BaseException | None = None
+        try:
+            with watch:
+                events = self._session.run(message)[0] or []
+        except BaseException as raised:  # noqa: BLE001 - raised again, after what was committed
+            error = raised
+        done = len(jobs)
+        if error or not self._all(jobs, events):
+            done, error = self._settle(jobs, error)
+        self._adapt(time.monotonic() - began, failed=error is not None)
+        yield from self._done(jobs[:done], events)
+        if error and done < len(jobs):
+            self._raise(jobs[done], error, starts[done], watch, time.monotonic() - began)
+
+    def _settle(
+        self, jobs: Sequence[Job], error: BaseException | None
+    ) -> tuple[int, BaseException | None]:
+        """Return how many of the jobs the history has, and the error that counts.
+
+        An interrupt may arrive as late as here; what was committed is asked for all the same.
+        """
+        while True:
+            try:
+                self._session.rollback()
+                return self._recorded(jobs), error
+            except KeyboardInterrupt as late:
+                error = late
+
+    def _done(self, jobs: Sequence[Job], events: Sequence[Event]) -> Iterator[tuple[Job, Done]]:
+        said = self._notices()
+        known = {file: (took, traced) for file, took, traced in events}
+        for number, job in enumerate(jobs):
+            took, traced = known.get(job.migration.name, (0, None))
+            notices = said.get(number, [])
+            self._conduct.progress.notices(job, notices)
+            self._conduct.progress.finished(job, took)
+            yield job, Done(took, traced, notices)
+
+    def _raise(
+        self, job: Job, error: BaseException, start: int, watch: Watch, seconds: float
+    ) -> None:
+        """Raise what an error means for the first job that was not committed."""
+        if not isinstance(error, psycopg2.Error):
+            raise error
+        if guard.code(error) == guard.LOCK_LOST:
+            raise lock_lost(job) from error
+        try:
+            self._transactions.fail([job], error, watch, base=-start, seconds=seconds)
+        except Blocked:
+            self._blocked = job  # its own messages try again
+
+    def _message(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
+        """Return the message, and where in it each file's text starts."""
+        message, starts = "", []
+        for number, job in enumerate(jobs):
+            message += self._opening(job)
+            starts.append(len(message))
+            # The file's last line may be a comment, and its last statement may lack its end.
+            message += f"{job.text}\n;{_marked(number) if _speaks(job.text) else ''}"
+            closing = self._transactions.closing(job, 0, f"select {guard.SAME}; ")
+            message += f"{closing}; commit; {DISCARD}"
+        return message + last_events(len(jobs)), starts
+
+    def _opening(self, job: Job) -> str:
+        locked = guard.kept(TRANSACTION_LOCK, guard.LOCK_LOST)
+        return (
+            f"{BEGIN}{timeouts(job, self._conduct)}{self._transactions.before(job)}"
+            f" select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN}; "
+        )
+
+    def _all(self, jobs: Sequence[Job], events: Sequence[Event]) -> bool:
+        """Return whether the log says of every file, in order, that it was recorded."""
+        return [file for file, *_ in events] == [job.migration.name for job in jobs]
+
+    def _recorded(self, jobs: Sequence[Job]) -> int:
+        """Return how many of the jobs, from the first, the history has."""
+        keys = [job.migration.key for job in jobs]
+        if not self._session.lost():
+            found = in_force(self._session.connection, keys)
+        else:
+            found = self._asked_anew(keys)
+        count = 0
+        for job in jobs:
+            key = job.migration.key
+            if job.task.action == "undo":
+                recorded = key not in found
+            else:
+                recorded = found.get(key) == job.migration.checksum
+            if not recorded:
+                break
+            count += 1
+        return count
+
+    def _asked_anew(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Ask over a new connection what a lost one had committed."""
+        session = self._session
+        try:
+            other = Session(session.target, run_id=session.run_id, wait=session.wait)
+        except Unreachable as error:
+            raise Unreachable(
+                "the connection was lost, and nobody can be asked which files were committed",
+                details=(error.message,),
+                fix="when the database answers: runner status, or simply run again",
+            ) from error
+        try:
+            self._wait_for_end(other)
+            return in_force(other.connection, keys)
+        finally:
+            other.close()
+
+    def _wait_for_end(self, other: Session) -> None:
+        """Wait until the lost session is gone, which may go on with the message until it notices.
+
+        It holds the runner's lock for as long as it lives.
+        """
+        until = time.monotonic() + _ENDING
+        for pause in backoff(0.1, 2.0):
+            if lock_holder(other.connection, KEY) is None:
+                return
+            if time.monotonic() > until:
+                raise Unreachable("the lost session is still at work: run again when it has ended")
+            time.sleep(pause)
+
+    def _notices(self) -> dict[int, list[str]]:
+        """Return what the server said of each file, by the marks between them."""
+        said: dict[int, list[str]] = {}
+        waiting: list[str] = []
+        for text in self._session.notices():
+            if _END in text:
+                said[int(text.rpartition(_END)[2])] = _bounded(waiting)
+                waiting = []
+            else:
+                waiting.append(text)
+        return said
+
+    def _adapt(self, seconds: float, *, failed: bool) -> None:
+        """Let the next message hold as many files as a watcher has patience for."""
+        if failed or seconds > _LONG:
+            self._count = max(2, self._count // 2)
+        elif seconds < _LONG / 2:
+            self._count = min(_MOST, self._count * 2)
+
+
+def _marked(number: int) -> str:
+    return f"do $mark$ begin raise notice '{_END}{number}'; end $mark$; "
+
+
+def _bounded(said: list[str]) -> list[str]:
+    more = len(said) - _MAX_NOTICES
+    return said if more <= 0 else [*said[:_MAX_NOTICES], f"… and {more} more notices"]
