@@ -87,9 +87,10 @@ def _look_ahead(asked: Arguments) -> None:
     for path in filter(None, (asked.shared["save"], asked.shared["junit"])):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            known = path.exists()
-            path.open("a").close()
-            if not known:
+            if path.is_file() or path.is_dir():
+                path.open("a").close()
+            elif not path.exists():  # a pipe is opened once only
+                path.touch()
                 path.unlink()
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
@@ -111,7 +112,7 @@ def _print(document: Document, asked: Arguments) -> bool:
         if asked.shared["save"]:
             text.write_text(asked.shared["save"], text.as_json(document))
     except OSError as error:
-        _say(f"{error.filename} cannot be written: {error.strerror}")
+        _say(f"{error.filename or 'the result'} cannot be written: {error.strerror}")
         return False
     return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
@@ -100,6 +101,7 @@ def _asset(name: str) -> str:
     return resources.files("runner.report").joinpath(name).read_text(encoding="utf-8")
 
 
+@cache
 def _environment() -> Environment:
     """Return what renders: every value is cleaned, bounded and escaped, whoever forgets to."""
     found = Environment(
@@ -152,8 +154,10 @@ def _strongest(entry: Applied | Proof) -> str | None:
 
 def _took(proof: Proof) -> str:
     taken = {
-        "up": proof.get("up_ms"), "down": proof.get("down_ms"), "up again": proof.get("up_again_ms"),
-    }  # fmt: skip
+        "up": proof.get("up_ms"),
+        "down": proof.get("down_ms"),
+        "up again": proof.get("up_again_ms"),
+    }
     return ", ".join(f"{name} {duration(ms)}" for name, ms in taken.items() if ms is not None)
 
 
