@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from runner.cli import main
 from runner.commands.table import COMMANDS
+from runner.engine.failures import excerpt
 from runner.errors import EXIT_CODES
 from runner.report import highlight, junit
 from runner.report.preview import preview
@@ -305,6 +306,18 @@ def test_the_file_that_failed_is_not_among_those_not_run(project: Project) -> No
     project.file("V042__a.sql", "select 1/0")
     out = project.text("migrate")[1]
     assert "not run" not in out
+
+
+@pytest.mark.parametrize("after", ["", "x" * 200])
+def test_excerpt_says_where_a_long_line_goes_on(after: str) -> None:
+    before = "create table a (" + "c text, " * 30
+    text = f"-- why\nselect 1;\n{before}tabel{after}"
+    lines = excerpt(text, text.index("tabel")).splitlines()
+    assert lines[0] == "     1 | …"
+    shown, caret = lines[-2], lines[-1]
+    assert shown.startswith("     3 | …")
+    assert shown.endswith("…") == bool(after)
+    assert shown[caret.index("^") :].startswith("tabel")
 
 
 def test_second_baseline_counts_in_the_singular(project: Project) -> None:
