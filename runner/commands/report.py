@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from runner.errors import ConfigurationError, extra
-from runner.report.border import misfit
+from runner.report.border import refused
 from runner.report.markdown import markdown
 from runner.result import VERSION, Document, Result
 
@@ -77,7 +77,7 @@ def _read(source: str) -> Document:
         raise ConfigurationError(
             f"{source} is no JSON: {error}", fix="runner --json migrate > result.json"
         ) from error
-    if problem := misfit(document):
+    if problem := refused(document):
         raise ConfigurationError(
             f"{source} is no result of version {VERSION}: {problem}",
             fix="make it with this runner: runner --json migrate > result.json",

@@ -16,13 +16,14 @@ from runner.commands.report import report
 from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
 from runner.report import wording
-from runner.report.border import misfit
+from runner.report.border import refused
 from runner.report.markdown import LIMIT, code, markdown, plain
 from runner.report.page import page
 from runner.syntax import modes
 from tests.runner.project import Project
 from tests.runner.report import documents
 from tests.runner.report.documents import Document
+from tests.runner.schema import conforming
 
 every_kind = pytest.mark.parametrize("make", documents.ALL.values(), ids=documents.ALL.keys())
 
@@ -125,17 +126,17 @@ def places(found: Any) -> list[tuple[Any, Any]]:
 @every_kind
 def test_border_and_reports_agree_on_what_is_needed(make: Callable[[], Document]) -> None:
     """Each key is left out in turn: it is refused with its place, or everything still reads."""
-    refused = set()
+    needed = set()
     for key in keys(make()):
         found = without(make(), key)
-        if problem := misfit(found):
-            assert problem.endswith((f"{key}: is missing", "is not 1"))
-            refused.add(key)
+        if problem := refused(found):
+            assert problem.endswith((f": {key} is missing", ": not 1"))
+            needed.add(key)
         else:
             Parsed(page(found))
             markdown(found)
             COMMANDS[found["command"]].text(found)
-    assert {"run_id", "target", "applied", "data", "error"} <= refused
+    assert {"run_id", "target", "applied", "data", "error"} <= needed
 
 
 @every_kind
@@ -150,7 +151,7 @@ def test_value_of_another_type_is_refused_or_reads(
         document = make()
         found, key = places(document)[index]
         found[key] = wrong
-        if not misfit(document):
+        if not refused(document):
             Parsed(page(document))
             markdown(document)
             COMMANDS.get(document["command"], COMMANDS["migrate"]).text(document)
@@ -159,13 +160,13 @@ def test_value_of_another_type_is_refused_or_reads(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"target": {"port": 5432}}, "$.target.port: is no text"),
-        ({"exit_code": True}, "$.exit_code: is no whole number"),
-        ({"duration_ms": 1.5}, "$.duration_ms: is no whole number"),
-        ({"outcome": "splendid"}, "$.outcome: is none of applied, noop, planned, incomplete"),
-        ({"applied": [{}]}, "$.applied[0].action: is missing"),
-        ({"data": [{"file": "V1__a.sql"}]}, "$.data[0].sql: is missing"),
-        ({"error": {"kind": "lock", "message": None}}, "$.error.message: is no text"),
+        ({"target": {"port": 5432}}, "$.target.port: not a text"),
+        ({"exit_code": True}, "$.exit_code: not a whole number"),
+        ({"duration_ms": 1.5}, "$.duration_ms: not a whole number"),
+        ({"outcome": "splendid"}, "$.outcome: not one of applied, noop, planned, incomplete"),
+        ({"applied": [{}]}, "$.applied[0]: action is missing"),
+        ({"data": [{"file": "V1__a.sql"}]}, "$.data[0]: sql is missing"),
+        ({"error": {"kind": "lock", "message": None}}, "$.error.message: not a text"),
     ],
 )
 def test_misfit_is_said_with_its_place(
@@ -180,11 +181,17 @@ def test_misfit_is_said_with_its_place(
 def test_number_that_is_none_is_refused() -> None:
     document = documents.planned()
     document["data"]["longest_transaction"]["seconds"] = float("nan")
-    assert misfit(document) == "$.data.longest_transaction.seconds: is no number"
+    assert refused(document) == "$.data.longest_transaction.seconds: not a number"
 
 
-def test_field_of_a_newer_runner_does_no_harm() -> None:
-    assert misfit({**documents.run(), "news": 1}) is None
+@every_kind
+def test_documents_are_results_that_can_be(make: Callable[[], Document]) -> None:
+    assert refused(conforming(make())) is None
+
+
+def test_data_of_another_command_is_refused() -> None:
+    document = {**documents.status(), "command": "history"}
+    assert refused(document) == "$.data[0]: at is missing"
 
 
 @pytest.mark.parametrize(
