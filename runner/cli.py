@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from runner.arguments import Arguments, Usage, parse
 from runner.commands.command import Context
 from runner.commands.table import COMMANDS, new_run_id
 from runner.deadline import Deadline
-from runner.errors import RunnerError
+from runner.errors import ConfigurationError, RunnerError
 from runner.report import text, wording
 from runner.result import Document, Result
 
@@ -28,21 +28,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(sys.argv[1:] if arguments is None else arguments, error)
     run_id = asked.shared["run_id"] or new_run_id()
     try:
+        _look_ahead(asked)
         document = asked.command.run(_context(asked, run_id), asked.options)
     except RunnerError as error:
         document = _failed(asked.command.name, run_id, error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    _print(document, asked)
-    return document["exit_code"]
+    saved = _print(document, asked)
+    return document["exit_code"] if saved else document["exit_code"] or 1
 
 
 def _refuse(arguments: Sequence[str], error: RunnerError) -> int:
     """Say why a command line cannot be read; it may still ask for the result document."""
     if "--json" in arguments:
         command = next((word for word in arguments if word in COMMANDS), "-")
-        print(text.as_json(_failed(command, "-", error)))
+        _write(sys.stdout, text.as_json(_failed(command, "-", error)))
     elif isinstance(error, Usage):
         print(f"{error.usage}runner: error: {error.message}", file=sys.stderr)
     else:
@@ -81,23 +82,51 @@ def _context(asked: Arguments, run_id: str) -> Context:
     return Context(run_id, shared["sql_dir"], database, _say, shared["database_url"])
 
 
-def _print(document: Document, asked: Arguments) -> None:
+def _look_ahead(asked: Arguments) -> None:
+    """Refuse, before the work, a file that the result cannot be written to after it."""
+    for path in filter(None, (asked.shared["save"], asked.shared["junit"])):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file() or path.is_dir():
+                path.open("a").close()
+            elif not path.exists():  # a pipe is opened once only
+                path.touch()
+                path.unlink()
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _print(document: Document, asked: Arguments) -> bool:
+    """Print the result, then write it where that is asked for; return whether that succeeded."""
     command = COMMANDS.get(document["command"], asked.command)  # invoke answers with another's
-    if asked.shared["junit"]:
-        from runner.report import junit  # noqa: PLC0415
-
-        junit.write(document, asked.shared["junit"], command.last_line(document))
-    if asked.shared["save"]:
-        text.write_text(asked.shared["save"], text.as_json(document))
     if asked.shared["json"]:
-        print(text.as_json(document))
-        return
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    print(command.text(document, colour=colour))
+        _write(sys.stdout, text.as_json(document))
+    else:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        _write(sys.stdout, command.text(document, colour=colour))
+    try:
+        if asked.shared["junit"]:
+            from runner.report import junit  # noqa: PLC0415
+
+            junit.write(document, asked.shared["junit"], command.last_line(document))
+        if asked.shared["save"]:
+            text.write_text(asked.shared["save"], text.as_json(document))
+    except OSError as error:
+        _say(f"{error.filename or 'the result'} cannot be written: {error.strerror}")
+        return False
+    return True
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _say(text: str, end: str = "\n") -> None:
+    _write(sys.stderr, text, end)
+
+
+def _write(stream: TextIO, text: str, end: str = "\n") -> None:
+    """Write a text; whoever reads no further, as `head`, must not stop the work."""
+    try:
+        print(text, end=end, file=stream, flush=True)
+    except BrokenPipeError:  # nor may the interpreter fail at its end over what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Terminal:
@@ -111,12 +140,11 @@ class _Terminal:
 
     def started(self, job: Job) -> None:
         if self.wants_ticks:
-            print(f"  {job.migration.name} …", end="", file=sys.stderr, flush=True)
+            _say(f"  {job.migration.name} …", end="")
 
     def tick(self, job: Job, seconds: float) -> None:
         clock = wording.duration(seconds * 1000)
-        line = f"{self._clear()}  {job.migration.name} … {clock}"
-        print(line, end="", file=sys.stderr, flush=True)
+        _say(f"{self._clear()}  {job.migration.name} … {clock}", end="")
 
     def notices(self, job: Job, texts: list[str]) -> None:
         for said in texts:

@@ -14,6 +14,8 @@ from typing import (
     is_typeddict,
 )
 
+_LARGEST = 2**63  # of any number: PostgreSQL's bigint holds less
+
 
 def misfit(value: object, kind: Any, path: str = "$") -> str | None:
     """Return where a value is not of a type and why, None where it is.
@@ -39,8 +41,10 @@ def misfit(value: object, kind: Any, path: str = "$") -> str | None:
 
 
 def _is(value: object, kind: type) -> bool:
-    # bool is an int to Python, not to JSON; a whole number is a number.
-    return type(value) in ((int, float) if kind is float else (kind,))
+    # bool is an int to Python, not to JSON; a whole number is a number, NaN and infinity are none.
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return kind in (float, type(value)) and abs(value) < _LARGEST
+    return type(value) is kind
 
 
 def _union(value: object, kinds: tuple[Any, ...], path: str) -> str | None:

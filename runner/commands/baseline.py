@@ -7,6 +7,7 @@ from runner.errors import ValidationFailed
 from runner.files.folder import Version, canonical
 from runner.history import read, write
 from runner.history.table import Record
+from runner.report.wording import many
 from runner.result import Result
 
 
@@ -20,7 +21,7 @@ def baseline(run: Run, version: Version) -> Result:
         rows = read.read(session.connection)
         if rows:
             raise ValidationFailed(
-                f"the history has {len(rows)} migrations; a baseline begins one",
+                f"the history has {many(len(rows), 'migration')}; a baseline begins one",
                 fix="baseline only a database that no migration has been applied to",
             )
         write.ensure(session.connection)

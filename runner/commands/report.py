@@ -6,13 +6,12 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from runner.errors import ConfigurationError
+from runner.errors import ConfigurationError, extra
+from runner.report.border import refused
 from runner.report.markdown import markdown
-from runner.report.page import page
-from runner.report.wording import Document
-from runner.result import VERSION, Result
+from runner.result import VERSION, Document, Result
 
 
 def report(source: str, run_id: str, output: Path | None, comment: Path | None) -> Result:
@@ -20,47 +19,67 @@ def report(source: str, run_id: str, output: Path | None, comment: Path | None) 
 
     Parameters:
         source: the path of a result document as --json prints it; "-" is stdin.
-        output: where the HTML page goes.
+        output: where the HTML page goes; where neither is asked for, it goes beside the result.
         comment: where the Markdown goes.
 
     Raises:
-        ConfigurationError: nothing is asked for, or the source is no result of this version.
+        ConfigurationError: nothing says where to write, the source is no result of this version,
+            something cannot be read or written, or the page needs Jinja2.
 
     """
-    wanted: list[tuple[Path | None, Callable[[Document], str]]] = [
-        (output, page), (comment, markdown),
-    ]  # fmt: skip
-    if not (output or comment):
-        raise ConfigurationError(
-            "report does not know what to write", fix="add -o report.html, --markdown report.md"
-        )
+    output = output if output or comment else _beside(source)
     document = _read(source)
     result = Result("report", run_id)
     written = []
-    for path, write in wanted:
+    for path, write in ((output, _page), (comment, _comment)):
         if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(write(document), encoding="utf-8", newline="\n")
+            _write(path, write()(document))
             written.append(str(path))
     result.data = written
     return result
 
 
-def _read(source: str) -> dict[str, Any]:
+def _beside(source: str) -> Path:
+    path = Path(source)
+    page = path.with_suffix(".html") if path.name else path
+    if source == "-" or page == path:
+        raise ConfigurationError(
+            "report does not know what to write", fix="add -o report.html, --markdown report.md"
+        )
+    return page
+
+
+def _page() -> Callable[[Document], str]:
+    with extra("report", what="a page"):
+        from runner.report.page import page  # noqa: PLC0415 - an extra, for the page alone
+    return page
+
+
+def _comment() -> Callable[[Document], str]:
+    return markdown
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _read(source: str) -> Document:
     try:
         raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         document = json.loads(raw)
     except OSError as error:
         raise ConfigurationError(f"{source} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{source} is no JSON: {error}", fix="runner --json migrate > result.json"
         ) from error
-    version = document.get("result_version") if isinstance(document, dict) else None
-    if version != VERSION:
+    if problem := refused(document):
         raise ConfigurationError(
-            f"{source} is no result of version {VERSION}",
+            f"{source} is no result of version {VERSION}: {problem}",
             fix="make it with this runner: runner --json migrate > result.json",
         )
-    found: dict[str, Any] = document
-    return found
+    return cast(Document, document)

@@ -248,7 +248,7 @@ _ALL = (
         "report", "turn a result (of --json) into a page or a comment", _report,
         (
             Option("result", "'-' is stdin", "RESULT.json", str, positional=True, required=True),
-            Option("output", "the HTML page", "FILE", str, Path, short="-o"),
+            Option("output", "the HTML page (beside the result)", "FILE", str, Path, short="-o"),
             Option("markdown", "Markdown, for a comment", "FILE", str, Path),
         ),
         lines=text.strings, summary=lambda _: "written",

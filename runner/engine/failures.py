@@ -161,8 +161,13 @@ def excerpt(text: str, offset: int) -> str:
     lines = re.split(r"\r\n|\n|\r", text[begin + 1 : end.start() if end else len(text)])
     start = max(0, column - 1 - _WIDTH // 2)
     first = line - len(lines) + 1
-    shown = [
-        f"{number:>6} | {content[start : start + _WIDTH].expandtabs(1)}"
-        for number, content in enumerate(lines, first)
-    ]
+    shown = [f"{number:>6} | {_cut(content, start)}" for number, content in enumerate(lines, first)]
     return "\n".join([*shown, f"{'':>6} | {' ' * (column - 1 - start)}^"])
+
+
+def _cut(line: str, start: int) -> str:
+    """Return so much of a line as is shown from an offset, and say with … where it goes on."""
+    shown = line[start : start + _WIDTH].expandtabs(1)
+    if start and line:
+        shown = f"…{shown[1:]}"
+    return shown if len(line) <= start + _WIDTH else f"{shown[:-1]}…"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from runner.errors import Error
 from runner.report import wording
-from runner.report.markup import e
-from runner.report.wording import Document, Entry, duration
+from runner.report.wording import ToRun, clean, duration
+from runner.result import Applied, Document, Plan, Proof, Risk
 from runner.syntax import modes
 
 LIMIT = 60_000  # characters; GitHub takes 65,536
 _SQL = 4_000  # of one file
 _CUT = "\n\n… cut here: a comment is limited. The page (`runner report -o`) has everything.\n"
-_SIGNS = {"none": "✓", "notice": "⚠", "block": "✗"}
+_SIGNS: dict[Risk, str] = {"none": "✓", "notice": "⚠", "block": "✗"}
 
 
 def markdown(document: Document) -> str:
@@ -32,17 +33,18 @@ def _sections(document: Document) -> Iterator[str]:
     found = wording.verdict(document)
     yield f"### {found.sign} {plain(found.word)} — {plain(found.sentence)}"
     yield _facts(document)
-    if document.get("error"):
+    if document["error"]:
         yield from _error(document["error"], short=wording.unproved(document))
-    yield from (f"> **Warning:** {plain(text)}" for text in document.get("warnings") or ())
+    yield from (f"> **Warning:** {plain(text)}" for text in document["warnings"])
     yield from _plan(document)
     yield from _proof(document)
     yield from _run(document)
+    yield from _listed(document)
 
 
 def plain(text: object) -> str:
     """Return prose on one line in which nothing is markup, a link, a mention or HTML."""
-    flat = " ".join(wording.clean(text).split())
+    flat = " ".join(clean(text).split())
     safe = re.sub(r"([\\`*_{}\[\]#~!$])", r"\\\1", html.escape(flat, quote=False))
     # A table's row is cut at pipes before anything else is read.
     return _unlinked(safe).replace("|", "&#124;")
@@ -55,7 +57,7 @@ def _unlinked(text: str) -> str:
 
 def code(text: object) -> str:
     """Return a name on one line, whatever backticks or pipes it has."""
-    flat = " ".join(wording.clean(text).split())
+    flat = " ".join(clean(text).split())
     if re.search(r"[`|\\]", flat):
         return f"<code>{plain(flat)}</code>"
     return f"`{flat}`" if flat else ""
@@ -63,83 +65,84 @@ def code(text: object) -> str:
 
 def block(text: str, language: str = "") -> str:
     """Return lines as they are, in a fence longer than any in them."""
-    inside = wording.bounded(wording.clean(text), _SQL).rstrip("\n")
+    inside = wording.bounded(clean(text), _SQL).rstrip("\n")
     fence = "`" * max(3, max(map(len, re.findall("`+", inside)), default=0) + 1)
     return f"{fence}{language}\n{inside}\n{fence}"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table's lines, none without rows; the cells are Markdown."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield a table, nothing without rows; the cells are Markdown."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines] if lines else []
+    if lines:
+        yield "\n".join((f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines))
 
 
 def _facts(document: Document) -> str:
-    data = document.get("data")
-    digest = data.get("digest") if isinstance(data, Mapping) else None
     parts = [
         plain(wording.target(document)),
-        f"run {code(document.get('run_id'))}",
-        plain(wording.moment(document.get("started_at", ""))),
-        f"took {duration(document.get('duration_ms'))}" if document.get("duration_ms") else "",
+        f"run {code(document['run_id'])}",
+        plain(wording.moment(document["started_at"])),
+        f"took {duration(document['duration_ms'])}" if document["duration_ms"] else "",
     ]
     line = " · ".join(part for part in parts if part)
-    return (
-        f"{line}\n\nTo run exactly this: {code(f'runner migrate --plan-digest {digest}')}"
-        if digest
-        else line
-    )
+    if not (plan := wording.plan(document)):
+        return line
+    command = code(f"runner migrate --plan-digest {plan['digest']}")
+    return f"{line}\n\nTo run exactly this: {command}"
 
 
-def _error(error: Entry, *, short: bool) -> Iterator[str]:
-    place = ":".join(str(error[key]) for key in ("file", "line", "column") if error.get(key))
+def _error(error: Error, *, short: bool) -> Iterator[str]:
+    place = wording.place(error)
     state = f" (SQLSTATE {code(error['sqlstate'])})" if error.get("sqlstate") else ""
-    yield f"**{plain(error.get('message'))}**{state}" + (f" at {code(place)}" if place else "")
-    if error.get("excerpt"):
-        yield block(str(error["excerpt"]))
-    details = [f"{key}: {error[key]}" for key in ("detail", "hint", "context") if error.get(key)]
-    details += [] if short else [str(text) for text in error.get("details") or ()]
+    yield f"**{plain(error['message'])}**{state}" + (f" at {code(place)}" if place else "")
+    if excerpt := error.get("excerpt"):
+        yield block(excerpt)
+    details = [f"{name}: {text}" for name, text in wording.remarks(error)]
+    details += [] if short else error["details"]
     if details:
         yield "\n".join(f"- {plain(text)}" for text in details)
-    if error.get("fix"):
+    if error["fix"]:
         yield f"**What to do:** {plain(error['fix'])}"
 
 
 def _plan(document: Document) -> Iterator[str]:
+    if plan := wording.plan(document):
+        yield from _longest(plan)
     files = wording.planned(document)
-    data = document.get("data")
-    longest = data.get("longest_transaction") if isinstance(data, Mapping) else None
-    if longest:
-        age = duration((longest.get("seconds") or 0) * 1000)
-        who = f"pid {longest.get('pid')}, {longest.get('user')}, {longest.get('application')}"
-        query = code(longest.get("query"))
-        yield f"> **Longest open transaction there:** {age}, {plain(who)}: {query}"
     rows = [
-        (
-            code(file.get("file")),
-            _risk(file),
-            "<br>".join(plain(text) for text in _remarks(file)),
-        )
-        for file in files
-    ]  # fmt: skip
-    lines = table(("file", "risk", "why"), rows)
-    yield from ["\n".join(lines)] if lines else []
+        (code(file.file), _risk(file), "<br>".join(map(plain, _remarks(file)))) for file in files
+    ]
+    yield from table(("file", "risk", "why"), rows)
     for file in files:
-        if file.get("sql"):
-            name = _unlinked(e(file.get("file")))  # inside HTML, Markdown is not read
-            text = block(str(file["sql"]), "sql")
+        if file.sql:
+            name = _unlinked(html.escape(clean(file.file)))  # inside HTML, Markdown is not read
+            text = block(file.sql, "sql")
             yield f"<details><summary>{name}</summary>\n\n{text}\n\n</details>"
 
 
-def _risk(file: Entry) -> str:
-    word = wording.risk(file)
-    return f"{_SIGNS[word]} {wording.RISKS[word]}" if file.get("risk") else ""
+def _lines(texts: Sequence[str]) -> str:
+    return "<br>".join(plain(text) for text in texts if text)
 
 
-def _remarks(file: Entry) -> list[str]:
-    said = [str(text) for text in file.get("risks") or ()]
-    said += [f"irreversible: {file['irreversible']}"] if file.get("irreversible") else []
-    return said + ([] if file.get("transactional", True) else ["without a transaction"])
+def _longest(plan: Plan) -> Iterator[str]:
+    if longest := plan["longest_transaction"]:
+        age, who = duration(longest["seconds"] * 1000), plain(wording.who(longest))
+        yield f"> **Longest open transaction there:** {age}, {who}: {code(longest['query'] or '')}"
+
+
+def _risk(file: ToRun) -> str:
+    if not file.seen:
+        return ""
+    return f"{_SIGNS[file.seen['risk']]} {wording.RISKS[file.seen['risk']]}"
+
+
+def _remarks(file: ToRun) -> list[str]:
+    said = []
+    if file.seen:
+        said += file.seen["risks"]
+        reason = file.seen["irreversible"]
+        said += [f"irreversible: {reason}"] if reason else []
+    return said + ([] if file.transactional else ["without a transaction"])
 
 
 def _proof(document: Document) -> Iterator[str]:
@@ -147,45 +150,67 @@ def _proof(document: Document) -> Iterator[str]:
     entries = wording.verified(document)
     for entry in entries:
         if wording.standing(entry) == "not proved":
-            yield f"**{plain(entry.get('file'))}**"
-            yield block("\n".join(map(str, entry.get("problems") or ())), "diff")
+            yield f"**{plain(entry['file'])}**"
+            yield block("\n".join(entry["problems"]), "diff")
     rows = [
         (
-            code(entry.get("file")),
+            code(entry["file"]),
             f"{signs[wording.standing(entry)]} {wording.standing(entry)}",
-            plain(entry.get("irreversible") or ""),
+            plain(entry["irreversible"] or ""),
             _lock(entry),
         )
         for entry in entries
     ]
-    lines = table(("migration", "undo", "reason", "strongest lock"), rows)
-    yield from ["\n".join(lines)] if lines else []
+    yield from table(("migration", "undo", "reason", "strongest lock"), rows)
 
 
 def _run(document: Document) -> Iterator[str]:
     rows = [
         (
-            code(entry.get("file")),
-            "✓ undone" if entry.get("action") == "undo" else "✓ applied",
-            duration(entry.get("duration_ms")),
+            code(entry["file"]),
+            "✓ undone" if entry["action"] == "undo" else "✓ applied",
+            duration(entry["duration_ms"]),
             _lock(entry),
         )
-        for entry in document.get("applied") or ()
+        for entry in document["applied"]
     ]
     name = wording.failed(document)
     rows += [(code(name), f"✗ {wording.failure(document)}", "", "")] if name else []
     if not wording.planned(document):
-        left = wording.waiting(document)
-        rows += [(code(entry.get("file")), "not run", "", "") for entry in left]
-    lines = table(("migration", "done", "time", "strongest lock"), rows)
-    yield from ["\n".join(lines)] if lines else []
+        rows += [(code(task["file"]), "not run", "", "") for task in wording.waiting(document)]
+    yield from table(("migration", "done", "time", "strongest lock"), rows)
 
 
-def _lock(entry: Entry) -> str:
-    mode = wording.strongest(entry)
+def _lock(entry: Applied | Proof) -> str:
+    locks = entry.get("locks", [])
+    mode = wording.strongest(locks)
     if not mode:
         return ""
-    names = [code(lock["relation"]) for lock in wording.locks(entry) if lock["mode"] == mode]
-    rewritten = ", ".join(code(name) for name in entry.get("rewritten") or ())
+    names = [code(lock["relation"]) for lock in locks if lock["mode"] == mode]
+    rewritten = ", ".join(code(name) for name in entry.get("rewritten", []))
     text = f"{modes.words(mode)} on {', '.join(names)}"
     return f"{text}; rewrites {rewritten}" if rewritten else text
+
+
+def _listed(document: Document) -> Iterator[str]:
+    """Yield what the commands that only look have found, and what the others say."""
+    standings = [
+        (plain(entry["version"]), plain(entry["description"]), plain(entry["state"]),
+         plain(wording.moment(entry["applied_at"] or "")), plain(entry["applied_by"] or ""))
+        for entry in wording.standings(document)
+    ]  # fmt: skip
+    yield from table(("version", "description", "state", "applied at", "by"), standings)
+    events = [
+        (plain(wording.moment(entry["at"])), plain(entry["action"]), plain(entry["version"] or ""),
+         plain(entry["description"] or ""), plain(entry["by"]), code(entry["run_id"]))
+        for entry in wording.events(document)
+    ]  # fmt: skip
+    yield from table(("at", "action", "version", "description", "by", "run"), events)
+    findings = [
+        (code(f"{found['file']}:{found['line']}:{found['column']}"), code(found["rule"]),
+         _lines([found["message"], found["fix"]]))
+        for found in wording.findings(document)
+    ]  # fmt: skip
+    yield from table(("place", "rule", "what"), findings)
+    if said := wording.said(document):
+        yield "\n".join(f"- {plain(text)}" for text in said)

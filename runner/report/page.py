@@ -1,172 +1,228 @@
-"""A result as one HTML page that needs nothing else: no assets, no script, no network."""
+"""A result as one HTML page that needs nothing else: no assets, no script, no network.
+
+What is computed for the page is here, what it looks like in page.html.j2 and page.css. The only
+module that needs Jinja2.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
-from runner.report import wording
-from runner.report.markup import block, code, e, facts, items, small, soft, swatch
-from runner.report.sections import cards, plan, proof
-from runner.report.wording import Document, Entry, duration
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from runner.report import highlight, wording
+from runner.report.highlight import Piece
+from runner.report.wording import ToRun, duration
+from runner.result import Applied, Document, Lock, Proof, Relation
 from runner.syntax import modes
 
+_LONGEST = 20_000  # characters of one text, such as a file's SQL
+_UNFOLDED = 40  # lines of SQL that are shown at once
 _WIDTH = 1000  # units of the timeline's drawing
 _LEAST = 6  # of them, so that the shortest bar is seen
+
+_TONES = {"none": "good", "notice": "warn", "block": "bad"}
+_HOW = {True: "in a transaction", False: "statement by statement, without a transaction"}
+
+
+class _Bar(NamedTuple):
+    """One migration of the timeline: its place in the drawing and its strongest lock."""
+
+    entry: Applied
+    left: float
+    width: float
+    mode: str | None
+    remark: str
+
+
+class _Touched(NamedTuple):
+    """A relation of a plan: the lock it will be under, its size and its traffic, if known."""
+
+    name: str
+    lock: Lock | None
+    size: Relation | None
+
+
+class _File(NamedTuple):
+    """One file of a plan or a dry run."""
+
+    file: ToRun
+    tone: str
+    word: str
+    manner: str
+    touched: list[_Touched]
+
+
+class _Card(NamedTuple):
+    """What a migration of a run touched and said; each lock with what became of its relation."""
+
+    entry: Applied
+    said: str
+    locks: list[tuple[Lock, str]]
 
 
 def page(document: Document) -> str:
     """Return the page of a result document."""
-    style = resources.files("runner.report").joinpath("page.css").read_text(encoding="utf-8")
+    style = _asset("page.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    found = wording.verdict(document)
-    title = f"{found.word} — {found.sentence}"
-    body = "\n".join(part for part in _parts(document) if part)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{e(title)}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-
-
-def _parts(document: Document) -> Iterator[str]:
-    yield _header(document)
-    yield "<main>"
-    yield _error(document)
-    if document.get("warnings"):
-        yield f'<h2>Warnings</h2><article class="warn">{items(document["warnings"])}</article>'
-    yield plan(document)
-    yield proof(document)
-    yield _timeline(document)
-    yield cards(document)
-    yield "</main>"
-    yield (
-        f"<footer>Made by <code>runner report</code> from a result of"
-        f" <code>runner {e(document.get('command'))}</code>. Every lock's strength is said in words"
-        f" beside its colour.</footer>"
-    )
-
-
-def _header(document: Document) -> str:
-    found = wording.verdict(document)
-    data = document.get("data")
-    digest = data.get("digest") if isinstance(data, dict) else None
-    version = (document.get("target") or {}).get("server_version")
-    said = facts({
-        "Target": e(wording.target(document)),
-        "Run": code(document.get("run_id")),
-        "Command": code(f"runner {document.get('command')}"),
-        "Started": e(wording.moment(document.get("started_at", ""))),
-        "Time": e(duration(document.get("duration_ms"))),
-        "PostgreSQL": e(version),
-    })  # fmt: skip
-    approve = (
-        "<p class='todo calm'><small>Approved by its digest, this runs exactly what is below, or"
-        f" nothing:</small><br>{code(f'runner migrate --plan-digest {digest}')}</p>"
-        if digest
-        else ""
-    )
-    return (
-        f'<header class="{found.tone}"><p><span class="word">{found.sign} {e(found.word)}</span>'
-        f"</p><h1>{soft(found.sentence)}</h1>{said}{approve}</header>"
-    )
-
-
-def _error(document: Document) -> str:
-    """Return the error with its place, what the server said, and what to do."""
-    error = document.get("error")
-    if not error:
-        return ""
-    todo = error.get("fix") and (
-        f'<p class="todo bad"><strong>What to do:</strong> {e(error["fix"])}</p>'
-    )
-    if wording.unproved(document):  # each problem is said where it belongs
-        return todo or ""
-    place = ":".join(str(error[key]) for key in ("file", "line", "column") if error.get(key))
-    said = facts({
-        "SQLSTATE": code(error.get("sqlstate")),
-        "Detail": e(error.get("detail")),
-        "Hint": e(error.get("hint")),
-        "Context": e(error.get("context")),
-    })  # fmt: skip
-    return "".join((
-        '<h2>What went wrong</h2><article class="bad">',
-        f"<p>{code(place)}</p>" if place else "",
-        f"<h3>{e(error.get('message'))}</h3>",
-        block(str(error["excerpt"]), exact=True) if error.get("excerpt") else "",
-        said,
-        items(error.get("details") or ()),
-        todo or "",
-        "</article>",
-    ))  # fmt: skip
-
-
-def _timeline(document: Document) -> str:
-    """Return what was run, what failed and what was left, in the order of the run."""
-    applied = list(document.get("applied") or ())
-    name = wording.failed(document)
     waiting = [] if wording.planned(document) else wording.waiting(document)
-    if not (applied or name or waiting):
+    proofs = wording.verified(document)
+    return _environment().get_template("page.html.j2").render(
+        policy=policy,
+        style=Markup(style),  # noqa: S704 - our own file
+        document=document,
+        verdict=wording.verdict(document),
+        target=wording.target(document),
+        plan=wording.plan(document),
+        files=[_file(file) for file in wording.planned(document)],
+        proofs={
+            standing: [entry for entry in proofs if wording.standing(entry) == standing]
+            for standing in ("not proved", "irreversible", "proved")
+        },
+        bars=_bars(document["applied"]),
+        failed=wording.failed(document),
+        waiting=waiting,
+        legend=_legend(document["applied"]),
+        cards=[_card(entry) for entry in document["applied"] if _spoke(entry)],
+        standings=wording.standings(document),
+        events=wording.events(document),
+        findings=wording.findings(document),
+        said=wording.said(document),
+    )  # fmt: skip
+
+
+def _asset(name: str) -> str:
+    return resources.files("runner.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    """Return what renders: every value is cleaned, bounded and escaped, whoever forgets to."""
+    found = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, finalize=_final,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    found.filters |= {
+        "soft": _soft, "sql": _sql, "lines": _lines, "strongest": _strongest, "took": _took,
+        "duration": duration, "moment": wording.moment, "size": wording.size,
+        "amount": wording.amount, "rate": wording.rate, "many": wording.many,
+        "mode": modes.words, "level": modes.level, "blocks": wording.blocks,
+    }  # fmt: skip
+    found.globals |= {
+        "place": wording.place, "remarks": wording.remarks, "failure": wording.failure,
+        "unproved": wording.unproved, "who": wording.who,
+        "WIDTH": _WIDTH, "UNFOLDED": _UNFOLDED,
+    }  # fmt: skip
+    return found
+
+
+def _final(value: object) -> object:
+    """Return what may be shown of a value; None is nothing."""
+    if value is None:
         return ""
-    total = sum(entry.get("duration_ms") or 0 for entry in applied) or 1
-    rows, start = [], 0.0
+    return value if isinstance(value, Markup) else wording.clean(_bounded(str(value)))
+
+
+def _bounded(text: str) -> str:
+    return wording.bounded(text, _LONGEST)
+
+
+def _soft(text: object) -> Markup:
+    """Return a text with file names, which may break after each underscore."""
+    return escape(_final(text)).replace("_", Markup("_<wbr>"))
+
+
+def _sql(text: str) -> list[Piece]:
+    """Return a file's SQL in parts to colour, of which the last says what was cut."""
+    shown = wording.clean(text[:_LONGEST])
+    return [*highlight.pieces(shown), Piece("", _bounded(text)[len(text[:_LONGEST]) :])]
+
+
+def _lines(text: str) -> int:
+    return text.count("\n") + (not text.endswith("\n"))
+
+
+def _strongest(entry: Applied | Proof) -> str | None:
+    return wording.strongest(entry.get("locks", []))
+
+
+def _took(proof: Proof) -> str:
+    taken = {
+        "up": proof.get("up_ms"),
+        "down": proof.get("down_ms"),
+        "up again": proof.get("up_again_ms"),
+    }
+    return ", ".join(f"{name} {duration(ms)}" for name, ms in taken.items() if ms is not None)
+
+
+def _manner(why: str, *, transactional: bool) -> str:
+    return " · ".join(part for part in (why, _HOW[transactional]) if part)
+
+
+def _file(file: ToRun) -> _File:
+    seen = file.seen
+    return _File(
+        file,
+        tone=_TONES[seen["risk"]] if seen else "calm",
+        word=wording.RISKS[seen["risk"]] if seen else file.action,
+        manner=_manner(file.why, transactional=file.transactional),
+        touched=_touched(seen["locks"], seen["relations"]) if seen else [],
+    )
+
+
+def _touched(locks: list[Lock], relations: list[Relation]) -> list[_Touched]:
+    modes_of = {lock["relation"]: lock for lock in locks}
+    sizes = {relation["relation"]: relation for relation in relations}
+    names = dict.fromkeys((*modes_of, *sizes))
+    return [_Touched(name, modes_of.get(name), sizes.get(name)) for name in names]
+
+
+def _bars(applied: list[Applied]) -> list[_Bar]:
+    """Return the bars of what was run, one after the other."""
+    total = sum(entry["duration_ms"] for entry in applied) or 1
+    bars, start = [], 0.0
     for entry in applied:
-        share = (entry.get("duration_ms") or 0) / total
-        rows.append(_ran(entry, start, share))
+        share = entry["duration_ms"] / total
+        width = max(share * _WIDTH, _LEAST)
+        left = min(start * _WIDTH, _WIDTH - width)
+        remarks = ["undone" if entry["action"] == "undo" else "", wording.attempt(entry)]
+        said = " · ".join(filter(None, remarks))
+        bars.append(_Bar(entry, left, width, _strongest(entry), said))
         start += share
-    if name:
-        rows.append(_row("✗", name, wording.failure(document), "bad"))
-    rows += [_row("○", str(entry.get("file")), "not run", "quiet") for entry in waiting]
-    return f'<h2>Timeline</h2><ol class="timeline">{"".join(rows)}</ol>{_legend(applied)}'
+    return bars
 
 
-def _ran(entry: Entry, start: float, share: float) -> str:
-    mode = wording.strongest(entry)
-    kind = f"lock{modes.level(mode)}" if mode else "none"
-    width = max(share * _WIDTH, _LEAST)
-    left = min(start * _WIDTH, _WIDTH - width)
-    held = f", for {duration(entry['held_ms'])}" if entry.get("held_ms") is not None else ""
-    said = (
-        f"{modes.words(mode)}: {wording.blocks(mode)}{held}"
-        if mode
-        else "no lock on what was there"
+def _legend(applied: list[Applied]) -> dict[str, str]:
+    """Return what the colours of the timeline stand for, by their class."""
+    strongest = {_strongest(entry) for entry in applied}
+    said = {f"lock{modes.level(mode)}": wording.blocks(mode) for mode in strongest if mode}
+    none = {"none": "no lock on what was there"} if None in strongest else {}
+    return none | dict(sorted(said.items()))
+
+
+def _spoke(entry: Applied) -> bool:
+    return bool(entry.get("locks") or entry["notices"] or entry["attempts"] > 1)
+
+
+def _card(entry: Applied) -> _Card:
+    held = entry.get("held_ms")
+    said = [
+        _manner(entry["why"], transactional=entry["transactional"]),
+        wording.attempt(entry),
+        "" if held is None else f"locks held for {duration(held)}",
+    ]
+    effects = {"rewritten": entry.get("rewritten", []), "dropped": entry.get("dropped", [])}
+    return _Card(
+        entry,
+        " · ".join(filter(None, said)),
+        [
+            (lock, ", ".join(word for word, names in effects.items() if lock["relation"] in names))
+            for lock in entry.get("locks", [])
+        ],
     )
-    more = ["undone" if entry.get("action") == "undo" else "", wording.attempt(entry)]
-    return (
-        f'<li><div class="what">{soft(entry.get("file"))}'
-        f"{small(' · '.join(text for text in more if text))}</div>"
-        f'<div class="bar"><svg viewBox="0 0 {_WIDTH} 10" preserveAspectRatio="none"'
-        f' aria-hidden="true"><rect class="track" width="{_WIDTH}" height="10"/>'
-        f'<rect class="{kind}" x="{left:.1f}" width="{width:.1f}" height="10"/></svg>'
-        f'<div class="lock">{e(said)}</div></div>'
-        f'<div class="time">{e(duration(entry.get("duration_ms")))}</div></li>'
-    )
-
-
-def _row(sign: str, name: str, said: str, kind: str) -> str:
-    return (
-        f'<li><div class="what">{soft(name)}</div><div class="bar {kind}">{sign} {said}</div>'
-        '<div class="time"></div></li>'
-    )
-
-
-def _legend(applied: list[Entry]) -> str:
-    found_modes = {mode for entry in applied if (mode := wording.strongest(entry))}
-    levels = {modes.level(mode): wording.blocks(mode) for mode in found_modes}
-    found = [f"<span>{swatch(f'lock{n}')}{e(said)}</span>" for n, said in sorted(levels.items())]
-    if any(not wording.strongest(entry) for entry in applied):
-        found.insert(0, f"<span>{swatch('none')}no lock on what was there</span>")
-    return f'<p class="legend">{"".join(found)}</p>' if applied else ""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from runner.errors import Error
+from runner.report import wording
 from runner.report.preview import preview
-from runner.report.wording import duration, many, place, remarks
-from runner.result import Document, Finding, Plan, Planned, Preview, Proofs, Standing, Task
+from runner.report.wording import ToRun, clean, duration, many, place, remarks
+from runner.result import Action, Document, Plan
 
-UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
-_VERBS = {"apply": "applied", "repeat": "applied", "undo": "undone"}
+_VERBS: dict[Action, str] = {"apply": "applied", "repeat": "applied", "undo": "undone"}
 
 
 def as_json(document: Mapping[str, Any]) -> str:
@@ -34,34 +33,34 @@ def as_text(document: Document, last_line: str, *, colour: bool = False) -> str:
 
     Parameters:
         last_line: the outcome, as `last_line` says it.
+        colour: for a terminal, with SQL in colour.
     """
-    text = UNPRINTABLE.sub("�", "\n".join([*_lines(document), last_line]))
-    if not colour:
-        return text
-    paint = _RED if document["error"] else _GREEN
-    before, _, last = text.rpartition("\n")
-    return f"{before}\n{paint}{last}{_PLAIN}" if before else f"{paint}{last}{_PLAIN}"
+    last = clean(last_line)
+    if colour:
+        last = f"{_RED if document['error'] else _GREEN}{last}{_PLAIN}"
+    return "\n".join([
+        *map(clean, _applied(document)),
+        *_pending(document, colour=colour),
+        *(clean(f"warning: {warning}") for warning in document["warnings"]),
+        *map(clean, error_lines(document["error"])),
+        last,
+    ])  # fmt: skip
 
 
-def _lines(document: Document) -> list[str]:
-    lines: list[str] = []
-    if document["applied"]:
-        lines += table(
-            ("version", "description", "done", "time"),
-            [
-                (
-                    entry["version"],
-                    entry["description"],
-                    _VERBS[entry["action"]]
-                    + (f", attempt {entry['attempts']}" if entry["attempts"] > 1 else ""),
-                    duration(entry["duration_ms"]),
-                )
-                for entry in document["applied"]
-            ],
+def _applied(document: Document) -> list[str]:
+    if not document["applied"]:
+        return []
+    rows = [
+        (
+            entry["version"],
+            entry["description"],
+            _VERBS[entry["action"]]
+            + (f", attempt {entry['attempts']}" if entry["attempts"] > 1 else ""),
+            duration(entry["duration_ms"]),
         )
-    lines += _pending(document)
-    lines += [f"warning: {warning}" for warning in document["warnings"]]
-    return lines + error_lines(document["error"])
+        for entry in document["applied"]
+    ]
+    return table(("version", "description", "done", "time"), rows)
 
 
 def last_line(document: Document, summary: Callable[[Document], str] | None = None) -> str:
@@ -73,44 +72,49 @@ def last_line(document: Document, summary: Callable[[Document], str] | None = No
     if summary:
         failed = f"failed (exit code {document['exit_code']})"
         return (failed if document["error"] else summary(document)) + _where(document)
-    count, left = len(document["applied"]), len(document["pending"])
-    took = duration(document["duration_ms"])
-    words = {
-        "applied": f"done: {many(count, 'migration')} in {took}",
-        "noop": "nothing to do",
-        "planned": (
-            f"planned only, nothing was run: {left} to run"
-            if document["command"] in {"migrate", "rollback", "plan"}
-            else "nothing was written; to do it: the same command with --yes"
-        ),
-        "incomplete": f"incomplete: {count} done, {left} left; run again to go on",
-        "failed": f"failed (exit code {document['exit_code']}): {count} done before, {left} not",
-    }
-    return f"{words[document['outcome']]}{_where(document)}; run {document['run_id']}"
+    run = f"; run {document['run_id']}" if document["run_id"] != "-" else ""
+    return f"{_outcome(document)}{_where(document)}{run}"
+
+
+def _outcome(document: Document) -> str:
+    count, left = len(document["applied"]), len(wording.waiting(document))
+    match document["outcome"]:
+        case "applied":
+            what = f"done: {many(count, 'migration')}" if count else "done"
+            return f"{what} in {duration(document['duration_ms'])}"
+        case "planned" if document["pending"]:
+            return f"planned only, nothing was run: {left} to run"
+        case "planned" if wording.said(document):
+            return "nothing was written; to do it: the same command with --yes"
+        case "noop" | "planned":
+            return "nothing to do"
+        case "incomplete":
+            return f"incomplete: {count} done, {left} left; run again to go on"
+        case "failed":
+            counts = ((count, "done before"), (left, "not run"))
+            said = ", ".join(f"{number} {word}" for number, word in counts if number)
+            failed = f"failed (exit code {document['exit_code']})"
+            return f"{failed}: {said}" if said else failed
 
 
 def _where(document: Document) -> str:
-    target = document["target"]
-    if not target:
-        return ""
-    name = target.get("dbname", "a database that was not reached")
-    return f"; {name} on {target.get('host', 'the local socket')}"
+    found = wording.target(document)
+    return f"; {found}" if found else ""
 
 
 def standings(document: Document) -> str:
     """Say how many migrations are in which state."""
-    states = [entry["state"] for entry in cast(list[Standing], document["data"])]
-    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "empty"
+    return wording.counted(wording.standings(document))
 
 
 def entries(document: Document) -> str:
     """Say how many entries were listed."""
-    return many(len(cast(list[object], document["data"])), "entry", "entries")
+    return many(len(wording.events(document)), "entry", "entries")
 
 
 def proofs(document: Document) -> str:
     """Say how many migrations are proved."""
-    found = cast(Proofs, document["data"])["migrations"]
+    found = wording.verified(document)
     count = sum(entry["proved"] for entry in found)
     text = f"{count} of {len(found)} proved"
     return text if count == len(found) else f"{text}, the others are irreversible"
@@ -123,26 +127,26 @@ def fine(_: Document) -> str:
 
 def strings(document: Document) -> list[str]:
     """Return data that is lines already."""
-    return cast(list[str], document["data"]) or []
+    return [clean(line) for line in wording.said(document)]
 
 
 def findings(document: Document) -> list[str]:
     """Return the linter's findings as editors and terminals read them, fixes below them."""
     lines = []
-    for found in cast(list[Finding], document["data"]) or []:
-        place = f"{found['file']}:{found['line']}:{found['column']}"
-        lines.append(f"{place}: {found['rule']}: {found['message']}")
+    for found in wording.findings(document):
+        where = f"{found['file']}:{found['line']}:{found['column']}"
+        lines.append(f"{where}: {found['rule']}: {found['message']}")
         lines += [f"  {found['fix']}"] if found["fix"] else []
-    return lines
+    return [clean(line) for line in lines]
 
 
 def table_of(document: Document, columns: Sequence[str]) -> list[str]:
     """Return the data's entries as a table of some of their fields, nothing without data."""
-    data: Any = document["data"]
-    if not data:
-        return []
-    rows = data["migrations"] if isinstance(data, Mapping) else data
-    return table(columns, [_cells(entry, columns) for entry in rows])
+    rows: list[Any] = [
+        *wording.standings(document), *wording.events(document), *wording.verified(document),
+    ]  # fmt: skip
+    lines = table(columns, [_cells(entry, columns) for entry in rows]) if rows else []
+    return [clean(line) for line in lines]
 
 
 def _cells(entry: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
@@ -164,31 +168,26 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
-def _pending(document: Document) -> list[str]:
-    if not document["pending"]:
-        return []
+def _pending(document: Document, *, colour: bool) -> list[str]:
+    """Return what is left undone, or what a plan would do; what failed is the error's."""
     if document["outcome"] != "planned":
-        names = ", ".join(entry["file"] for entry in document["pending"])
-        return [f"not run: {names}"]
-    data = document["data"]
-    if isinstance(data, dict) and "digest" in data:
-        plan = cast(Plan, data)
-        return [*_planned(document["pending"], plan["files"]), *_of_plan(plan)]
-    return _planned(document["pending"], cast(list[Preview], data or []))
-
-
-def _planned(pending: Sequence[Task], files: Iterable[Planned | Preview]) -> list[str]:
-    """Return the files of a plan with their SQL and, where it was looked for, their risk."""
-    shown = {entry["file"]: cast(Mapping[str, Any], entry) for entry in files}
+        left = ", ".join(entry["file"] for entry in wording.waiting(document))
+        return [clean(f"not run: {left}")] if left else []
     lines = []
-    for entry in pending:
-        more = shown.get(entry["file"], {})
-        how = "in a transaction" if entry["transactional"] else "statement by statement"
-        lines.append(f"-- {entry['action']} {entry['file']} ({entry['why']}), {how}")
-        lines += [f"--   {risk}" for risk in more.get("risks", ())]
-        if more.get("irreversible"):
-            lines.append(f"--   irreversible: {more['irreversible']}")
-        lines += [*preview(more.get("sql", "")), ""]
+    for file in wording.planned(document):
+        lines += [*map(clean, _head(file)), *preview(file.sql, colour=colour), ""]
+    plan = wording.plan(document)
+    return lines + [clean(line) for line in (_of_plan(plan) if lines and plan else [])]
+
+
+def _head(file: ToRun) -> list[str]:
+    """Return what stands above a file's SQL: why and how it runs and, if looked for, its risk."""
+    how = "in a transaction" if file.transactional else "statement by statement"
+    lines = [f"-- {file.action} {file.file} ({file.why}), {how}"]
+    if file.seen:
+        lines += [f"--   {risk}" for risk in file.seen["risks"]]
+        reason = file.seen["irreversible"]
+        lines += [f"--   irreversible: {reason}"] if reason else []
     return lines
 
 
@@ -196,9 +195,8 @@ def _of_plan(plan: Plan) -> list[str]:
     lines = []
     if longest := plan["longest_transaction"]:
         lines.append(
-            f"longest open transaction: {duration(longest['seconds'] * 1000)}, pid"
-            f" {longest['pid']}, user {longest['user']}:"
-            f" {' '.join((longest['query'] or '').split())}"
+            f"longest open transaction: {duration(longest['seconds'] * 1000)},"
+            f" {wording.who(longest)}: {' '.join((longest['query'] or '').split())}"
         )
     return [*lines, f"digest: {plan['digest']}"]
 

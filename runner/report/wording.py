@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
-from runner.errors import Error
+from runner.errors import Error, Kind
+from runner.result import (
+    Action,
+    Applied,
+    Document,
+    Event,
+    Finding,
+    Lock,
+    Open,
+    Plan,
+    Planned,
+    Preview,
+    Proof,
+    Proofs,
+    Risk,
+    Standing,
+    Task,
+)
 from runner.syntax import modes
 
-Document = Mapping[str, Any]
-Entry = Mapping[str, Any]
+RISKS: dict[Risk, str] = {"none": "no risk seen", "notice": "be aware", "block": "would block"}
+# Where a migration may stand and nothing is left to do.
+SETTLED = frozenset({"applied", "baseline", "below the baseline"})
 
-RISKS = {"none": "no risk seen", "notice": "be aware", "block": "would block"}
+_DRY = frozenset({"migrate", "rollback"})  # whose data is a dry run's
+_RUNS = _DRY | {"plan"}
+_TABLES = frozenset({"plan", "verify", "status", "history", "lint"})  # whose data is no text
 
 
 class Verdict(NamedTuple):
@@ -25,20 +46,34 @@ class Verdict(NamedTuple):
     sentence: str
 
 
+class ToRun(NamedTuple):
+    """One file of a plan or a dry run; `seen` is what a plan knows of it, and only a plan."""
+
+    file: str
+    action: Action
+    transactional: bool
+    why: str
+    sql: str
+    seen: Planned | None
+
+
+_odd = re.compile(r"[^\n\t -~]")
+
+
 def clean(text: object) -> str:
     """Return the text without what could deceive the eye or break a file.
 
     Control characters and halves of surrogate pairs become �; characters that nobody sees, or
     that turn the direction of writing, are named.
     """
-    return "".join(
-        char if char in "\n\t" or not unicodedata.category(char).startswith("C") else _named(char)
-        for char in str(text).replace("\r\n", "\n")
-    )
+    return _odd.sub(lambda found: _named(found.group()), str(text).replace("\r\n", "\n"))
 
 
 def _named(char: str) -> str:
-    return f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) == "Cf" else "�"
+    category = unicodedata.category(char)
+    if not category.startswith("C"):
+        return char
+    return f"⟨U+{ord(char):04X}⟩" if category == "Cf" else "�"
 
 
 def bounded(text: str, most: int) -> str:
@@ -72,19 +107,21 @@ def remarks(error: Error) -> list[tuple[str, str]]:
     return [(name, text) for name, text in named.items() if text]
 
 
+def who(session: Open) -> str:
+    """Return whose a session is, as far as the server says."""
+    found = {"user": session["user"], "application": session["application"]}
+    named = [f"{what} {name}" for what, name in found.items() if name]
+    return ", ".join([f"pid {session['pid']}", *named])
+
+
 def blocks(name: str) -> str:
     """Return what a lock keeps others from."""
     return f"blocks {modes.BLOCKS[modes.level(name)]}"
 
 
-def locks(entry: Entry) -> list[Entry]:
-    """Return the locks that an entry has, each with its relation and mode."""
-    return [lock for lock in entry.get("locks") or () if {"relation", "mode"} <= lock.keys()]
-
-
-def strongest(entry: Entry) -> str | None:
-    """Return the mode of the strongest lock that an entry has, None if it has none."""
-    return max((lock["mode"] for lock in locks(entry)), key=modes.level, default=None)
+def strongest(locks: Sequence[Lock]) -> str | None:
+    """Return the mode of the strongest lock, None if there is none."""
+    return max((lock["mode"] for lock in locks), key=modes.level, default=None)
 
 
 def size(count: float | None) -> str:
@@ -131,110 +168,192 @@ def moment(text: object) -> str:
 
 def target(document: Document) -> str:
     """Return the database and its server, empty where nothing was connected to."""
-    found = document.get("target") or {}
+    found = document["target"]
     if not found:
         return ""
-    return f"{found.get('dbname', '?')} on {found.get('host') or 'the local socket'}"
+    name = found.get("dbname", "a database that was not reached")
+    return f"{name} on {found.get('host') or 'the local socket'}"
 
 
-def planned(document: Document) -> list[Entry]:
+def plan(document: Document) -> Plan | None:
+    """Return what `plan` found, None where this is no plan or it failed."""
+    return cast(Plan | None, _of("plan", document))
+
+
+def planned(document: Document) -> list[ToRun]:
     """Return the files of a plan or a dry run, each with its SQL."""
-    data = document.get("data")
-    if isinstance(data, Mapping):
-        return list(data.get("files") or ())
-    if document.get("outcome") != "planned" or not isinstance(data, list):
+    if found := plan(document):
+        return [_to_run(file, file["sql"], file) for file in found["files"]]
+    if document["outcome"] != "planned" or document["command"] not in _DRY:
         return []
-    texts = {entry.get("file"): entry.get("sql") for entry in data if isinstance(entry, Mapping)}
-    return [{**entry, "sql": texts.get(entry["file"])} for entry in document.get("pending") or ()]
+    shown = {each["file"]: each["sql"] for each in cast(list[Preview], document["data"] or [])}
+    return [_to_run(task, shown.get(task["file"], ""), None) for task in document["pending"]]
 
 
-def verified(document: Document) -> list[Entry]:
+def _to_run(task: Task | Planned, sql: str, seen: Planned | None) -> ToRun:
+    return ToRun(task["file"], task["action"], task["transactional"], task["why"], sql, seen)
+
+
+def verified(document: Document) -> list[Proof]:
     """Return the migrations that were put to the proof."""
-    data = document.get("data")
-    return list(data.get("migrations") or ()) if isinstance(data, Mapping) else []
+    found = cast(Proofs | None, _of("verify", document))
+    return found["migrations"] if found else []
 
 
-def standing(entry: Entry) -> str:
+def standings(document: Document) -> list[Standing]:
+    """Return where each migration stands, as `status` found it."""
+    return cast(list[Standing], _of("status", document) or [])
+
+
+def events(document: Document) -> list[Event]:
+    """Return the lines of `history`."""
+    return cast(list[Event], _of("history", document) or [])
+
+
+def findings(document: Document) -> list[Finding]:
+    """Return the places that `lint` objects to."""
+    return cast(list[Finding], _of("lint", document) or [])
+
+
+def said(document: Document) -> list[str]:
+    """Return the data of the commands that answer in lines of text."""
+    texts = document["command"] not in _DRY | _TABLES
+    return cast(list[str], document["data"] or []) if texts else []
+
+
+def _of(command: str, document: Document) -> object:
+    return document["data"] if document["command"] == command else None
+
+
+def counted(standings: Sequence[Standing]) -> str:
+    """Say how many migrations are in which state."""
+    states = [entry["state"] for entry in standings]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "empty"
+
+
+def standing(entry: Proof) -> str:
     """Return what a proof says of a migration: proved, irreversible or not proved."""
-    if entry.get("proved"):
+    if entry["proved"]:
         return "proved"
-    lone = entry.get("irreversible") and not entry.get("problems")
-    return "irreversible" if lone else "not proved"
+    return "irreversible" if entry["irreversible"] and not entry["problems"] else "not proved"
 
 
 def failed(document: Document) -> str | None:
     """Return the file that the error names, as the pending list has it."""
-    file = str((document.get("error") or {}).get("file") or "")
-    names = [str(entry.get("file")) for entry in document.get("pending") or ()]
+    file = document["error"].get("file", "") if document["error"] else ""
+    names = [entry["file"] for entry in document["pending"]]
     return next((name for name in names if file == name or file.endswith(f"/{name}")), None)
 
 
 def failure(document: Document) -> str:
     """Return what became of the file that failed."""
-    kind = (document.get("error") or {}).get("kind")
-    words = {"migration": "failed and rolled back", "attention": "stopped half way"}
-    return words.get(str(kind), "failed")
+    words: dict[Kind, str] = {
+        "migration": "failed and rolled back", "attention": "stopped half way",
+    }  # fmt: skip
+    return words.get(document["error"]["kind"], "failed") if document["error"] else ""
 
 
-def attempt(entry: Entry) -> str:
+def attempt(entry: Applied) -> str:
     """Return how often a migration was tried, empty where the first time was enough."""
-    count = entry.get("attempts") or 1
-    return f"done at attempt {count}" if count > 1 else ""
+    return f"done at attempt {entry['attempts']}" if entry["attempts"] > 1 else ""
 
 
 def unproved(document: Document) -> bool:
     """Return whether the error only sums up what the migrations of a proof say themselves."""
-    error = document.get("error") or {}
-    return bool(verified(document)) and error.get("kind") == "refused"
+    error = document["error"]
+    return bool(error and error["kind"] == "refused" and verified(document))
 
 
-def waiting(document: Document) -> list[Entry]:
+def waiting(document: Document) -> list[Task]:
     """Return what was left undone, without the file that failed."""
     name = failed(document)
-    return [entry for entry in document.get("pending") or () if entry.get("file") != name]
-
-
-def risk(entry: Entry) -> str:
-    """Return the risk of a plan's file: none, notice or block; an unknown word is the worst."""
-    word = entry.get("risk") or "none"
-    return word if word in RISKS else "block"
+    return [entry for entry in document["pending"] if entry["file"] != name]
 
 
 def verdict(document: Document) -> Verdict:
     """Return the outcome for people."""
-    outcome = document.get("outcome")
     if verified(document):
         return _proof(document)
-    if document.get("error"):
-        return _stopped(document)
+    if error := document["error"]:
+        return _stopped(document, error)
+    look = _LOOKS.get(document["command"], _ran)
+    return look(document)
+
+
+def _ran(document: Document) -> Verdict:
     if files := planned(document):
         return _plan(files)
-    took = duration(document.get("duration_ms"))
-    if outcome == "applied":
-        applied = document.get("applied") or ()
-        verb = "undone" if any(e.get("action") == "undo" for e in applied) else "applied"
-        count = many(len(applied), "migration") if applied else "Changes"
-        return Verdict("good", "✓", "Done", f"{count} {verb} in {took}")
-    return Verdict("calm", "=", "Nothing to do", "The database is at the files already")
+    if document["outcome"] == "applied":
+        return Verdict("good", "✓", "Done", _done(document))
+    if changes := said(document):
+        return Verdict("calm", "▸", "Planned", f"{_changes(changes)} to make, nothing was written")
+    runs = document["command"] in _RUNS
+    sentence = "No file is to run" if runs else "Nothing is to be changed"
+    return Verdict("calm", "=", "Nothing to do", sentence)
 
 
-def _stopped(document: Document) -> Verdict:
-    done = many(len(document.get("applied") or ()), "migration")
+def _done(document: Document) -> str:
+    took = duration(document["duration_ms"])
+    applied = document["applied"]
+    if not applied:
+        return f"{_changes(said(document))} in {took}"
+    verb = "undone" if any(entry["action"] == "undo" for entry in applied) else "applied"
+    return f"{many(len(applied), 'migration')} {verb} in {took}"
+
+
+def _changes(texts: Sequence[str]) -> str:
+    return f"{many(len(texts), 'change')} of the history"
+
+
+def _status(document: Document) -> Verdict:
+    entries = standings(document)
+    sentence = counted(entries) if entries else "no migration, neither a file nor in the history"
+    if document["warnings"]:
+        return Verdict("warn", "!", "Differs", sentence)
+    if all(entry["state"] in SETTLED for entry in entries):
+        return Verdict("good", "✓", "Up to date", sentence)
+    return Verdict("calm", "▸", "Pending", sentence)
+
+
+def _history(document: Document) -> Verdict:
+    return Verdict("calm", "▸", "History", many(len(events(document)), "entry", "entries"))
+
+
+def _fine(_: Document) -> Verdict:
+    return Verdict("good", "✓", "Fine", "every file is fine")
+
+
+def _written(document: Document) -> Verdict:
+    return Verdict("good", "✓", "Written", many(len(said(document)), "file"))
+
+
+# The commands that only look, or only write files, where nothing failed.
+_LOOKS = {
+    "status": _status, "history": _history, "validate": _fine, "lint": _fine,
+    "new": _written, "report": _written,
+}  # fmt: skip
+
+
+def _stopped(document: Document, error: Error) -> Verdict:
+    applied = document["applied"]
+    done = many(len(applied), "migration")
     left = len(waiting(document))
-    if document.get("outcome") == "incomplete":
+    if document["outcome"] == "incomplete" and (applied or left):
         return Verdict("warn", "…", "Incomplete", f"{done} done, {left} left: run it again")
     name = failed(document)
-    what = f"{name} failed" if name else document["error"].get("message", "It failed")
-    if not (document.get("applied") or document.get("pending")):
+    what = f"{name} failed" if name else error["message"]
+    if not (applied or document["pending"]):
+        if document["outcome"] == "incomplete":
+            return Verdict("warn", "…", "Incomplete", what)
         return Verdict("bad", "✗", "Failed", what)
     return Verdict("bad", "✗", "Failed", f"{what}; {done} done before, {left} not run")
 
 
-def _plan(files: list[Entry]) -> Verdict:
+def _plan(files: Sequence[ToRun]) -> Verdict:
     count = many(len(files), "file")
-    if not any(file.get("risk") for file in files):  # a dry run does not look at the target
+    risks = [file.seen["risk"] for file in files if file.seen]
+    if not risks:  # a dry run does not look at the target
         return Verdict("calm", "▸", "Planned", f"{count} to run")
-    risks = [risk(file) for file in files]
     if blocking := risks.count("block"):
         return Verdict("bad", "!", "Would block", f"{count} to run, {blocking} would block others")
     if noticed := risks.count("notice"):
@@ -247,6 +366,6 @@ def _proof(document: Document) -> Verdict:
     counts = {name: states.count(name) for name in ("proved", "irreversible", "not proved")}
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     sentence = f"{many(len(states), 'migration')}: {said}"
-    if counts["not proved"] or document.get("error"):
+    if counts["not proved"] or document["error"]:
         return Verdict("bad", "✗", "Not proved", sentence)
     return Verdict("good", "✓", "Proved", sentence)

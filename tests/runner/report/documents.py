@@ -18,14 +18,27 @@ def document(**changes: Any) -> Document:
     return {**plain, **changes}
 
 
-def entry(name: str, **changes: Any) -> Document:
-    """Return a migration that was applied in 40 ms, with changes."""
+def task(name: str, **changes: Any) -> Document:
+    """Return a file that is to run, with changes."""
     plain: Document = {
         "action": "apply", "version": "4", "description": "add status", "file": name,
-        "checksum": "sha256:0", "transactional": True, "why": "new", "duration_ms": 40,
-        "attempts": 1, "notices": [], "locks": [], "rewritten": [], "held_ms": 37,
+        "checksum": "sha256:0", "transactional": True, "why": "new",
     }  # fmt: skip
     return {**plain, **changes}
+
+
+def entry(name: str, **changes: Any) -> Document:
+    """Return a migration that was applied in 40 ms, with changes."""
+    ran: Document = {
+        "duration_ms": 40, "attempts": 1, "notices": [], "locks": [], "rewritten": [],
+        "dropped": [], "held_ms": 37,
+    }  # fmt: skip
+    return {**task(name), **ran, **changes}
+
+
+def error(kind: str, message: str, **changes: Any) -> Document:
+    """Return an error that is not of a migration, with changes."""
+    return {"kind": kind, "message": message, "fix": None, "details": [], **changes}
 
 
 def run() -> Document:
@@ -39,34 +52,36 @@ def run() -> Document:
 
 def failed() -> Document:
     """Return a run whose second file failed."""
-    error = {
-        "kind": "migration", "message": "canceling statement due to lock timeout",
-        "file": "sql/V005__b.sql", "line": 2, "column": 1,
-        "excerpt": "     1 | -- why\n     2 | alter table orders add b int;\n       | ^",
-        "sqlstate": "55P03", "detail": None, "hint": "look", "context": None, "blockers": [],
-        "details": ["blocked by pid 7"], "fix": "end them, and run again",
-    }  # fmt: skip
-    left = [{"file": "V005__b.sql"}, {"file": "R__views.sql"}]
+    found = error(
+        "migration", "canceling statement due to lock timeout",
+        file="sql/V005__b.sql", line=2, column=1,
+        excerpt="     1 | -- why\n     2 | alter table orders add b int;\n       | ^",
+        sqlstate="55P03", detail=None, hint="look", context=None, blockers=[],
+        details=["blocked by pid 7"], fix="end them, and run again",
+    )  # fmt: skip
+    left = [task("V005__b.sql"), task("R__views.sql", action="repeat")]
     applied = [entry("V004__a.sql")]
-    return document(outcome="failed", exit_code=3, applied=applied, pending=left, error=error)
+    return document(outcome="failed", exit_code=3, applied=applied, pending=left, error=found)
 
 
 def verified() -> Document:
     """Return a proof with one migration of each standing."""
     proved = {
-        "version": "1", "description": "a", "file": "V001__a.sql", "undo": "U001__a.sql",
-        "proved": True, "irreversible": None, "problems": [], "up_ms": 20, "down_ms": 6,
-        "up_again_ms": 18, "locks": [{"relation": "public.orders", "mode": "ShareLock"}],
-        "rewritten": [],
+        "version": "1", "description": "a", "file": "V001__a.sql", "checksum": "sha256:1",
+        "undo": "U001__a.sql", "undo_checksum": "sha256:2", "proved": True, "irreversible": None,
+        "problems": [], "up_ms": 20, "down_ms": 6, "up_again_ms": 18, "held_ms": 19.5,
+        "locks": [{"relation": "public.orders", "mode": "ShareLock"}],
+        "rewritten": [], "dropped": [],
     }  # fmt: skip
     problems = ["after U002__b.sql the schema differs:", "- table public.orders.note: text"]
     wrong = {**proved, "file": "V002__b.sql", "proved": False, "problems": problems}
-    gone = {**proved, "file": "V003__c.sql", "undo": None, "proved": False,
-            "irreversible": "the notes are gone"}  # fmt: skip
-    error = {"kind": "refused", "message": "1 of 3 migrations are not proved",
-             "fix": "mend the U files", "details": []}  # fmt: skip
+    gone = {**proved, "file": "V003__c.sql", "undo": None, "undo_checksum": None,
+            "proved": False, "irreversible": "the notes are gone"}  # fmt: skip
     data = {"server_version": "17.7", "migrations": [proved, wrong, gone]}
-    return document(command="verify", outcome="failed", exit_code=7, data=data, error=error)
+    return document(
+        command="verify", outcome="failed", exit_code=7, data=data,
+        error=error("refused", "1 of 3 migrations are not proved", fix="mend the U files"),
+    )  # fmt: skip
 
 
 def planned() -> Document:
@@ -76,24 +91,87 @@ def planned() -> Document:
     block: Document = {
         "file": "V004__a.sql", "version": "4", "description": "a", "action": "apply",
         "transactional": True, "why": "new", "irreversible": "gone is gone",
-        "sql": "alter table orders add b int;\n", "risk": "block",
+        "sql": "-- the app of 3.2 reads it\nalter table orders add b int default 7;\n"
+               "update orders set note = 'none';\n",
+        "risk": "block",
         "risks": ["ACCESS EXCLUSIVE on orders, 41 GB, 900 writes/s, table rewrite: block"],
         "locks": [{"relation": "public.orders", "mode": STRONG, "rewrite": True}],
         "relations": [size],
     }  # fmt: skip
     notice = {**block, "file": "V005__b.sql", "risk": "notice", "irreversible": None,
               "transactional": False}  # fmt: skip
-    calm = {**block, "file": "R__v.sql", "risk": "none", "risks": [], "locks": [],
-            "relations": [], "irreversible": None}  # fmt: skip
-    longest = {"pid": 4711, "user": "app", "application": "web", "seconds": 912.0,
-               "query": "select 1 for update"}  # fmt: skip
+    calm = {**block, "file": "R__v.sql", "action": "repeat", "risk": "none", "risks": [],
+            "locks": [], "relations": [], "irreversible": None}  # fmt: skip
+    longest = {"pid": 4711, "user": "app", "application": "web", "state": "active",
+               "query": "select 1 for update", "seconds": 912.0}  # fmt: skip
     data = {"digest": "sha256:" + "9f" * 32, "longest_transaction": longest,
             "files": [block, notice, calm]}  # fmt: skip
-    return document(command="plan", outcome="planned", data=data,
-                    pending=[{"file": file["file"]} for file in data["files"]])  # fmt: skip
+    pending = [task(file["file"], action=file["action"]) for file in data["files"]]
+    return document(command="plan", outcome="planned", data=data, pending=pending)
 
 
-ALL = {"run": run, "failed": failed, "verified": verified, "planned": planned, "noop": document}
+def standing(version: str, state: str, **changes: Any) -> Document:
+    """Return where a migration stands that was applied, with changes."""
+    plain: Document = {
+        "version": version, "description": "add orders", "state": state, "undo": True,
+        "file": f"V{version}__add_orders.sql", "applied_at": "2026-11-22T14:55:50+00:00",
+        "applied_by": "migrator", "run_id": "run-1", "duration_ms": 40,
+    }  # fmt: skip
+    return {**plain, **changes}
+
+
+def status() -> Document:
+    """Return a database with a migration that is applied and one that is pending."""
+    pending = standing(
+        "2", "pending", undo=False, applied_at=None, applied_by=None, run_id=None, duration_ms=None
+    )
+    return document(command="status", data=[standing("1", "applied"), pending])
+
+
+def history() -> Document:
+    """Return a history of one migration and one change by hand."""
+    applied = {
+        "at": "2026-11-22T14:55:50.123456+00:00", "action": "apply", "version": "1",
+        "description": "add orders", "file": "V1__add_orders.sql", "checksum": "sha256:0",
+        "run_id": "run-1", "by": "migrator", "duration_ms": 40, "details": None,
+    }  # fmt: skip
+    none = dict.fromkeys(("description", "file", "checksum", "duration_ms"))
+    mended = {**applied, **none, "action": "repair", "details": {"was": "1"}}
+    return document(command="history", data=[applied, mended])
+
+
+def linted() -> Document:
+    """Return what lint objects to in one file."""
+    found = {"file": "V1__a.sql", "line": 3, "column": 1, "rule": "drop-column",
+             "message": "dropping a column breaks who still reads it",
+             "fix": "drop it in a later release"}  # fmt: skip
+    return document(
+        command="lint", outcome="failed", exit_code=7, target={}, data=[found],
+        error=error("refused", "1 finding", fix="mend the files"),
+    )  # fmt: skip
+
+
+def validated() -> Document:
+    """Return an offline look at files that are fine."""
+    return document(command="validate", target={})
+
+
+def repaired() -> Document:
+    """Return a change of the history."""
+    said = ["forget version 3 (add orders): its file is gone"]
+    return document(command="repair", outcome="applied", data=said)
+
+
+def unrepaired() -> Document:
+    """Return the same change, which waits for a yes."""
+    return {**repaired(), "outcome": "planned"}
+
+
+ALL = {
+    "run": run, "failed": failed, "verified": verified, "planned": planned, "noop": document,
+    "status": status, "history": history, "linted": linted, "validated": validated,
+    "repaired": repaired, "unrepaired": unrepaired,
+}  # fmt: skip
 
 
 def everywhere(found: Any, text: str) -> Any:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,14 +13,17 @@ import pytest
 
 from runner.cli import main
 from runner.commands.report import report
+from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
 from runner.report import wording
+from runner.report.border import refused
 from runner.report.markdown import LIMIT, code, markdown, plain
 from runner.report.page import page
 from runner.syntax import modes
 from tests.runner.project import Project
 from tests.runner.report import documents
 from tests.runner.report.documents import Document
+from tests.runner.schema import conforming
 
 every_kind = pytest.mark.parametrize("make", documents.ALL.values(), ids=documents.ALL.keys())
 
@@ -85,29 +89,145 @@ def test_nothing_in_a_result_becomes_markup(make: Callable[[], Document]) -> Non
     safe, hostile = make(), documents.everywhere(make(), HOSTILE)
     before = {name for name, _ in Parsed(page(safe)).tags}
     parsed = Parsed(page(hostile))
-    assert {name for name, _ in parsed.tags} <= before | {"pre", "code", "small", "details", "ul"}
+    assert {name for name, _ in parsed.tags} <= before | {
+        "pre",
+        "code",
+        "small",
+        "details",
+        "ul",
+        "wbr",
+    }
     assert "<script>alert(1)</script>" in parsed.text
     assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\ud800-\udfff]", parsed.text)
     assert "⟨U+202E⟩" in parsed.text
 
 
+def without(found: Any, key: str) -> Any:
+    """Return a copy of a JSON value in which no object has a key."""
+    if isinstance(found, dict):
+        return {name: without(value, key) for name, value in found.items() if name != key}
+    return [without(value, key) for value in found] if isinstance(found, list) else found
+
+
+def keys(found: Any) -> set[str]:
+    if isinstance(found, dict):
+        return set(found) | {key for value in found.values() for key in keys(value)}
+    return {key for value in found for key in keys(value)} if isinstance(found, list) else set()
+
+
+def places(found: Any) -> list[tuple[Any, Any]]:
+    """Return every object and list of a JSON value with each of its keys or indexes."""
+    if not isinstance(found, dict | list):
+        return []
+    inside = list(found.items() if isinstance(found, dict) else enumerate(found))
+    return [place for key, value in inside for place in [(found, key), *places(value)]]
+
+
 @every_kind
-def test_result_with_missing_keys_still_reads(make: Callable[[], Document]) -> None:
-    """Each key of each entry is left out in turn, as an older runner's result would."""
-
-    def without(found: Any, key: str) -> Any:
-        if isinstance(found, dict):
-            return {k: without(v, key) for k, v in found.items() if k != key}
-        return [without(v, key) for v in found] if isinstance(found, list) else found
-
-    def keys(found: Any) -> set[str]:
-        if isinstance(found, dict):
-            return set(found) | {key for value in found.values() for key in keys(value)}
-        return {key for value in found for key in keys(value)} if isinstance(found, list) else set()
-
+def test_border_and_reports_agree_on_what_is_needed(make: Callable[[], Document]) -> None:
+    """Each key is left out in turn: it is refused with its place, or everything still reads."""
+    needed = set()
     for key in keys(make()):
-        Parsed(page(without(make(), key)))
-        markdown(without(make(), key))
+        found = without(make(), key)
+        if problem := refused(found):
+            assert problem.endswith((f": {key} is missing", ": not 1"))
+            needed.add(key)
+        else:
+            Parsed(page(found))
+            markdown(found)
+            COMMANDS[found["command"]].text(found)
+    assert {"run_id", "target", "applied", "data", "error"} <= needed
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "wrong", [[], "x", True, 1e999, 10**400], ids=lambda wrong: repr(wrong)[:9]
+)
+def test_value_of_another_type_is_refused_or_reads(
+    make: Callable[[], Document], wrong: object
+) -> None:
+    """Each value of the document in turn becomes another one."""
+    for index in range(len(places(make()))):
+        document = make()
+        found, key = places(document)[index]
+        found[key] = wrong
+        if not refused(document):
+            Parsed(page(document))
+            markdown(document)
+            COMMANDS.get(document["command"], COMMANDS["migrate"]).text(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"target": {"port": 5432}}, "$.target.port: not a text"),
+        ({"exit_code": True}, "$.exit_code: not a whole number"),
+        ({"duration_ms": 1.5}, "$.duration_ms: not a whole number"),
+        ({"outcome": "splendid"}, "$.outcome: not one of applied, noop, planned, incomplete"),
+        ({"applied": [{}]}, "$.applied[0]: action is missing"),
+        ({"data": [{"file": "V1__a.sql"}]}, "$.data[0]: sql is missing"),
+        ({"error": {"kind": "lock", "message": None}}, "$.error.message: not a text"),
+    ],
+)
+def test_misfit_is_said_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Document, expected: str
+) -> None:
+    source = tmp_path / "result.json"
+    source.write_text(json.dumps({**documents.document(), **change}))
+    assert main(["report", str(source)]) == 2
+    assert f"{source} is no result of version 1: {expected}" in capsys.readouterr().out
+
+
+def test_number_that_is_none_is_refused() -> None:
+    document = documents.planned()
+    document["data"]["longest_transaction"]["seconds"] = float("nan")
+    assert refused(document) == "$.data.longest_transaction.seconds: not a number"
+
+
+@every_kind
+def test_documents_are_results_that_can_be(make: Callable[[], Document]) -> None:
+    assert refused(conforming(make())) is None
+
+
+def test_data_of_another_command_is_refused() -> None:
+    document = {**documents.status(), "command": "history"}
+    assert refused(document) == "$.data[0]: at is missing"
+
+
+@pytest.mark.parametrize(
+    ("make", "word", "sentence", "rows"),
+    [
+        (documents.status, "Pending", "1 applied, 1 pending", ["V2__", "no U file", "migrator"]),
+        (documents.history, "History", "2 entries", ["repair", "2026-11-22 14:55:50 UTC", "run-1"]),
+        (documents.linted, "Failed", "1 finding", ["drop-column", "drop it in a later release"]),
+        (documents.validated, "Fine", "every file is fine", []),
+        (documents.repaired, "Done", "1 change of the history in 5.2 s", ["forget version 3"]),
+        (documents.unrepaired, "Planned", "nothing was written", ["forget version 3"]),
+    ],
+)
+def test_each_command_says_what_it_found(
+    make: Callable[[], Document], word: str, sentence: str, rows: list[str]
+) -> None:
+    text = Parsed(page(make())).text
+    comment = markdown(make()).replace("\\_", "_")
+    assert "Nothing to do" not in text + comment
+    for part in (word, sentence):
+        assert part in text
+        assert part in comment
+    for part in rows:
+        assert part in text
+        assert part in comment or part in {"V2__", "no U file"}
+
+
+def test_status_says_that_files_and_history_differ_or_are_one() -> None:
+    differs = documents.document(
+        command="status",
+        data=[documents.standing("1", "applied, file changed")],
+        warnings=["V1 has changed"],
+    )
+    assert wording.verdict(differs).word == "Differs"
+    whole = documents.document(command="status", data=[documents.standing("1", "applied")])
+    assert wording.verdict(whole)[2:] == ("Up to date", "1 applied")
 
 
 def test_run_shows_durations_locks_and_what_was_touched() -> None:
@@ -147,14 +267,15 @@ def test_plan_shows_risk_sizes_traffic_sql_and_digest() -> None:
     text = Parsed(page(documents.planned())).text
     for part in (
         "3 files to run, 1 would block others", "41 GB", "212 million rows", "912 writes/s",
-        "5,400 reads/s", "the table is rewritten", "alter table orders add b int;", "gone is gone",
+        "5,400 reads/s", "the table is rewritten", "alter table orders add b int", "gone is gone",
+        "-- the app of 3.2 reads it",
         "15 min 12 s", "--plan-digest sha256:9f9f", "statement by statement",
     ):  # fmt: skip
         assert part in text
 
 
 def test_dry_run_shows_the_sql_of_what_is_pending() -> None:
-    pending = [{"file": "V1__a.sql", "transactional": True, "why": "new", "action": "apply"}]
+    pending = [documents.task("V1__a.sql")]
     data = [{"file": "V1__a.sql", "sql": "select 42;\n"}]
     dry = documents.document(outcome="planned", pending=pending, data=data)
     assert "select 42;" in Parsed(page(dry)).text
@@ -244,3 +365,45 @@ def test_report_without_a_place_to_write_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         report("-", "r", None, None)
     assert "-o report.html" in str(raised.value.fix)
+
+
+def test_page_is_written_beside_the_result(tmp_path: Path) -> None:
+    (tmp_path / "st.json").write_text(json.dumps(documents.status()))
+    assert main(["report", str(tmp_path / "st.json")]) == 0
+    assert "1 applied, 1 pending" in (tmp_path / "st.html").read_text()
+
+
+def test_page_never_takes_the_place_of_the_result(tmp_path: Path) -> None:
+    (tmp_path / "st.html").write_text(json.dumps(documents.status()))
+    with pytest.raises(ConfigurationError):
+        report(str(tmp_path / "st.html"), "r", None, None)
+
+
+def test_place_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(documents.run()))
+    assert main(["report", str(tmp_path / "r.json"), "-o", str(tmp_path)]) == 2
+    assert f"{tmp_path} cannot be written: Is a directory" in capsys.readouterr().out
+
+
+def test_without_jinja_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The comment needs no extra."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "runner.report.page")
+    (tmp_path / "r.json").write_text(json.dumps(documents.run()))
+    assert main(["report", str(tmp_path / "r.json"), "--markdown", str(tmp_path / "r.md")]) == 0
+    assert main(["report", str(tmp_path / "r.json")]) == 2
+    assert "pip install 'schema-migrations[report]'" in capsys.readouterr().out
+
+
+def test_sql_on_the_page_is_the_files_text_in_colour() -> None:
+    found = documents.planned()
+    sql = "\n-- why: <a & b>\nselect 'x' || \"y\", 1.5;\n"
+    found["data"]["files"][0]["sql"] = sql
+    text = page(found)
+    shown = text.split("<pre>")[2].split("</pre>")[0]
+    assert Parsed(f"<pre>{shown}</pre>").text == f"\n{sql}"  # HTML drops the first line end
+    assert '<span class="comment">-- why: &lt;a &amp; b&gt;\n</span>' in shown
