@@ -1,6 +1,8 @@
 # The same targets serve a developer, CI and the pipeline. `make help` lists them.
 # `make PYTHON=…` chooses the interpreter of .venv.
 export PYTHON ?=
+# Compiled code is kept in .venv: without it each of the many short processes compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from local.ansible import startup
 from local.codebuild.pipeline import run_pipeline
 from local.errors import LocalError
 from local.process.environment import basics
@@ -81,6 +82,7 @@ def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
         "UV_CACHE_DIR": str(CLONE / ".cache" / "uv"),
         **inherited,
         "PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}",
+        **startup(CLONE / ".cache" / "modules"),
         "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
         "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "0",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.ansible import startup
 from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -103,12 +104,14 @@ class Playbooks:
     def _start(
         self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
     ) -> "subprocess.Popen[str]":
+        kept = startup(ROOT / ".cache/modules")
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
             "ANSIBLE_HOME": str(self.stack.state.folder / "ansible"),
             "ANSIBLE_CALLBACK_PLUGINS": str(RECORDER / "callback"),
             "ANSIBLE_CALLBACKS_ENABLED": "acting_role",
-            "PYTHONPATH": str(RECORDER),
+            **kept,
+            "PYTHONPATH": f"{RECORDER}:{kept['PYTHONPATH']}",
             "RECORD_REQUESTS": str(self.record),
             "RECORD_ENVIRONMENT": env,
             "RECORD_PLAYBOOK": Path(name).stem,
