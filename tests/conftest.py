@@ -14,6 +14,7 @@ from local.stack import Stack
 from local.state import State
 from runner.embedded import Server, embedded_bin_dir
 from runner.embedded.ports import free_port
+from tests.groups import distribute
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,3 +92,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     emulated.up()
     yield emulated
     emulated.down()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each worker tests that share what is expensive to make."""
+    if hasattr(config, "workerinput"):
+        distribute(items)

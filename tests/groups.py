@@ -1,0 +1,35 @@
+"""Which tests share a worker: those that share what is expensive to make, the longest first.
+
+A worker has a PostgreSQL server and an emulated AWS of its own, made when a test first asks for
+them. Tests of one file stay together, because fixtures of a module are made once.
+"""
+
+import pytest
+
+# The folders whose tests share more than a file's, by what they share.
+TOGETHER = {
+    "tests/playbooks/iam/": "the account whose runner logs in through IAM",
+    "tests/playbooks/": "the three environments",
+}
+# What takes minutes begins first, so that no worker begins it when the others have done.
+LONGEST = (*reversed(TOGETHER.values()), "tests/pipeline/test_line.py", "tests/modules/")
+
+
+def group(item: pytest.Item) -> str:
+    """Return what says with which tests this one stays together."""
+    path = item.nodeid.partition("::")[0]
+    return next((name for folder, name in TOGETHER.items() if path.startswith(folder)), path)
+
+
+def place(item: pytest.Item) -> int:
+    """Return the place of a test's group in the order of groups."""
+    name = group(item)
+    known = (number for number, start in enumerate(LONGEST) if name.startswith(start))
+    return next(known, len(LONGEST))
+
+
+def distribute(items: list[pytest.Item]) -> None:
+    """Mark and sort tests for the workers of pytest-xdist (--dist loadgroup)."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=place)
