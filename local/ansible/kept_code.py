@@ -30,7 +30,7 @@ def keep() -> None:
     """Let this process, if its environment says so, compile no source from a zip a second time."""
     folder = os.environ.get(_FOLDER)
     original = getattr(zipimport, "_compile_source", None)  # private: without it nothing is kept
-    if not folder or original is None:
+    if not folder or original is None or original.__module__ == __name__:
         return
     home = Path(folder, importlib.util.MAGIC_NUMBER.hex() + sys.flags.optimize * "o")
 

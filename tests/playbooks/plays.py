@@ -24,6 +24,7 @@ ALONE = tuple(
 )
 PLAIN_ACCOUNT = "222233334444"  # whose database is no Aurora cluster
 RECORDER = Path(__file__).with_name("recorder")
+CODE = ROOT / ".cache/modules"  # compiled
 PATIENCE = 600.0  # seconds until a request that is waited for must have been made
 
 
@@ -67,8 +68,9 @@ class Request:
 class Playbooks:
     """Runs playbooks on a stack, with an inventory as it is, and records their requests."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, python: Path) -> None:
         self.stack = stack
+        self.python = python
         self.record = stack.state.folder / "requests.jsonl"
 
     def __call__(
@@ -104,7 +106,7 @@ class Playbooks:
     def _start(
         self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
     ) -> "subprocess.Popen[str]":
-        kept = startup(ROOT / ".cache/modules")
+        kept = startup(CODE)
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
             "ANSIBLE_HOME": str(self.stack.state.folder / "ansible"),
@@ -122,6 +124,7 @@ class Playbooks:
         command = [
             Path(sys.executable).with_name("ansible-playbook"),
             *(name, "-i", inventory or f"inventories/{env}"),
+            *("-e", f"ansible_python_interpreter={self.python}"),
             *options,
         ]
         return subprocess.Popen(
