@@ -33,6 +33,7 @@ def up(stack: Stack) -> bool:
 
     """
     began = time.monotonic()
+    stack.state.make()
     with warm(environment(stack)) as python:  # it becomes so while the emulators start
         _say("emulated AWS")
         stack.up()
