@@ -14,7 +14,7 @@ from local.stack import Stack
 from local.state import State
 from runner.embedded import Server, embedded_bin_dir
 from runner.embedded.ports import free_port
-from tests.groups import distribute
+from tests.groups import distribute, slow
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -96,6 +96,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each worker tests that share what is expensive to make."""
+    """Mark slow tests; give each worker tests that share what is expensive to make."""
+    for item in items:
+        if slow(item):
+            item.add_marker("slow")
     if hasattr(config, "workerinput"):
         distribute(items)

@@ -1,4 +1,4 @@
-"""Which tests share a worker: those that share what is expensive to make, the longest first.
+"""Which tests are slow, and which share a worker: those that share what is expensive to make.
 
 A worker has a PostgreSQL server and an emulated AWS of its own, made when a test first asks for
 them. Tests of one file stay together, because fixtures of a module are made once.
@@ -13,6 +13,25 @@ TOGETHER = {
 }
 # What takes minutes begins first, so that no worker begins it when the others have done.
 LONGEST = (*reversed(TOGETHER.values()), "tests/pipeline/test_line.py", "tests/modules/")
+
+
+# Files that take long without an emulated AWS.
+SLOW = (
+    "tests/local/",
+    "tests/modules/",
+    "tests/pipeline/",
+    "tests/playbooks/",
+    "tests/runner/engine/test_concurrency.py",
+    "tests/runner/engine/test_crash.py",
+    "tests/runner/engine/test_large_schema.py",
+    "tests/runner/commands/test_verify.py",
+    "tests/runner/syntax/test_statements_fuzz.py",
+)
+
+
+def slow(item: pytest.Item) -> bool:
+    """Return whether somebody who works on something else would rather not wait for a test."""
+    return item.nodeid.startswith(SLOW) or "stack" in getattr(item, "fixturenames", ())
 
 
 def group(item: pytest.Item) -> str:
