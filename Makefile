@@ -126,7 +126,7 @@ docs: setup  ## make the reference pages that the code knows
 	@$(BIN)/python docs/generate.py
 
 # A worker per core; tests/groups.py says which tests share one.
-PYTEST := $(BIN)/pytest -n $(CORES) --dist loadgroup --no-loadscope-reorder --durations=20
+PYTEST := $(BIN)/pytest -n $(CORES) --no-loadscope-reorder --durations=20
 
 .PHONY: test
 test: setup  ## every test; on a clean clone nothing else is needed

@@ -5,6 +5,7 @@ them. Tests of one file stay together, because fixtures of a module are made onc
 """
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # The folders whose tests share more than a file's, by what they share.
 TOGETHER = {
@@ -34,21 +35,21 @@ def slow(item: pytest.Item) -> bool:
     return item.nodeid.startswith(SLOW) or "stack" in getattr(item, "fixturenames", ())
 
 
-def group(item: pytest.Item) -> str:
+def group(nodeid: str) -> str:
     """Return what says with which tests this one stays together."""
-    path = item.nodeid.partition("::")[0]
+    path = nodeid.partition("::")[0]
     return next((name for folder, name in TOGETHER.items() if path.startswith(folder)), path)
 
 
 def place(item: pytest.Item) -> int:
     """Return the place of a test's group in the order of groups."""
-    name = group(item)
+    name = group(item.nodeid)
     known = (number for number, start in enumerate(LONGEST) if name.startswith(start))
     return next(known, len(LONGEST))
 
 
-def distribute(items: list[pytest.Item]) -> None:
-    """Mark and sort tests for the workers of pytest-xdist (--dist loadgroup)."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=place)
+class Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker group after group, as they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
