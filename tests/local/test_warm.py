@@ -8,7 +8,7 @@ import time
 import pytest
 
 from local.ansible.warm import warm
-from local.process import Process
+from runner.embedded.process import Process
 
 # What a process can see of how it was started.
 LOOK = """
