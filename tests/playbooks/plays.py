@@ -110,6 +110,7 @@ class Playbooks:
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
             "ANSIBLE_HOME": str(self.stack.state.folder / "ansible"),
+            "ANSIBLE_REMOTE_TMP": str(self.stack.state.folder / "ansible/modules"),
             "ANSIBLE_CALLBACK_PLUGINS": str(RECORDER / "callback"),
             "ANSIBLE_CALLBACKS_ENABLED": "acting_role",
             **kept,
