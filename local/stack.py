@@ -143,7 +143,6 @@ class Stack:
         state = self.state
         base = {
             **basics(state.home, state.tmp),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(CLONE),
             "DOCKER_HOST": "unix:///nonexistent",  # no containers, whatever runs here
         }

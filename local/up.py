@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from local.ansible import startup
+from local.ansible.warm import warm
 from local.codebuild.pipeline import run_pipeline
 from local.errors import LocalError
 from local.process.environment import basics
@@ -31,11 +33,13 @@ def up(stack: Stack) -> bool:
 
     """
     began = time.monotonic()
-    _say("emulated AWS")
-    stack.up()
-    bootstrap(stack)
-    _say("site.yml")
-    play(stack, "site.yml")
+    stack.state.make()
+    with warm(environment(stack)) as python:  # it becomes so while the emulators start
+        _say("emulated AWS")
+        stack.up()
+        bootstrap(stack, python)
+        _say("site.yml")
+        play(stack, "site.yml", python)
     _say("verify and migrate, as the pipeline does")
     green = run_pipeline(stack, PIPELINE, account=ACCOUNT, source=CLONE, only={"Verify", "Migrate"})
     _say(f"{'done' if green else 'FAILED'} after {time.monotonic() - began:.0f} s")
@@ -44,19 +48,24 @@ def up(stack: Stack) -> bool:
     return green
 
 
-def bootstrap(stack: Stack) -> None:
+def bootstrap(stack: Stack, python: Path) -> None:
     """Run the bootstrap unless this emulator has had exactly this one."""
     stamp = stack.state.folder / "bootstrapped"
     wanted = _stamp(stack)
     if stamp.exists() and stamp.read_text() == wanted:
         return
     _say("bootstrap.yml")
-    play(stack, "playbooks/bootstrap.yml")
+    play(stack, "playbooks/bootstrap.yml", python)
     stamp.write_text(wanted)
 
 
-def play(stack: Stack, playbook: str, inventory: str = INVENTORY, account: str = ACCOUNT) -> None:
+def play(stack: Stack, playbook: str, python: Path) -> None:
     """Run a playbook against the emulators, with nothing of the caller's AWS settings.
+
+    Args:
+        stack: the emulators.
+        playbook: its path in the clone.
+        python: what runs the modules.
 
     Raises:
         LocalError: it failed; Ansible has said why.
@@ -64,9 +73,9 @@ def play(stack: Stack, playbook: str, inventory: str = INVENTORY, account: str =
     """
     program = Path(sys.executable).parent / "ansible-playbook"
     done = subprocess.run(
-        [program, playbook, "-i", inventory],
+        [program, playbook, "-i", INVENTORY, "-e", f"ansible_python_interpreter={python}"],
         cwd=CLONE,
-        env=environment(stack, account),
+        env=environment(stack),
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -81,6 +90,7 @@ def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
         "UV_CACHE_DIR": str(CLONE / ".cache" / "uv"),
         **inherited,
         "PATH": f"{Path(sys.executable).parent}:{inherited['PATH']}",
+        **startup(CLONE / ".cache" / "modules"),
         "ANSIBLE_HOME": str(stack.state.folder / "ansible"),
         "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "0",

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -14,6 +15,7 @@ from local.stack import Stack
 from local.state import State
 from runner.embedded import Server, embedded_bin_dir
 from runner.embedded.ports import free_port
+from tests.groups import Groups, place, slow
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,3 +93,21 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     emulated.up()
     yield emulated
     emulated.down()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark slow tests; begin the longest groups first where several workers share the tests."""
+    for item in items:
+        if slow(item):
+            item.add_marker("slow")
+    if hasattr(config, "workerinput"):
+        items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Give each worker tests that share what is expensive to make.
+
+    Marks of pytest-xdist would say it too, if it knew this pytest's node ids.
+    """
+    return Groups(config, log)

@@ -1,15 +1,19 @@
 """Provision the three environments once, exactly as committed, and let all tests look at them."""
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from local.ansible import startup
+from local.ansible.warm import warm
 from local.stack import Stack
 from tests.playbooks.leftovers import count
-from tests.playbooks.plays import ACCOUNTS, ALONE, PLAIN_ACCOUNT, ROOT, WHOLE, Play, Playbooks
+from tests.playbooks.plays import ACCOUNTS, ALONE, CODE, PLAIN_ACCOUNT, ROOT, WHOLE, Play, Playbooks
 
 # More at a time would only wait for each other.
 CORES = 2
@@ -28,9 +32,10 @@ INTERRUPTIONS = (
 
 
 @pytest.fixture(scope="session")
-def playbook(stack: Stack) -> Playbooks:
+def playbook(stack: Stack) -> Iterator[Playbooks]:
     """Run playbooks on the stack."""
-    return Playbooks(stack)
+    with warm({**os.environ, **startup(CODE)}) as python:
+        yield Playbooks(stack, python)
 
 
 def _run(playbook: Playbooks, env: str, names: tuple[str, ...] = WHOLE) -> dict[str, Play]:

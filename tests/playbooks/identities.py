@@ -1,10 +1,11 @@
-"""Clients that act as somebody."""
+"""Who there is in an account, and clients that act as somebody."""
 
 from typing import Any
 
 import boto3
 
 from local.stack import Stack
+from tests.playbooks.plays import ACCOUNTS
 
 
 def client(stack: Stack, service: str, keys: dict[str, str]) -> Any:
@@ -25,3 +26,22 @@ def acting(stack: Stack, service: str, account: str, role: str) -> Any:
         RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName="test"
     )
     return client(stack, service, answer["Credentials"])
+
+
+def roles(stack: Stack, account: str) -> dict[str, dict[str, Any]]:
+    """Return our roles of an account by their names."""
+    found = stack.client("iam", account).list_roles()["Roles"]
+    return {r["RoleName"]: r for r in found if r["RoleName"].startswith("schema-migrations-")}
+
+
+def session(stack: Stack, build: str) -> Any:
+    """Return an STS client that acts as a CodeBuild role of dev, as its project would."""
+    account = ACCOUNTS["dev"]
+    project = f"schema-migrations-{build.removeprefix('build-')}"
+    answer = stack.client("sts", account).assume_role(
+        RoleArn=f"arn:aws:iam::{account}:role/schema-migrations-{build}",
+        RoleSessionName="build",
+        # The emulator takes it for aws:SourceArn.
+        ExternalId=f"arn:aws:codebuild:eu-central-1:{account}:project/{project}",
+    )
+    return client(stack, "sts", answer["Credentials"])

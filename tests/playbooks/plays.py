@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.ansible import startup
 from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,7 @@ ALONE = tuple(
 )
 PLAIN_ACCOUNT = "222233334444"  # whose database is no Aurora cluster
 RECORDER = Path(__file__).with_name("recorder")
+CODE = ROOT / ".cache/modules"  # compiled
 PATIENCE = 600.0  # seconds until a request that is waited for must have been made
 
 
@@ -66,8 +68,9 @@ class Request:
 class Playbooks:
     """Runs playbooks on a stack, with an inventory as it is, and records their requests."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, python: Path) -> None:
         self.stack = stack
+        self.python = python
         self.record = stack.state.folder / "requests.jsonl"
 
     def __call__(
@@ -103,12 +106,15 @@ class Playbooks:
     def _start(
         self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
     ) -> "subprocess.Popen[str]":
+        kept = startup(CODE)
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
             "ANSIBLE_HOME": str(self.stack.state.folder / "ansible"),
+            "ANSIBLE_REMOTE_TMP": str(self.stack.state.folder / "ansible/modules"),
             "ANSIBLE_CALLBACK_PLUGINS": str(RECORDER / "callback"),
             "ANSIBLE_CALLBACKS_ENABLED": "acting_role",
-            "PYTHONPATH": str(RECORDER),
+            **kept,
+            "PYTHONPATH": f"{RECORDER}:{kept['PYTHONPATH']}",
             "RECORD_REQUESTS": str(self.record),
             "RECORD_ENVIRONMENT": env,
             "RECORD_PLAYBOOK": Path(name).stem,
@@ -119,6 +125,7 @@ class Playbooks:
         command = [
             Path(sys.executable).with_name("ansible-playbook"),
             *(name, "-i", inventory or f"inventories/{env}"),
+            *("-e", f"ansible_python_interpreter={self.python}"),
             *options,
         ]
         return subprocess.Popen(

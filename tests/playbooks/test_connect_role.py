@@ -6,10 +6,10 @@ import botocore.exceptions
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.identities import acting, client
+from tests.playbooks.identities import acting, client, roles, session
 from tests.playbooks.plays import ACCOUNTS
-from tests.playbooks.test_permissions import DEV, roles, session
 
+DEV = ACCOUNTS["dev"]
 TUNNEL = "AWS-StartPortForwardingSessionToRemoteHost"
 
 

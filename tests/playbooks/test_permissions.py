@@ -7,17 +7,11 @@ import botocore.exceptions
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.identities import client
+from tests.playbooks.identities import client, roles, session
 from tests.playbooks.plays import ACCOUNTS
 
 DEV, PROD = ACCOUNTS["dev"], ACCOUNTS["prod"]
 INLINE_LIMIT = 10240  # characters of all inline policies of a role, white space not counted
-
-
-def roles(stack: Stack, account: str) -> dict[str, dict[str, Any]]:
-    """Return our roles of an account by their names."""
-    found = stack.client("iam", account).list_roles()["Roles"]
-    return {r["RoleName"]: r for r in found if r["RoleName"].startswith("schema-migrations-")}
 
 
 def policies(stack: Stack, account: str, role: str) -> list[dict[str, Any]]:
@@ -38,18 +32,6 @@ def attached(stack: Stack, account: str, role: str) -> dict[str, dict[str, Any]]
         arn: iam.get_policy_version(PolicyArn=arn, VersionId=v)["PolicyVersion"]["Document"]
         for arn, v in versions.items()
     }
-
-
-def session(stack: Stack, build: str) -> Any:
-    """Return an STS client that acts as a CodeBuild role of dev, as its project would."""
-    project = f"schema-migrations-{build.removeprefix('build-')}"
-    answer = stack.client("sts", DEV).assume_role(
-        RoleArn=f"arn:aws:iam::{DEV}:role/schema-migrations-{build}",
-        RoleSessionName="build",
-        # The emulator takes it for aws:SourceArn.
-        ExternalId=f"arn:aws:codebuild:eu-central-1:{DEV}:project/{project}",
-    )
-    return client(stack, "sts", answer["Credentials"])
 
 
 def test_prod_trusts_exactly_the_deploying_build(provisioned: Stack) -> None:

@@ -1,16 +1,13 @@
 """An environment like local, in an account of its own, whose runner logs in through IAM."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from local.stack import Stack
+from tests.playbooks.iam.account import ACCOUNT, Deploy
 from tests.playbooks.plays import ROOT, Play, Playbooks
-
-ACCOUNT = "333344445555"
-Deploy = Callable[..., Play]
 
 
 @pytest.fixture(scope="session")

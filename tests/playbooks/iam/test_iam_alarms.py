@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.iam.conftest import ACCOUNT
-from tests.playbooks.iam.test_iam_login import RUNNER
+from tests.playbooks.iam.account import ACCOUNT, RUNNER
 from tests.playbooks.plays import Play
 
 TOPIC = f"arn:aws:sns:eu-central-1:{ACCOUNT}:{RUNNER}-alarms"

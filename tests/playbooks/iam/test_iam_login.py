@@ -1,38 +1,14 @@
 """The runner has a user of its own, made by the deployment, and no secret."""
 
 import json
-from typing import Any
 
 import boto3
 import botocore.exceptions
-import psycopg2
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.iam.conftest import ACCOUNT, Deploy
+from tests.playbooks.iam.account import ACCOUNT, RUNNER, Deploy, as_administrator
 from tests.playbooks.plays import Play
-
-RUNNER = "schema-migrations-local-runner"
-
-
-def as_administrator(stack: Stack, statement: str) -> Any:
-    """Run a statement on the database behind the cluster, and return its rows."""
-    home = stack.state.folder / "postgres" / f"{ACCOUNT}-schema-migrations-local"
-    ports = json.loads((home / "ports.json").read_text())
-    connection = psycopg2.connect(
-        host="127.0.0.1",
-        port=ports["plain"],
-        user="rdsadmin",
-        password=(home / "password").read_text(),
-        dbname="app",
-    )
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else None
-    finally:
-        connection.close()
 
 
 def test_a_second_deployment_changes_nothing(deployed: dict[str, Play], deploy: Deploy) -> None:

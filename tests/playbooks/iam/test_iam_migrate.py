@@ -9,8 +9,7 @@ from typing import Any
 import psycopg2
 
 from local.stack import Stack
-from tests.playbooks.iam.conftest import ACCOUNT, Deploy
-from tests.playbooks.iam.test_iam_login import RUNNER, as_administrator
+from tests.playbooks.iam.account import ACCOUNT, RUNNER, Deploy, as_administrator
 from tests.playbooks.plays import ROOT, Play
 
 APPLIED = "select count(*) from schema_version"

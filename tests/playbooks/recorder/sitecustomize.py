@@ -5,9 +5,15 @@ in each module that it starts. One line of JSON for each request goes to the fil
 with what other variables say of it: environment, playbook and role.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
+
+with contextlib.suppress(ImportError):  # as this one is the only sitecustomize of the process
+    from local.ansible.kept_code import keep
+
+    keep()
 
 try:
     from botocore.history import BaseHistoryHandler, get_global_history_recorder

@@ -1,0 +1,206 @@
+"""Start Ansible's modules from a process that has imported boto3 and AWS's models already.
+
+Half of what a call of a module costs is that import, again in each process. Here one process does
+it once, and each module runs in a fork of it: with its own arguments, environment, folder and
+files, as Python would have run it. Ansible is given a program that asks for the fork instead of an
+interpreter; without the process, the program is the interpreter.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import marshal
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_SERVICES = (
+    "ec2", "iam", "rds", "lambda", "logs", "sts", "s3", "sns", "kms", "events", "cloudwatch",
+    "codebuild", "codepipeline", "codecommit", "secretsmanager",
+)  # fmt: skip
+_STREAMS = (0, 1, 2)
+_LENGTH = 4  # bytes that say how long a request is
+
+# What Ansible takes for an interpreter. It knows nothing but builtins: it starts in 10 ms.
+_PROGRAM = """#!{python} -IS
+import marshal, os, socket, sys
+python, arguments = {python!r}, sys.argv[1:]
+connection = socket.socket(socket.AF_UNIX)
+try:
+    if arguments[0].startswith("-"):
+        raise OSError("not a file to run")
+    connection.connect({socket!r})
+except (OSError, IndexError):
+    os.execv(python, [python, *arguments])
+request = marshal.dumps((arguments, os.getcwd(), dict(os.environ)))
+socket.send_fds(connection, [len(request).to_bytes({length}, "big")], {streams})
+connection.sendall(request)
+status = connection.recv(1)
+os._exit(status[0] if status else 1)
+"""
+
+
+@contextlib.contextmanager
+def warm(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Give a program that stands for this Python while the block runs.
+
+    Args:
+        environment: of the process that is forked; what runs in a fork has its caller's.
+
+    """
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:  # nobody else may enter it
+        path = Path(folder, "socket")
+        program = Path(folder, "python")
+        program.write_text(
+            _PROGRAM.format(
+                python=sys.executable, socket=str(path), length=_LENGTH, streams=[*_STREAMS]
+            )
+        )
+        program.chmod(0o700)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local.ansible.warm", path],
+            env=environment,
+            stdin=subprocess.PIPE,  # it ends when we do
+            start_new_session=True,
+        )
+        with process:  # which closes its standard input
+            yield program
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """What a fork runs, and with what."""
+
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+
+    def run(self) -> None:
+        """Do what Python does for a file on its command line."""
+        os.chdir(self.folder)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        sys.argv[:] = self.arguments
+        sys.path[0] = str(Path(self.arguments[0]).resolve().parent)
+        for folder in self.environment.get("PYTHONPATH", "").split(os.pathsep):
+            if (customize := Path(folder, "sitecustomize.py")).is_file():
+                runpy.run_path(str(customize))
+                break
+        runpy.run_path(self.arguments[0], run_name="__main__")
+
+
+class _Forks:
+    """Listens, forks, and tells each client how its fork ended."""
+
+    def __init__(self, path: str) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(64)
+        self._selector = selectors.DefaultSelector()
+        self._wake, wake = socket.socketpair()
+        for end in (self._wake, wake):
+            end.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno())
+        self._woken = wake
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for readable in (self._listener, self._wake, sys.stdin):
+            self._selector.register(readable, selectors.EVENT_READ)
+        self._clients: dict[int, socket.socket] = {}
+
+    def serve(self) -> _Request:
+        """Serve until our starter ends; return in a fork, with what it has to do."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    client, _address = self._listener.accept()
+                    if request := self._fork(client):
+                        return request
+                elif key.fileobj is sys.stdin:
+                    sys.exit()
+                elif key.fileobj is self._wake:
+                    self._wake.recv(4096)
+                    self._reap()
+                else:
+                    self._abandoned(key.data)
+
+    def _fork(self, client: socket.socket) -> _Request | None:
+        """Fork for a client; return what is asked for in the fork."""
+        head, streams, _flags, _address = socket.recv_fds(client, _LENGTH, len(_STREAMS))
+        if len(streams) < len(_STREAMS):  # it has gone
+            client.close()
+            return None
+        with client.makefile("rb") as file:
+            request = _Request(*marshal.loads(file.read(int.from_bytes(head, "big"))))  # noqa: S302
+        pid = os.fork()
+        if pid:
+            for stream in streams:
+                os.close(stream)
+            self._clients[pid] = client
+            self._selector.register(client, selectors.EVENT_READ, pid)
+            return None
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for stream, number in zip(streams, _STREAMS, strict=True):
+            os.dup2(stream, number)
+            os.close(stream)
+        self._selector.close()
+        for end in (self._listener, self._wake, self._woken, client, *self._clients.values()):
+            end.close()
+        return request
+
+    def _reap(self) -> None:
+        """Tell the clients of forks that have ended."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                client = self._clients.pop(ended[0])
+                code = os.waitstatus_to_exitcode(ended[1])
+                with contextlib.suppress(KeyError):  # it was abandoned
+                    self._selector.unregister(client)
+                with contextlib.suppress(OSError):
+                    client.sendall(bytes([code if code >= 0 else 128 - code]))
+                client.close()
+
+    def _abandoned(self, pid: int) -> None:
+        """End a fork whose client was killed, and what came of it."""
+        for kill in (os.kill, os.killpg):  # it may not yet lead a group
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid, signal.SIGKILL)
+        self._selector.unregister(self._clients[pid])
+
+
+def _import() -> None:
+    """Import what every module does, and have AWS's models read once."""
+    import boto3  # noqa: PLC0415 (the program itself has no need of it)
+    from botocore.loaders import JSONFileLoader  # noqa: PLC0415
+
+    original, known = JSONFileLoader.load_file, {}
+
+    def load_file(self: JSONFileLoader, path: str) -> object:
+        if path not in known:
+            known[path] = original(self, path)
+        return known[path]
+
+    JSONFileLoader.load_file = load_file  # type: ignore[assignment,method-assign]
+    for service in _SERVICES:
+        boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name="eu-central-1",
+            aws_access_key_id="none",
+            aws_secret_access_key="none",  # noqa: S106
+        )
+    boto3.DEFAULT_SESSION = None
+
+
+if __name__ == "__main__":
+    forks = _Forks(sys.argv[1])
+    _import()
+    gc.freeze()
+    forks.serve().run()
