@@ -24,9 +24,9 @@ INTERRUPTIONS = (
     ("playbooks/network.yml", "CreateVpcEndpoint"),
     ("site.yml", "CreateDBCluster"),
     ("playbooks/database.yml", "CreateDBInstance"),
-    ("site.yml", "CreateFunction"),
+    ("playbooks/runner.yml", "CreateFunction"),
     ("playbooks/runner.yml", "CreateAlias"),
-    ("site.yml", "CreateInstanceProfile"),
+    ("playbooks/bastion.yml", "CreateInstanceProfile"),
     ("playbooks/pipeline.yml", "CreatePipeline"),
 )
 
