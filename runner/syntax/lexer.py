@@ -20,27 +20,30 @@ _WORD = rf"{_LETTER}{_REST}"
 # swallowing its suffix is harmless, and right for 13, where 1_0$$ ends in a name.
 _NUMBER = rf"\$?[0-9]{_REST}"
 LINE_COMMENT = r"--[^\n\r]*+"
-TRIVIA = rf"(?:{_BLANKS}++|{LINE_COMMENT}|/\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/)*+"
-_SIGN = r"[\x00-\x08\x0e-\x1f!#%&*+,.:<=>?@\[\]^`{|}~\x7f]"
+TRIVIA = rf"(?>(?:{_BLANKS}++|{LINE_COMMENT}|/\*(?>(?:[^*/]++|\*(?!/)|/(?!\*))*)\*/)*)"
+_SIGNS = r"[\x00-!#%&*+,.:<=>?@\[\]^`{|}~\x7f]"  # blanks among them
 
-_ESCAPED = r"'(?:[^'\\]++|''|\\[\s\S])*+'"
+_ESCAPED = r"'(?>(?:[^'\\]++|''|\\[\s\S])*)'"
 # After a newline the next literal goes on with the first one's rules: E'a' ⏎ '\''.
-_CONTINUED = rf"(?:[ \t\f\v]|{LINE_COMMENT})*+[\n\r](?:{_BLANKS}|{LINE_COMMENT}[\n\r])*+{_ESCAPED}"
-_E_STRING = rf"[eE]{_ESCAPED}(?:{_CONTINUED})*+"
+_CONTINUED = (
+    rf"(?>(?:[ \t\f\v]|{LINE_COMMENT})*)[\n\r](?>(?:{_BLANKS}|{LINE_COMMENT}[\n\r])*){_ESCAPED}"
+)
+_E_STRING = rf"[eE]{_ESCAPED}(?>(?:{_CONTINUED})*)"
 
-# One harmless token. The prefix of any other kind of string may be read as a word, for only in
-# E'…' does a backslash hide a quote.
+# One harmless token, or a run of blanks and signs. The prefix of any other kind of string may be
+# read as a word, for only in E'…' does a backslash hide a quote. Comments are not harmless: they
+# do not count where a statement ends.
 HARMLESS = (
-    rf"(?:{_LETTER_BUT_E}{_REST}|[eE](?!'){_REST}|{_SIGN}++|'[^']*+'"
-    rf"|{_NUMBER}|{_E_STRING}|\"[^\"]*+\"|-(?!-)|/(?!\*))"
+    rf"(?:{_SIGNS}++|{_LETTER_BUT_E}{_REST}|'[^']*+'|{_NUMBER}|[eE](?!'){_REST}"
+    rf"|{_E_STRING}|\"[^\"]*+\"|-(?!-)|/(?!\*))"
 )
 
 _trivia = re.compile(TRIVIA).match
 
 _token = re.compile(
     rf"{_E_STRING}"
-    r"|(?:[uU]&)?'[^']*+(?:''[^']*+)*+'|[bBxX]'[^']*+'"
-    r"|(?:[uU]&)?\"[^\"]*+(?:\"\"[^\"]*+)*+\""
+    r"|(?:[uU]&)?'[^']*+(?>(?:''[^']*+)*)'|[bBxX]'[^']*+'"
+    r"|(?:[uU]&)?\"[^\"]*+(?>(?:\"\"[^\"]*+)*)\""
     rf"|(?![eE]'){_WORD}|{_NUMBER}"
 ).match
 _dollar_tag = re.compile(rf"\$(?:{_LETTER}{_LETTER_OR_DIGIT}*+)?\$").match

@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from runner.syntax.lexer import HARMLESS, LINE_COMMENT, TRIVIA, Lexer, word_at
+from runner.syntax.lexer import HARMLESS, LINE_COMMENT, Lexer, word_at
 
-_LIST = rf"\((?:{TRIVIA}{HARMLESS})*+{TRIVIA}\)"
-_LISTS = rf"\((?:{TRIVIA}(?:{HARMLESS}|{_LIST}))*+{TRIVIA}\)"
-# The fast path: as many tokens and small balanced lists as possible, ending with a token.
-_run = re.compile(rf"(?:{TRIVIA}(?:{HARMLESS}|{_LISTS}))*+").match
+# How many tokens the fast path takes at once: what `re` remembers of each is given back at its end.
+_AT_ONCE = 2_000
+_LIST = rf"\((?>{HARMLESS}{{0,{_AT_ONCE}}})\)"
+_LISTS = rf"\((?>(?:{HARMLESS}|{_LIST}){{0,{_AT_ONCE}}})\)"
+# The fast path: as many tokens and small balanced lists as possible, and the blanks among them.
+_run = re.compile(rf"(?>(?:{HARMLESS}|{_LISTS}){{0,{_AT_ONCE}}})").match
+_BLANKS = " \t\n\r\f\v"
 _pg_dump_guard = re.compile(r"\\(?:un)?restrict(?![^ \t\n\r])[^\n\r]*+").match
 _copy_rest = re.compile(rf"[ \t\f\v\r]*+(?:{LINE_COMMENT})?\r?\n").match
 _data_end = re.compile(r"\\\.\r?(?:\n|\Z)").match
@@ -102,8 +105,11 @@ class Scanner(Lexer):
         text, depth, opened, end = self.text, 0, 0, pos
         while True:
             run = _run(text, pos)
-            end = max(end, run.end() if run else pos)
-            pos = self.skip_trivia(end)
+            stop = run.end() if run else pos
+            pos = self.skip_trivia(stop)
+            while stop > end and text[stop - 1] in _BLANKS:
+                stop -= 1
+            end = max(end, stop)
             char = text[pos : pos + 1]
             if not char or (char == ";" and not depth):
                 break
