@@ -267,7 +267,7 @@ class Result:
         """The files that are still to run, in order."""
         return list(self._pending.values())
 
-    def plan(self, tasks: Iterable[Task]) -> None:
+    def await_tasks(self, tasks: Iterable[Task]) -> None:
         """Take the files that are to run."""
         self._pending = {task["file"]: task for task in tasks}
 

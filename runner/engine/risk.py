@@ -12,7 +12,7 @@ from runner.engine.job import Job
 from runner.history.table import Row
 from runner.report.wording import size
 from runner.result import Open, Plan, Planned, Relation, Risk
-from runner.syntax.locks import Expected, expect_all, is_opaque
+from runner.syntax.locks import Expected, is_opaque, locks_in
 from runner.syntax.modes import ALL, SHARE, level, words
 from runner.syntax.scanner import scan
 
@@ -47,7 +47,7 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan
     Parameters:
         rows: the history that the jobs were planned on.
     """
-    locks = {job.migration.key: expect_all(job.text) for job in jobs}
+    locks = {job.migration.key: locks_in(job.text) for job in jobs}
     names = sorted({lock.relation for found in locks.values() for lock in found})
     relations = _relations(session, names)
     return {

@@ -143,7 +143,7 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
     with opened(run, result, locked=locked) as session:
         rows = read.read(session.connection)
         jobs = prepare(planner(folder, rows))
-        result.plan(job.describe() for job in jobs)
+        result.await_tasks(job.describe() for job in jobs)
         yield _Planned(session, jobs, rows)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from runner.engine.job import Job
 from runner.history.table import OURS
 from runner.result import Trace
-from runner.syntax.locks import expect_all
+from runner.syntax.locks import locks_in
 from runner.syntax.modes import MODES
 
 _FILES = "runner.files"  # a setting of the transaction that holds what `before` found
@@ -126,7 +126,7 @@ def from_text(job: Job) -> Trace:
     Such a statement gives its locks back in transactions of its own, so nothing is left to read
     when it ends; PostgreSQL documents which they are. `source` says that they were not traced.
     """
-    found = sorted(expect_all(job.text))
+    found = sorted(locks_in(job.text))
     return {
         "source": "text",
         "locks": [{"relation": lock.relation, "mode": lock.mode} for lock in found],

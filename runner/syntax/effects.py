@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runner.syntax.locks import expect
+from runner.syntax.locks import locks_of
 from runner.syntax.scanner import Statement
 
 # Statements that hold no code of their own, and change no setting of the session.
@@ -39,5 +39,5 @@ def replaced(statement: Statement) -> tuple[str, ...] | None:
     relations = what in _DROPS_RELATIONS or statement.keyword in _NAMED
     if statement.keyword == "CREATE" or not relations:
         return ()
-    names = tuple(lock.relation for lock in expect(statement))
+    names = tuple(lock.relation for lock in locks_of(statement))
     return names if names and all(map(_name, names)) else None

@@ -39,15 +39,15 @@ _Tokens = list[str]
 _OPTIONAL = (["IF", "EXISTS"], ["IF", "NOT", "EXISTS"], ["ONLY"], ["CONCURRENTLY"], ["TABLE"])
 
 
-def expect(statement: Statement) -> list[Expected]:
+def locks_of(statement: Statement) -> list[Expected]:
     """Return the locks on relations that are named in a statement, the strongest of each."""
     rule = _RULES.get(statement.keyword)
     return _strongest(rule(list(statement.tokens()))) if rule else []
 
 
-def expect_all(text: str) -> list[Expected]:
+def locks_in(text: str) -> list[Expected]:
     """Return the locks that the statements of a text will take, the strongest of each relation."""
-    return _strongest(lock for statement in scan(text) for lock in expect(statement))
+    return _strongest(lock for statement in scan(text) for lock in locks_of(statement))
 
 
 def _strongest(locks: Iterable[Expected]) -> list[Expected]:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 SPEC: dict[str, Any] = {
     "folders": ["runner", "sql"],
     "files": {"ca-bundle.pem": str(ROOT / "roles/runner/files/rds-ca-bundle.pem")},
-    "requirements": ["psycopg2-binary", "sqlparse"],
+    "requirements": ["psycopg2-binary"],
     "lock": str(ROOT / "requirements.lock"),
     "cache": str(ROOT / ".cache/lambda"),
     "python": "native",
@@ -85,9 +85,9 @@ def test_contents_are_the_contract(build: Build) -> None:
     built = build()
     names = zipfile.ZipFile(built["path"]).namelist()
     tops = {name.partition("/")[0] for name in names}
-    wheels = {top for top in tops if top.startswith(("psycopg2", "sqlparse"))}
+    wheels = {top for top in tops if top.startswith("psycopg2")}
     assert tops - wheels == {"runner", "sql", "ca-bundle.pem"}
-    assert {"psycopg2", "sqlparse"} <= wheels
+    assert "psycopg2" in wheels
     assert not any("__pycache__" in name for name in names)
 
 
@@ -120,7 +120,7 @@ def test_wheels_are_the_lambdas_not_this_machines(
 def test_the_package_of_this_platform_can_be_imported(build: Build, tmp_path: Path) -> None:
     unpacked = tmp_path / "task"
     zipfile.ZipFile(build()["path"]).extractall(unpacked)
-    code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import psycopg2, sqlparse, runner"
+    code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import psycopg2, runner"
     code += f"; assert psycopg2.__file__.startswith({str(unpacked)!r})"
     base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     done = subprocess.run([base, "-I", "-c", code], check=False, capture_output=True, text=True)

@@ -17,7 +17,7 @@ from tests.modules import harness
 from tests.modules.harness import Outcome
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = ROOT / "tests/plugin"
+PLUGIN = ROOT / "tests/doubles"
 Tunnel = Callable[..., Outcome]
 
 

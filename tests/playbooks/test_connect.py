@@ -23,7 +23,7 @@ from runner.embedded.process import Process
 from tests.playbooks.plays import ACCOUNTS, ROOT, Play, Playbooks
 
 LOCAL = ACCOUNTS["local"]
-PATH = f"{ROOT / 'tests/plugin'}:{os.environ['PATH']}"
+PATH = f"{ROOT / 'tests/doubles'}:{os.environ['PATH']}"
 
 
 @dataclass(frozen=True)

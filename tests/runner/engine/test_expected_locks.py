@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.syntax.locks import expect, is_opaque
+from runner.syntax.locks import is_opaque, locks_of
 from runner.syntax.scanner import scan
 from tests.runner.project import Project
 
@@ -86,7 +86,7 @@ def test_expected_locks_are_those_that_are_taken(project: Project, sql: str) -> 
     assert document["outcome"] == "applied", document["error"]
     (entry,) = document["applied"]
     traced = {lock["relation"].removeprefix("public."): lock["mode"] for lock in entry["locks"]}
-    expected = {lock.relation.removeprefix("public."): lock for lock in expect(next(scan(sql)))}
+    expected = {lock.relation.removeprefix("public."): lock for lock in locks_of(next(scan(sql)))}
     assert {name: traced.get(name) for name in expected} == {
         name: lock.mode for name, lock in expected.items()
     }
