@@ -17,6 +17,7 @@ from local.emulator import (
     rds,
     rds_data,
     sessions,
+    texts,
 )
 from local.emulator.database import Databases, Ports
 from local.errors import LocalError
@@ -42,6 +43,7 @@ def main() -> None:
     functions.patch()
     codebuild.patch()
     sessions.patch()
+    texts.patch()
     try:
         patches.apply()
     except LocalError as error:
