@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from local.emulator import (
+    callers,
     codebuild,
     ec2,
     ec2_permissions,
@@ -43,6 +44,7 @@ def main() -> None:
     functions.patch()
     codebuild.patch()
     sessions.patch()
+    callers.patch()
     texts.patch()
     try:
         patches.apply()
