@@ -12,6 +12,7 @@ from local.emulator import (
     codebuild,
     ec2,
     ec2_permissions,
+    fresh,
     functions,
     iam,
     patches,
@@ -45,6 +46,7 @@ def main() -> None:
     codebuild.patch()
     sessions.patch()
     callers.patch()
+    fresh.patch()
     texts.patch()
     try:
         patches.apply()

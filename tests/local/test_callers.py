@@ -11,6 +11,7 @@ import pytest
 from botocore import xform_name
 
 from local.stack import Stack
+from tests.local.known import until_known
 from tests.playbooks.identities import acting
 
 ACCOUNT = "343434343434"
@@ -105,7 +106,8 @@ def test_a_role_is_given_only_by_who_may_pass_it_there(
     for statements in ([own], [own, {**passing, "Condition": elsewhere}]):
         with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
             getattr(asking(service, *statements), xform_name(operation))(**request_)
-    getattr(asking(service, own, {**passing, "Condition": here}), xform_name(operation))(**request_)
+    call = getattr(asking(service, own, {**passing, "Condition": here}), xform_name(operation))
+    until_known(call, **request_)
 
 
 def test_an_instance_gets_the_role_of_its_profile_from_who_may_pass_it(
@@ -129,7 +131,7 @@ def test_an_instance_gets_the_role_of_its_profile_from_who_may_pass_it(
 
 def test_a_functions_tags_are_for_who_may_list_them(stack: Stack, asking: Asking) -> None:
     api = stack.client("lambda", ACCOUNT)
-    api.create_function(FunctionName="tagged", Code={"ZipFile": package()}, **FUNCTION)
+    until_known(api.create_function, FunctionName="tagged", Code={"ZipFile": package()}, **FUNCTION)
     request = {"FunctionName": "tagged"}
     assert api.get_function(**request)["Tags"] == {"Owner": "us"}
     assert "Tags" not in asking("lambda", allowing("lambda:GetFunction")).get_function(**request)
