@@ -8,15 +8,18 @@ import sys
 from pathlib import Path
 
 from local.emulator import (
+    callers,
     codebuild,
     ec2,
     ec2_permissions,
+    fresh,
     functions,
     iam,
     patches,
     rds,
     rds_data,
     sessions,
+    texts,
 )
 from local.emulator.database import Databases, Ports
 from local.errors import LocalError
@@ -42,6 +45,9 @@ def main() -> None:
     functions.patch()
     codebuild.patch()
     sessions.patch()
+    callers.patch()
+    fresh.patch()
+    texts.patch()
     try:
         patches.apply()
     except LocalError as error:

@@ -5,6 +5,7 @@ Without this it evaluates these requests against "*", and a policy that is right
 # ruff: noqa: SLF001 (patching private names is this module's purpose)
 
 import dataclasses
+import json
 from typing import Any
 
 from local.emulator.patches import module, wrap
@@ -39,6 +40,8 @@ def patch() -> None:
     wrap(actions, "request_tag_context", _with_boundary)
     wrap(evaluator, "evaluate_trust_policy", _with_source)
     wrap(evaluator, "_gather_role_policies", _without_path)
+    for action in ("CreateRole", "UpdateAssumeRolePolicy"):
+        wrap(iam, "_IAM_HANDLERS", _keeping_principals, entry=action)
 
 
 def _named(request: Request, arn: str) -> str:
@@ -149,3 +152,30 @@ def _without_path(original: Any) -> Any:
         return original(name.rpartition("/")[2], account)
 
     return gather
+
+
+def _keeping_principals(original: Any) -> Any:
+    """Keep the principals of a role's trust as IAM does: in its own order, a single one as text.
+
+    IAM User Guide, Principal: "When you save the policy, IAM transforms the ARN to the principal's
+    unique ID", and writes ARNs again when it is read; a list of one comes back as a string.
+    """
+
+    def act(parameters: dict[str, Any]) -> Any:
+        response = original(parameters)
+        role = iam._roles.get(iam._p(parameters, "RoleName"))
+        if response[0] < 300 and role:  # noqa: PLR2004
+            trust = json.loads(role["AssumeRolePolicyDocument"])
+            statements = trust["Statement"]
+            for statement in [statements] if isinstance(statements, dict) else statements:
+                _reorder(statement.get("Principal"))
+            role["AssumeRolePolicyDocument"] = json.dumps(trust)
+        return response
+
+    return act
+
+
+def _reorder(principal: Any) -> None:
+    for kind, names in principal.items() if isinstance(principal, dict) else ():
+        if isinstance(names, list):
+            principal[kind] = names[0] if len(names) == 1 else sorted(names, reverse=True)

@@ -18,9 +18,19 @@ responses = module("ministack.core.responses")
 tokens = module("ministack.core.rds_iam")
 
 _ACCOUNT_LENGTH = 12
+# As `+rds_iam` in RDS's pg_hba.conf counts members: however indirect, and though a membership lets
+# them neither inherit nor act as the role (PostgreSQL's documentation of pg_hba.conf, "direct or
+# indirect members"). What only administers rds_iam directly is our stand-in for RDS's own way of
+# letting the master user grant it.
 _MEMBERS = """
-    select from pg_roles where rolname = %s and pg_has_role(oid, 'rds_iam', 'usage')
-        and not rolsuper
+    with recursive groups (id) as (
+        select m.roleid from pg_auth_members m join pg_roles r on r.oid = m.member
+            where r.rolname = %s and not r.rolsuper
+            and (m.roleid <> 'rds_iam'::regrole or m.inherit_option or m.set_option)
+        union
+        select m.roleid from pg_auth_members m join groups on m.member = groups.id
+    )
+    select from groups where id = 'rds_iam'::regrole
 """
 
 

@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 
 from local.stack import Stack
+from tests.local.known import until_known
 
 ACCOUNT = "555566667777"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/napper"
@@ -68,7 +69,8 @@ def network(stack: Stack) -> Iterator[dict[str, list[str]]]:
 def function(stack: Stack, network: dict[str, list[str]]) -> Iterator[Any]:
     """Make a function in the network; give its client."""
     client = stack.client("lambda", ACCOUNT)
-    client.create_function(
+    until_known(
+        client.create_function,
         FunctionName="napper",
         Runtime="python3.11",
         Handler="napper.handle",
@@ -115,7 +117,8 @@ def test_interfaces_outlive_the_function_and_hold_group_and_subnet(
 def test_a_role_without_the_network_is_refused(stack: Stack, network: dict[str, list[str]]) -> None:
     stack.client("iam", ACCOUNT).delete_role_policy(RoleName="napper", PolicyName="p")
     with pytest.raises(botocore.exceptions.ClientError, match="CreateNetworkInterface on EC2"):
-        stack.client("lambda", ACCOUNT).create_function(
+        until_known(
+            stack.client("lambda", ACCOUNT).create_function,
             FunctionName="napper",
             Runtime="python3.11",
             Handler="napper.handle",

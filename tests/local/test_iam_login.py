@@ -21,6 +21,11 @@ TRUST = {
         }
     ],
 }
+# So that who makes the user is no member of it.
+MADE = (
+    "create role maker createrole; grant maker to current_user with set true, inherit false; "
+    "set role maker; create role migrator login; reset role; drop role maker;"
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def cluster(stack: Stack) -> Iterator[dict[str, Any]]:
         EnableIAMDatabaseAuthentication=True,
     )["DBCluster"]
     with session(stack, created, "postgres", password(stack, created)) as connection:
-        connection.cursor().execute("create role migrator login; grant rds_iam to migrator")
+        connection.cursor().execute(f"{MADE} grant rds_iam to migrator")
     yield created
     rds.delete_db_cluster(DBClusterIdentifier="tokens", SkipFinalSnapshot=True)
 
@@ -122,6 +127,21 @@ def test_the_master_user_keeps_his_password(stack: Stack, cluster: dict[str, Any
         cursor = connection.cursor()
         cursor.execute("select current_user")
         assert cursor.fetchall() == [("postgres",)]
+
+
+def test_who_makes_a_member_of_rds_iam_loses_the_password(
+    stack: Stack, cluster: dict[str, Any]
+) -> None:
+    secret = password(stack, cluster)
+    with session(stack, cluster, "postgres", secret) as connection:
+        connection.cursor().execute("create role direct; grant rds_iam to direct")
+    with pytest.raises(psycopg2.OperationalError, match="PAM authentication failed"):
+        session(stack, cluster, "postgres", secret)
+    good = token(connector(stack, cluster, "postgres"), cluster, user="postgres")
+    with session(stack, cluster, "postgres", good) as connection:
+        connection.cursor().execute("drop role direct")
+    with session(stack, cluster, "postgres", secret):
+        pass
 
 
 @pytest.mark.parametrize("case", ["user", "host", "signature", "policy", "password"])

@@ -15,17 +15,26 @@ from tests.modules.harness import Outcome
 ACCOUNT = "111122223333"
 CLUSTER = f"arn:aws:rds:eu-central-1:{ACCOUNT}:cluster:shop"
 SECRET = f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:shop"
-# Of a user that lacks nothing; the last two are what makes a user unfit.
-COMPLETE = [True, True, True, True, False, False]
+# Of a user that exists and lacks nothing; before that, what makes one unfit, on PostgreSQL 16.
+FIT: list[bool | str] = [False, False, "", True]
+COMPLETE: list[bool | str] = [True, True, True, True, True, *FIT]
+MISSING: list[bool | str] = [False, False, False, False, False]
+MAKE = (
+    'do $$ begin create role "maker_of_migrator" createrole; '
+    'grant "maker_of_migrator" to current_user with set true, inherit false; '
+    'set role "maker_of_migrator"; create role "migrator" login; '
+    'reset role; drop role "maker_of_migrator"; end $$'
+)
 RESUMING = (400, {"__type": "DatabaseResumingException", "message": "is resuming after auto-pause"})
 
 
-def row(*values: bool) -> tuple[int, dict[str, Any]]:
+def row(*values: bool | str) -> tuple[int, dict[str, Any]]:
     """Return the answer with one row."""
-    return 200, {"records": [[{"booleanValue": value} for value in values]]}
+    kinds = {bool: "booleanValue", str: "stringValue"}
+    return 200, {"records": [[{kinds[type(value)]: value} for value in values]]}
 
 
-NOBODY: tuple[int, dict[str, Any]] = (200, {"records": []})
+NOBODY = row(*MISSING, *FIT)
 
 
 @contextlib.contextmanager
@@ -90,12 +99,18 @@ def test_tokens_are_the_last_thing_a_new_user_gets() -> None:
     with data_api(NOBODY) as (endpoint, asked):
         outcome = run(endpoint)
     assert outcome["statements"] == asked[1:]
-    assert asked[1] == 'create role "migrator"'
+    assert asked[1] == MAKE
     assert asked[-1] == 'grant rds_iam to "migrator"'
 
 
+def test_before_postgresql_16_who_makes_a_user_is_no_member() -> None:
+    with data_api(row(*MISSING, False, False, "", False)) as (endpoint, asked):
+        run(endpoint)
+    assert asked[1] == 'create role "migrator" login'
+
+
 def test_check_mode_tells_the_statements_and_sends_none() -> None:
-    lacks_tokens = [True, True, True, False, False, False]
+    lacks_tokens = [True, True, True, True, False, *FIT]
     with data_api(row(*lacks_tokens)) as (endpoint, asked):
         outcome = run(endpoint, check=True)
     assert outcome["statements"] == ['grant rds_iam to "migrator"']
@@ -105,12 +120,18 @@ def test_check_mode_tells_the_statements_and_sends_none() -> None:
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ([True, True, True, False, True, False], "Name another user"),
-        ([True, True, True, False, False, True], "hand over what it owns: begin; grant"),
+        ([*COMPLETE[:5], True, False, "", True], "Name another user"),
+        ([*COMPLETE[:5], False, True, "", True], "Name a user that does not exist"),
+        ([*MISSING, False, True, "", True], 'begin; create role "maker_of_migrator" createrole;'),
+        (
+            [*COMPLETE[:5], False, True, "", False],
+            'hand over what it owns: begin; grant "migrator"',
+        ),
+        ([*COMPLETE[:5], False, False, "a, b", True], "The master user is a member of a, b:"),
     ],
-    ids=["master user", "another's history"],
+    ids=["master user", "another's history", "no user yet", "before 16", "master is a member"],
 )
-def test_an_unfit_user_is_refused(values: list[bool], line: str) -> None:
+def test_an_unfit_user_is_refused(values: list[bool | str], line: str) -> None:
     with data_api(row(*values)) as (endpoint, asked):
         outcome = run(endpoint)
     assert line in outcome.message

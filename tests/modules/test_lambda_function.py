@@ -125,3 +125,37 @@ def test_an_inactive_function_is_changed_like_any_other(ensure: Ensure, api: Any
     happen(api, name, State="Inactive")
     assert not ensure().changed
     assert ensure(description="new")["version"] == "2"
+
+
+def test_tags_alone_are_no_reason_for_a_new_version(ensure: Ensure, api: Any) -> None:
+    name = "test_tags_alone_are_no_reason_for_a_new_version"
+    assert ensure(tags={"Owner": "us"})["version"] == "1"
+    assert not ensure(tags={"Owner": "us"}).changed
+    outcome = ensure(tags={"Owner": "them"})
+    assert (outcome.changed, outcome["version"]) == (True, "1")
+    assert versions(api, name) == ["1"]
+    assert api.get_function(FunctionName=name)["Tags"] == {"Owner": "them"}
+
+
+def test_hidden_tags_are_missed_and_not_written_again(
+    ensure: Ensure, api: Any, stack: Stack, module: Module
+) -> None:
+    ensure(tags={"Owner": "us"})
+    iam = stack.client("iam", ACCOUNT)
+    trusted = TRUST["Statement"][0] | {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+    trust = json.dumps({**TRUST, "Statement": [trusted]})
+    arn = iam.create_role(RoleName="blind", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    statement = {"Effect": "Allow", "Action": "lambda:Get*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName="blind", PolicyName="p", PolicyDocument=policy)
+    keys = stack.client("sts", ACCOUNT).assume_role(RoleArn=arn, RoleSessionName="test")[
+        "Credentials"
+    ]
+    outcome = ensure(
+        tags={"Owner": "us"},
+        access_key=keys["AccessKeyId"],
+        secret_key=keys["SecretAccessKey"],
+        session_token=keys["SessionToken"],
+    )
+    assert "lambda:ListTags" in outcome.message
+    assert not outcome.changed

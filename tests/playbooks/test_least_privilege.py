@@ -50,6 +50,7 @@ STATED: dict[str, str] = {
     "iam:TagInstanceProfile": "AWS asks for it when a profile is made with tags",
     "iam:UpdateAssumeRolePolicy": "mends a role that somebody changed",
     "iam:UpdateRole": "mends a role that somebody changed",
+    "lambda:ListTags": "without it GetFunction leaves a function's tags out",
     "rds:EnableHttpEndpoint": "for a Data API that somebody turned off",
     "rds:ModifyDBSubnetGroup": "follows other subnets",
     "sns:SetTopicAttributes": "mends a topic's policy that somebody changed",

@@ -41,6 +41,13 @@ def test_the_local_inventory_never_reaches_the_real_aws(playbook: Playbooks) -> 
     assert "Run `make local`" in play.message
 
 
+def test_a_region_whose_authority_is_not_in_the_bundle_is_named(playbook: Playbooks) -> None:
+    play = playbook("site.yml", "prod", "-e", "aws_region=il-central-1")
+    assert play.status != 0
+    assert "rds-ca-bundle.pem has no authority of RDS in il-central-1" in play.message
+    assert "https://truststore.pki.rds.amazonaws.com/il-central-1/" in play.message
+
+
 def test_an_endpoint_that_nobody_serves_is_named(playbook: Playbooks) -> None:
     play = playbook("site.yml", "local", AWS_ENDPOINT_URL="http://127.0.0.1:9")
     assert play.status != 0

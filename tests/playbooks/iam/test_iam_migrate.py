@@ -95,7 +95,13 @@ def test_what_the_master_user_migrated_is_handed_over_as_told(
     as_administrator(stack, "alter table schema_version owner to postgres")
     refused = deploy("playbooks/runner.yml", "--check")
     assert refused.status != 0
+    assert "Name a user that does not exist" in refused.message
+    other = ("-e", "runner_user=successor")
+    refused = deploy("playbooks/runner.yml", "--check", *other)
+    assert refused.status != 0
     (hand_over,) = set(re.findall("begin; .*? commit;", refused.message))  # Ansible says it twice
     as_master(stack, hand_over)
-    assert deploy("playbooks/runner.yml", "--check").status == 0
+    owners = "select tableowner from pg_tables where tablename = 'schema_version'"
+    assert as_administrator(stack, owners) == [("successor",)]
+    assert deploy("playbooks/runner.yml", *other).status == 0
     assert as_master(stack, "select current_user") == [("postgres",)]

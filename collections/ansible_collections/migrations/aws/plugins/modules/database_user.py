@@ -14,6 +14,8 @@ short_description: Ensure the PostgreSQL user that migrates a database and logs 
 description:
   - Ensures a user that logs in with tokens (a member of C(rds_iam)) and may create in the database
     and in its schema C(public), and nothing more.
+  - The master user, who makes it, becomes no member of it, for to RDS a member of a member of
+    C(rds_iam) logs in with tokens too, and its password would end.
   - Speaks to the cluster through its Data API as the master user, so that this machine needs no
     way into the network. Wakes a paused cluster and waits for it.
   - Instead of M(community.postgresql.postgresql_user), which needs a connection to the database;
@@ -69,18 +71,24 @@ WAKING_ATTEMPTS = 20  # about two minutes
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 DESCRIBE = """
-select r.rolcanlogin,
-       has_database_privilege(r.oid, current_database(), 'create'),
-       has_schema_privilege(r.oid, 'public', 'create')
-           and has_schema_privilege(r.oid, 'public', 'usage'),
+select r.oid is not null,
+       coalesce(r.rolcanlogin, false),
+       coalesce(has_database_privilege(r.oid, current_database(), 'create'), false),
+       coalesce(has_schema_privilege(r.oid, 'public', 'create')
+           and has_schema_privilege(r.oid, 'public', 'usage'), false),
        exists (select from pg_auth_members m join pg_roles g on g.oid = m.roleid
                where m.member = r.oid and g.rolname = 'rds_iam'),
-       r.rolname = current_user or r.rolsuper or r.rolcreaterole,
-       coalesce((select not pg_has_role(r.oid, c.relowner, 'usage') from pg_class c
-                 where c.oid = to_regclass('public.schema_version')), false)
-from pg_roles r where r.rolname = :name
+       coalesce(r.rolname = current_user or r.rolsuper or r.rolcreaterole, false),
+       coalesce((select not coalesce(pg_has_role(r.oid, c.relowner, 'usage'), false)
+                 from pg_class c where c.oid = to_regclass('public.schema_version')), false),
+       coalesce((select string_agg(m.rolname, ', ' order by m.rolname) from pg_roles m
+                 where m.rolname !~ '^(rds|pg_)' and m.rolname <> current_user and not m.rolsuper
+                     and pg_has_role(current_user, m.oid, 'member')
+                     and (m.oid = r.oid or pg_has_role(m.oid, 'rds_iam', 'member'))), ''),
+       cast(current_setting('server_version_num') as integer) >= 160000
+from (values (true)) one (one) left join pg_roles r on r.rolname = :name
 """
-# The role's abilities in the order of DESCRIBE's first columns, and the SQL that gives them.
+# The role's abilities in the order of DESCRIBE's columns, and the SQL that gives them.
 # Tokens come last: whoever has all the rest is not locked out by an interruption.
 ABILITIES = {
     "log in": "alter role {user} login",
@@ -88,9 +96,25 @@ ABILITIES = {
     "create in the schema public": "grant usage, create on schema public to {user}",
     "log in with tokens": "grant rds_iam to {user}",
 }
+# From PostgreSQL 16 on, who makes a role is its member for ever. To RDS each member of a member of
+# rds_iam, however indirect, logs in with tokens, and the master user's password would end. So the
+# user is made by a role that lives no longer than that.
+MAKER_BEGINS = (
+    "create role {maker} createrole; "
+    "grant {maker} to current_user with set true, inherit false; "
+    "set role {maker}; create role {user} login; "
+)
+MAKER_ENDS = "reset role; drop role {maker};"
+MAKE = f"do $$ begin {MAKER_BEGINS}{MAKER_ENDS} end $$"
+MAKE_BEFORE_16 = "create role {user} login"
 HAND_OVER = (
-    "begin; grant {user} to current_user; reassign owned by current_user to {user}; "
-    "revoke {user} from current_user; commit;"
+    f"begin; {MAKER_BEGINS}grant {{user}} to session_user; reset role; "
+    "reassign owned by current_user to {user}; "
+    f"set role {{maker}}; revoke {{user}} from session_user; {MAKER_ENDS} commit;"
+)
+HAND_OVER_BEFORE_16 = (
+    "begin; create role {user} login; grant {user} to current_user; "
+    "reassign owned by current_user to {user}; revoke {user} from current_user; commit;"
 )
 
 
@@ -101,8 +125,17 @@ class User:
         self.run, self.p = run, run.params
         self.api = run.client("rds-data")
         rows = self._execute(DESCRIBE, name=self.p["name"])["records"]
-        self.values = [next(iter(field.values())) for field in rows[0]] if rows else []
-        self.able = dict(zip(ABILITIES, self.values, strict=False))
+        exists, *able, powerful, foreign, binding, modern = (
+            next(iter(field.values())) for field in rows[0]
+        )
+        self.exists, self.powerful, self.foreign = exists, powerful, foreign
+        self.binding, self.modern = binding, modern
+        self.able = dict(zip(ABILITIES, able, strict=True))
+        self.names = {
+            "user": quoted(self.p["name"]),
+            "maker": quoted(f"maker_of_{self.p['name']}"),
+            "database": quoted(self.p["database"]),
+        }
 
     def _execute(self, sql: str, **parameters: str) -> Document:
         """Run one statement as the master user, waiting for a cluster that wakes up."""
@@ -123,27 +156,43 @@ class User:
     def refusal(self) -> str:
         """Return why this user cannot be the one that migrates; empty where it can."""
         name = self.p["name"]
-        *_, powerful, foreign = self.values or [False, False]
-        if powerful:
+        if self.powerful:
             return (
                 f"'{name}' is the master user or one that makes users: tokens would end its "
                 "password. Name another user, which is made if it does not exist."
             )
-        if foreign:
-            sql = HAND_OVER.format(user=quoted(name))
+        if self.binding:
             return (
-                f"The migrations' history belongs to another user than '{name}'. As that user, "
-                f"through playbooks/connect.yml, hand over what it owns: {sql}"
+                f"The master user is a member of {self.binding}: as soon as one of these logs in "
+                "with tokens, the master user's password ends. Drop it, or where it owns something "
+                "name another user, which is made so that the master user is no member."
             )
-        return ""
+        return self._foreign() if self.foreign else ""
+
+    def _foreign(self) -> str:
+        """Return how a user comes to a history that belongs to another one."""
+        name = self.p["name"]
+        said = f"The migrations' history belongs to another user than '{name}'. "
+        if self.exists and self.modern:
+            return (
+                f"{said}'{name}' exists already, and from PostgreSQL 16 on nobody can hand over to "
+                "it. Name a user that does not exist."
+            )
+        sql = (HAND_OVER if self.modern else HAND_OVER_BEFORE_16).format(**self.names)
+        if self.exists:
+            sql = sql.replace("create role {user} login; ".format(**self.names), "")
+        return (
+            f"{said}As the user to whom it belongs, through playbooks/connect.yml, make '{name}' "
+            f"and hand over what it owns: {sql}"
+        )
 
     def ensure(self) -> list[str]:
         """Send what is missing; return the statements."""
-        names = {"user": quoted(self.p["name"]), "database": quoted(self.p["database"])}
-        missing = [ability for ability in ABILITIES if not self.able.get(ability)]
-        statements = [ABILITIES[ability].format(**names) for ability in missing]
-        if not self.values:
-            statements.insert(0, "create role {user}".format(**names))
+        missing = [ability for ability in ABILITIES if not self.able[ability]]
+        templates = [ABILITIES[ability] for ability in missing]
+        if not self.exists:
+            templates[0] = MAKE if self.modern else MAKE_BEFORE_16  # who is made so may log in
+        statements = [template.format(**self.names) for template in templates]
         self.run.before = {"can": [a for a in ABILITIES if a not in missing]}
         self.run.after = {"can": list(ABILITIES)}
         for statement in statements:

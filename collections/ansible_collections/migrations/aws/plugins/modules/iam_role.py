@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     STATE,
     TAGS,
@@ -103,6 +104,9 @@ SPEC = {
     "state": STATE,
 }
 MISSING = ("NoSuchEntity",)
+# IAM may answer so about a trusted role that was made a moment ago, for some seconds.
+NOT_YET = ("MalformedPolicyDocument",), ("Invalid principal",)
+ATTEMPTS = 7  # about half a minute
 
 
 class Role:
@@ -164,8 +168,10 @@ class Role:
                 "MaxSessionDuration": want["max_session"],
             }
         )
-        answer = self.run.send(
+        answer = self.run.send_when_ready(
             self.iam.create_role,
+            *NOT_YET,
+            ATTEMPTS,
             RoleName=self.name,
             AssumeRolePolicyDocument=json.dumps(want["trust"]),
             Tags=tag_list(want["tags"]),
@@ -177,9 +183,13 @@ class Role:
 
     def _settings(self, want: Document) -> None:
         have, send, role = self.before, self.run.send, {"RoleName": self.name}
-        if have["trust"] != want["trust"]:
-            send(
-                self.iam.update_assume_role_policy, PolicyDocument=json.dumps(want["trust"]), **role
+        if compare_policies(have["trust"], want["trust"]):
+            self.run.send_when_ready(
+                self.iam.update_assume_role_policy,
+                *NOT_YET,
+                ATTEMPTS,
+                PolicyDocument=json.dumps(want["trust"]),
+                **role,
             )
         if (have["description"], have["max_session"]) != (want["description"], want["max_session"]):
             send(
@@ -201,7 +211,7 @@ class Role:
         for name in sorted(have["policies"].keys() - want["policies"].keys()):
             send(self.iam.delete_role_policy, PolicyName=name, **role)
         for name, text in sorted(want["policies"].items()):
-            if have["policies"].get(name) != text:
+            if name not in have["policies"] or compare_policies(have["policies"][name], text):
                 send(
                     self.iam.put_role_policy,
                     PolicyName=name,

@@ -147,7 +147,14 @@ class Function:
         self.name = {"FunctionName": run.params["name"]}
         found = run.read(self.api.get_function, MISSING, **self.name) or {}
         self.current: Document = found.get("Configuration", {})
-        self.tags: dict[str, str] = found.get("Tags", {})
+        self.tags = self._tags(found)
+
+    def _tags(self, found: Document) -> dict[str, str]:
+        """Return the tags, for which who may not list them has to ask, and is told so."""
+        if not self.current or "Tags" in found:
+            return dict(found.get("Tags", {}))
+        arn = self.current["FunctionArn"]
+        return dict((self.run.read(self.api.list_tags, Resource=arn) or {}).get("Tags", {}))
 
     def wanted(self) -> Document:
         """Return the configuration as AWS names it."""
@@ -194,7 +201,6 @@ class Function:
             self._send_with_role(self.api.update_function_configuration, **changes)
             self._settle(updated=True)
         self._ensure_code(again=failed)
-        self._ensure_tags()
 
     def _ensure_code(self, *, again: bool) -> None:
         p = self.run.params
@@ -210,7 +216,10 @@ class Function:
             )
             self._settle(updated=True)
 
-    def _ensure_tags(self) -> None:
+    def ensure_tags(self) -> None:
+        """Add the tags that are missing, of which no version has any."""
+        if not self.current:
+            return
         wanted = self.run.params["tags"]
         if missing := {k: v for k, v in wanted.items() if self.tags.get(k) != v}:
             self.run.send(self.api.tag_resource, Resource=self.current["FunctionArn"], Tags=missing)
@@ -230,6 +239,7 @@ class Function:
             "Tags": p["tags"],
         }
         self.current = self._send_with_role(self.api.create_function, **request)
+        self.tags = p["tags"]
         self._settle(updated=True)
 
     def _send_with_role(self, call: Callable[..., Document], **request: Any) -> Document:
@@ -263,6 +273,7 @@ def main() -> None:
     release = Release(run, function.api, function.current)
     version = release.ensure()
     release.prune()
+    function.ensure_tags()
     arn = function.current.get("FunctionArn", "")
     run.exit(arn=f"{arn}:{run.params['alias']}" if arn else "", version=version)
 

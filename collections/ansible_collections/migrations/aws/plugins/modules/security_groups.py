@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
@@ -137,6 +138,9 @@ SPEC = {
 }
 # What EC2 takes as the name and the description of a group: its API reference, CreateSecurityGroup.
 TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+# EC2 may answer so about a group that it made a moment ago, for some seconds.
+NOT_YET = ("InvalidGroup.NotFound",)
+ATTEMPTS = 7  # about half a minute
 # protocol, first port, last port, the other end (group, prefix list or address range)
 Rule = tuple[str, int, int, str]
 
@@ -222,7 +226,7 @@ class Groups:
         want = {**self.run.params["tags"], "Name": self.aws_name(group)}
         missing = {k: v for k, v in want.items() if have.get(k) != v}
         if missing:
-            self.run.send(
+            self._send(
                 self.ec2.create_tags, Resources=[self.ids[group["name"]]], Tags=tag_list(missing)
             )
 
@@ -259,9 +263,11 @@ class Groups:
         for verb, rules in (("revoke", have - want), ("authorize", want - have)):
             if rules:
                 call = getattr(self.ec2, f"{verb}_security_group_{direction}")
-                self.run.send(
-                    call, GroupId=self.ids[group["name"]], IpPermissions=permissions(rules)
-                )
+                self._send(call, GroupId=self.ids[group["name"]], IpPermissions=permissions(rules))
+
+    def _send(self, call: Callable[..., Document], **request: Any) -> None:
+        """Send a change of groups, as soon as EC2 knows all of them."""
+        self.run.send_when_ready(call, NOT_YET, ("",), ATTEMPTS, **request)
 
 
 def flatten(found: list[Document]) -> set[Rule]:
