@@ -11,12 +11,15 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog_sql import catalog
 from runner.database.quoting import literal
 
 _WIDTH = 160  # characters of a definition in a diff
+_PATIENCE = 60.0  # seconds that reading may take
+_LOCK = 2_000  # milliseconds of them for a lock
 
 
 class Catalog(NamedTuple):
@@ -42,19 +45,37 @@ class Difference(NamedTuple):
     after: str | None
 
 
-def read(connection: Connection, *, ignored: str) -> Catalog:
+def read(connection: Connection, *, ignored: str, patience: float = _PATIENCE) -> Catalog:
     """Read the schema of the connection's database; the connection is in autocommit.
 
     What belongs to extensions is left out.
 
     Parameters:
         ignored: a regular expression for names of relations in public to leave out: our own.
+        patience: seconds that it may take, and of them a few that it waits for a lock: views and
+            sizes are behind one where somebody rewrites a table.
+
+    Raises:
+        psycopg2.Error: the catalog could not be read; no transaction is left open.
     """
+    limit = max(1, round(patience * 1000))
+    opening = (
+        "begin isolation level repeatable read read only; set local search_path = '';"
+        f" set local lock_timeout = {min(limit, _LOCK)}; set local statement_timeout = {limit};"
+        " set local jit = off; "
+    )
+    try:
+        return _read(connection, opening + catalog(literal(connection, ignored)))
+    except psycopg2.Error:
+        if not connection.closed:
+            with connection.cursor() as cursor:
+                cursor.execute("rollback")
+        raise
+
+
+def _read(connection: Connection, sql: str) -> Catalog:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "begin isolation level repeatable read read only; set local search_path = '';"
-            " set local jit = off; " + catalog(literal(connection, ignored))
-        )
+        cursor.execute(sql)
         objects: dict[str, str] = {}
         for kind, name, definition, grants in cursor:
             text = f"{definition} grants {' '.join(grants)}" if grants else definition

@@ -38,7 +38,9 @@ _KINDS = (
 )
 
 # Names that PostgreSQL would choose itself: <table>_<columns>_<kind><number>.
-_MADE_UP = "~ ('^' || left(r.relname, 20) || '.*_(pkey|key|fkey|check|excl|not_null|idx)[0-9]*$')"
+# A table's name is data, and no part of a pattern.
+_MADE_UP = """~ '_(pkey|key|fkey|check|excl|not_null|idx)[0-9]*$'
+    and starts_with({name}, left(r.relname, 20))"""
 
 _PARTS: dict[str, str] = {
     "schemas": """
@@ -100,14 +102,15 @@ _PARTS: dict[str, str] = {
     """,
     "constraints": f"""
         select 'constraint', r.name || ': '
-               || case when c.conname {_MADE_UP} then '' else quote_ident(c.conname) || ' ' end
+               || case when c.conname {_MADE_UP.format(name="c.conname")} then ''
+                  else quote_ident(c.conname) || ' ' end
                || pg_get_constraintdef(c.oid),
                case when c.convalidated then 'valid' else 'not valid' end, null::aclitem[]
         from pg_constraint c join rel r on r.oid = c.conrelid
         where c.contype not in ('n', 't') and c.conparentid = 0
     """,
     "indexes": f"""
-        select 'index', case when i.relname {_MADE_UP}
+        select 'index', case when i.relname {_MADE_UP.format(name="i.relname")}
                     then regexp_replace(pg_get_indexdef(x.indexrelid), 'INDEX \\S+ ON', 'INDEX ON')
                     else i.name end,
                concat_ws(', ', regexp_replace(pg_get_indexdef(x.indexrelid), 'INDEX \\S+ ON',

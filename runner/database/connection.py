@@ -204,11 +204,26 @@ INSPECT = """
 """
 
 
+# What a database, a role or a login can carry and would reach what the runner reads and does,
+# with the versions that know it. Limits of time are the runner's own: it pauses on purpose, and
+# sets what each file may take.
+_SETTINGS: tuple[tuple[int, str], ...] = (
+    (0, "standard_conforming_strings = on"),
+    (0, "client_min_messages = notice"),
+    (0, "datestyle = 'ISO, MDY'"),
+    (0, "statement_timeout = 0"),
+    (0, "lock_timeout = 0"),
+    (0, "idle_in_transaction_session_timeout = '5min'"),  # of a client that froze, with its locks
+    (140000, "idle_session_timeout = 0"),
+    (140000, f"client_connection_check_interval = '{_CLIENT_CHECK}'"),
+    (170000, "transaction_timeout = 0"),
+)
+
+
 def settings(server_version: int) -> str:
     """Return the SQL that sets a session's own settings, to run at first and after each file.
 
     The server then notices within seconds that a client is gone (14 and later): a killed
     runner's statement and lock do not live on.
     """
-    check = f"set client_connection_check_interval = '{_CLIENT_CHECK}'; "
-    return "set standard_conforming_strings = on; " + (check if server_version >= 140000 else "")  # noqa: PLR2004
+    return "".join(f"set {text}; " for version, text in _SETTINGS if server_version >= version)

@@ -21,6 +21,8 @@ _ITSELF = "reset session authorization; reset role; "
 # next file's, whose rollback would bring back the temporary tables and what was listened to.
 DISCARD = "begin; discard temp; discard sequences; deallocate all; close all; unlisten *; commit; "
 
+# A session that only looks waits for nobody long.
+_LOOKING = "set default_transaction_read_only = on; set lock_timeout = '2s'; "
 _OUTCOME = 60.0  # seconds to wait for a server to end the transaction of a lost connection
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at it
 
@@ -109,7 +111,7 @@ class Session:
     def reset(self) -> str:
         """Return the SQL that makes the session as it is before each file."""
         settings = connections.settings(self.server.version)
-        reading = "set default_transaction_read_only = on; " if self._read_only else ""
+        reading = _LOOKING if self._read_only else ""
         return f"{_ITSELF}reset all; {settings}{reading}{self._set_role()}"
 
     def own_role(self) -> str:

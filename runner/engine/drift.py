@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import psycopg2
+
 from runner.database import catalog
 from runner.database.catalog import Catalog
 from runner.database.session import Session
@@ -10,24 +12,36 @@ from runner.history import read, write
 from runner.history.table import OURS
 
 POLICIES = ("warn", "fail", "ignore")
+_PATIENCE = 60.0  # seconds that a look at the schema may take
 _SHOWN = 40  # lines of a difference in an error or warning
 
 
-def schema(session: Session) -> Catalog:
-    """Return the schema of the session's database without the runner's own tables."""
-    return catalog.read(session.connection, ignored=OURS)
+def schema(session: Session, *, left: float | None = None) -> Catalog:
+    """Return the schema of the session's database without the runner's own tables.
+
+    Parameters:
+        left: seconds that it may take at most; None: what a look may take.
+
+    Raises:
+        psycopg2.Error: it could not be read.
+    """
+    patience = _PATIENCE if left is None else min(left, _PATIENCE)
+    return catalog.read(session.connection, ignored=OURS, patience=patience)
 
 
-def differences(session: Session) -> list[str]:
+def differences(session: Session, *, left: float | None = None) -> list[str]:
     """Return the differences as lines, none where nothing changed or nothing was recorded.
 
     Majors spell definitions differently, so a snapshot of another major proves nothing.
+
+    Raises:
+        psycopg2.Error: the schema could not be read.
     """
     kept = read.snapshot(session.connection)
     if kept is None:
         return []
     before, taken_at, run_id = kept
-    now = schema(session)
+    now = schema(session, left=left)
     if before.major != now.major or before.fingerprint == now.fingerprint:
         return []
     lines = catalog.describe(catalog.differences(before.objects, now.objects))
@@ -37,16 +51,26 @@ def differences(session: Session) -> list[str]:
     ]
 
 
-def check(session: Session, policy: str) -> list[str]:
-    """Return warnings about drift, by policy.
+def check(session: Session, policy: str, *, left: float | None) -> list[str]:
+    """Return warnings about drift, by policy; a look that cannot be had is a warning as well.
+
+    Parameters:
+        left: seconds until the deadline, None where there is none.
 
     Raises:
-        ValidationFailed: the policy is "fail" and there is drift.
+        ValidationFailed: the policy is "fail", and there is drift or nobody can tell.
         ConfigurationError: there is no such policy.
     """
     if policy not in POLICIES:
         raise ConfigurationError(f"{policy!r} is no policy for drift: {', '.join(POLICIES)}")
-    lines = differences(session) if policy != "ignore" else []
+    if policy == "ignore":
+        return []
+    try:
+        lines = differences(session, left=left)
+    except psycopg2.Error as error:
+        if session.lost():
+            raise
+        lines = [f"whether the schema was changed by other means cannot be told: {_said(error)}"]
     if lines and policy == "fail":
         raise drifted(lines)
     return bounded(lines)
@@ -68,6 +92,24 @@ def bounded(lines: list[str]) -> list[str]:
     return lines if more <= 0 else [*lines[:_SHOWN], f"… and {more} more lines"]
 
 
-def record(session: Session) -> None:
-    """Keep the schema as it is now for the next look."""
-    write.take_snapshot(session.connection, session.run_id, schema(session))
+def begin(session: Session) -> None:
+    """Forget the last look: from here on the schema is this run's, wherever that stops."""
+    write.forget_snapshot(session.connection)
+
+
+def record(session: Session, *, left: float | None) -> list[str]:
+    """Keep the schema as it is now for the next look; return what is to be said if it cannot be.
+
+    Parameters:
+        left: seconds until the deadline, None where there is none.
+    """
+    try:
+        write.take_snapshot(session.connection, session.run_id, schema(session, left=left))
+    except psycopg2.Error as error:
+        cannot = "the schema could not be looked at, so that the next run cannot tell what others"
+        return [f"{cannot} change until then: {_said(error)}"]
+    return []
+
+
+def _said(error: psycopg2.Error) -> str:
+    return (error.diag.message_primary or str(error)).strip()

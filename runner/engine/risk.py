@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
+import psycopg2
+
 from runner.database.session import Session
 from runner.database.sessions import longest_transaction
 from runner.engine.job import Job
@@ -24,8 +26,12 @@ _SQL = 20_000  # characters of a file that a plan carries; a Lambda's answer has
 
 # Traffic since the statistics were reset, or since the server began to keep them; a rate over
 # less than a minute says nothing.
+_SIZE = "pg_catalog.pg_total_relation_size(c.oid)"
+# The size is behind a lock where somebody rewrites the table; what the last VACUUM saw is not.
+_SIZE_SEEN = "c.relpages::bigint * pg_catalog.current_setting('block_size')::int"
+
 _RELATIONS = """
-    select w.name, pg_catalog.pg_total_relation_size(c.oid), greatest(c.reltuples, 0)::bigint,
+    select w.name, {size}, greatest(c.reltuples, 0)::bigint,
            coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) / since.seconds,
            coalesce(s.seq_scan + coalesce(s.idx_scan, 0), 0) / since.seconds
     from unnest(%s::text[]) w (name)
@@ -89,7 +95,10 @@ def digest(jobs: Iterable[Job], database: str, rows: Iterable[Row]) -> str:
 
 def _relations(session: Session, names: list[str]) -> dict[str, Relation]:
     with session.connection.cursor() as cursor:
-        cursor.execute(_RELATIONS, (names,))
+        try:
+            cursor.execute(_RELATIONS.format(size=_SIZE), (names,))
+        except psycopg2.errors.LockNotAvailable:
+            cursor.execute(_RELATIONS.format(size=_SIZE_SEEN), (names,))
         return {
             name: {
                 "relation": name,

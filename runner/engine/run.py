@@ -160,12 +160,14 @@ def _apply(
     if not jobs:
         return
     write.ensure(session.connection)
-    result.warnings += drift.check(session, on_drift)
+    deadline = run.conduct.deadline
+    result.warnings += drift.check(session, on_drift, left=deadline.left())
+    drift.begin(session)
     try:
         execute(run, session, result, jobs, single=single)
     finally:
-        if result.applied and not session.lost():
-            drift.record(session)
+        if not session.lost():
+            result.warnings += drift.record(session, left=deadline.left())
 
 
 @contextmanager

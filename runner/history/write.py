@@ -194,3 +194,9 @@ def take_snapshot(connection: Connection, run_id: str, catalog: Catalog) -> None
             """,
             (run_id, catalog.major, json.dumps(catalog.objects)),
         )
+
+
+def forget_snapshot(connection: Connection) -> None:
+    """Keep no schema: what a run changes is nobody else's doing, wherever it stops."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"delete from {SNAPSHOT}")

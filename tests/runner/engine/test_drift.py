@@ -1,5 +1,6 @@
 """Changes outside the migrations are seen, shown and, if asked, refused."""
 
+import psycopg2
 import pytest
 
 from tests.runner.project import Project
@@ -49,4 +50,44 @@ def test_what_was_applied_before_a_failure_is_no_drift(migrated: Project) -> Non
     migrated.file("V2__u.sql", "create table u ()")
     migrated.file("V3__v.sql", "nonsense")
     assert migrated.run("migrate")["exit_code"] == 3
+    assert migrated.run("status", "--drift")["exit_code"] == 0
+
+
+@pytest.mark.parametrize("name", ["c++", "a[1", "orders (archive)", "a|b", 'say "x"', "tmp ("])
+def test_a_tables_name_is_no_pattern(project: Project, name: str) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    project.file("V1__t.sql", f"create table {quoted} (id int primary key, n int check (n > 0))")
+    assert project.run("migrate")["error"] is None
+    assert project.run("status", "--drift")["exit_code"] == 0
+
+
+@pytest.fixture
+def locked(migrated: Project, bystander: "psycopg2.extensions.connection") -> Project:
+    """Give a project in whose database somebody holds a view and its table."""
+    migrated.file("V2__v.sql", "create view v as select n from t")
+    migrated.run("migrate")
+    bystander.cursor().execute("lock table t, v in access exclusive mode")
+    return migrated
+
+
+def test_a_look_behind_a_lock_is_a_warning_and_what_is_applied_is_applied(locked: Project) -> None:
+    locked.file("V3__other.sql", "create table other (id int)")
+    document = locked.run("migrate", "--deadline", "12")
+    assert (document["outcome"], document["error"]) == ("applied", None)
+    assert len([text for text in document["warnings"] if "lock timeout" in text]) == 2
+
+
+def test_a_plan_behind_a_lock_has_the_size_that_was_seen_last(locked: Project) -> None:
+    locked.file("V3__t.sql", "alter table t add m int")
+    document = locked.run("plan")
+    assert document["error"] is None
+    assert document["data"]["files"][0]["relations"][0]["relation"] == "t"
+
+
+def test_what_a_killed_run_changed_is_nobody_elses_doing(migrated: Project) -> None:
+    """A run that dies leaves no look behind by which the next one would blame a stranger."""
+    migrated.file("V2__u.sql", "create table u ()")
+    migrated.file("V3__dies.sql", "select pg_terminate_backend(pg_backend_pid())")
+    assert migrated.run("migrate")["exit_code"] != 0
+    (migrated.folder / "V3__dies.sql").unlink()
     assert migrated.run("status", "--drift")["exit_code"] == 0

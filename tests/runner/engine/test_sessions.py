@@ -405,9 +405,9 @@ def test_error_in_the_record_has_no_place_in_the_file(project: Project) -> None:
 
 
 def test_deadline_stops_between_files_and_running_again_goes_on(project: Project) -> None:
-    project.file("V1__a.sql", "create table a (); select pg_sleep(0.5)")
-    project.file("V2__b.sql", "create table b (); select pg_sleep(0.5)")
-    document = project.run("migrate", "--deadline", "5.8")
+    project.file("V1__a.sql", "create table a (); select pg_sleep(0.1)")
+    project.file("V2__b.sql", "create table b (); select pg_sleep(5)")
+    document = project.run("migrate", "--deadline", "9")
     assert (document["outcome"], document["exit_code"]) == ("incomplete", 8)
     assert [entry["version"] for entry in document["applied"]] == ["1"]
     assert [entry["version"] for entry in document["pending"]] == ["2"]
