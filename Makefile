@@ -31,9 +31,10 @@ help:  ## list the targets
 .PHONY: setup
 setup: $(VENV)/.ready  ## make .venv from the lock
 
+# The source of a build has no modes, so find-python is read by sh.
 # pip fetches only the fast installer, by the lock's own hashes; that one brings the rest.
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@python=$$(./find-python); version='import pip, sys; print(sys.version)'; \
+	@python=$$(sh ./find-python); version='import pip, sys; print(sys.version)'; \
 	    [ "$$($(BIN)/python -c "$$version" 2>&1)" = "$$("$$python" -c "$$version" 2>&1)" ] \
 	    || "$$python" -m venv --clear $(VENV)
 	@mkdir -p .cache
