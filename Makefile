@@ -31,9 +31,10 @@ help:  ## list the targets
 .PHONY: setup
 setup: $(VENV)/.ready  ## make .venv from the lock
 
+# The source of a build has no modes, so find-python is read by sh.
 # pip fetches only the fast installer, by the lock's own hashes; that one brings the rest.
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@python=$$(./find-python); version='import pip, sys; print(sys.version)'; \
+	@python=$$(sh ./find-python); version='import pip, sys; print(sys.version)'; \
 	    [ "$$($(BIN)/python -c "$$version" 2>&1)" = "$$("$$python" -c "$$version" 2>&1)" ] \
 	    || "$$python" -m venv --clear $(VENV)
 	@mkdir -p .cache
@@ -57,9 +58,10 @@ psql: setup  ## psql on the local database
 
 # What the pipeline's actions run, in CodeBuild and here (buildspec.yml). A missing variable is an
 # error, never a default: a step that guesses its target is worse than one that fails.
-.PHONY: pipeline-verify
-pipeline-verify: setup  ## lint the migrations and prove that they can be undone (the pipeline calls this)
+.PHONY: pipeline-check
+pipeline-check: setup  ## validate, prove and lint the migrations (the pipeline calls this)
 	@rm -f build/*.json reports/*
+	$(BIN)/runner validate
 	$(BIN)/runner verify --sample-rows --junit reports/verify.xml --save build/verify.json \
 	    --evidence build/evidence.json
 	$(BIN)/runner lint --junit reports/lint.xml
@@ -74,21 +76,39 @@ pipeline-report: setup  ## make reports/*.html of what a step has saved (the pip
 	    esac; \
 	done
 
+# The pipeline itself is changed by operators: no build's role may.
 .PHONY: pipeline-deploy
 pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
-	$(BIN)/ansible-playbook site.yml -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
+	$(BIN)/ansible-playbook site.yml --skip-tags pipeline \
+	    -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
 
-.PHONY: pipeline-migrate
-pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
+# How the build's role becomes the one that may call the Lambda by one of its aliases.
+define invoke
 	@: "$${RUNNER_FUNCTION:?which function to call}" "$${INVOKE_ROLE_ARN:?which role to call it with}" \
 	    "$${RUN_ID:?the name of this run}"
 	@mkdir -p build reports
 	@printf '[profile invoke]\nrole_arn = %s\ncredential_source = EcsContainer\nregion = %s\n' \
 	    "$$INVOKE_ROLE_ARN" "$$(cut -d: -f4 <<<"$$RUNNER_FUNCTION")" > build/invoke.ini
-	export AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke; \
-	invoke() { $(BIN)/runner invoke --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID" "$$@"; }; \
-	invoke plan --save build/plan.json; \
-	invoke migrate --save build/migrate.json --junit reports/migrate.xml
+	AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke $(BIN)/runner invoke \
+	    --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID"
+endef
+
+# The function of the environment, as it is now, plans the new files and runs none of them. What
+# the approval shows goes into build/approval.sh, from where the build exports it; its link is this
+# build's page, which stays.
+.PHONY: pipeline-plan
+pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
+	$(invoke) --send-files plan --save build/plan.json
+	$(BIN)/runner report build/plan.json --approval build/approval.sh
+	@IFS=: read -r _ _ _ region account build id <<<"$${CODEBUILD_BUILD_ARN:?}"; project=$${build#build/}; \
+	    console="https://$$region.console.aws.amazon.com/codesuite/codebuild/$$account/projects"; \
+	    echo "export REPORT_URL='$$console/$$project/build/$$project%3A$$id/'" >> build/approval.sh
+
+# An empty digest is passed on as it is: the function refuses it, as it refuses a missing one.
+.PHONY: pipeline-migrate
+pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
+	$(invoke) migrate $${PLAN_DIGEST+--plan-digest "$$PLAN_DIGEST"} \
+	    --save build/migrate.json --junit reports/migrate.xml
 
 .PHONY: lock
 lock:  ## resolve pyproject.toml into requirements.lock again

@@ -40,8 +40,15 @@ def up(stack: Stack) -> bool:
         bootstrap(stack, python)
         _say("site.yml")
         play(stack, "site.yml", python)
-    _say("verify and migrate, as the pipeline does")
-    green = run_pipeline(stack, PIPELINE, account=ACCOUNT, source=CLONE, only={"Verify", "Migrate"})
+    _say("check, plan, approve and migrate, as the pipeline does")
+    green = run_pipeline(
+        stack,
+        PIPELINE,
+        account=ACCOUNT,
+        source=CLONE,
+        only={"Check", "Plan", "Approve", "Migrate"},
+        keep=CLONE / "reports",
+    )
     _say(f"{'done' if green else 'FAILED'} after {time.monotonic() - began:.0f} s")
     if green:
         sys.stdout.write(_what_next(stack))

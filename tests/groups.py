@@ -13,7 +13,12 @@ TOGETHER = {
     "tests/playbooks/": "the three environments",
 }
 # What takes minutes begins first, so that no worker begins it when the others have done.
-LONGEST = (*reversed(TOGETHER.values()), "tests/pipeline/test_line.py", "tests/modules/")
+LONGEST = (
+    *reversed(TOGETHER.values()),
+    "tests/pipeline/test_whole.py",
+    "tests/pipeline/test_line.py",
+    "tests/modules/",
+)
 # Files that take long without an emulated AWS.
 SLOW = (
     "tests/local/",

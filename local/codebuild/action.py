@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Mapping
@@ -11,12 +12,15 @@ from typing import Any
 
 from local.codebuild.buildspec import parse
 from local.codebuild.credentials import CredentialsEndpoint
-from local.codebuild.shell import Build
+from local.codebuild.shell import Build, Outcome
+from local.codebuild.source import Source
 from local.errors import LocalError
 from local.process.environment import basics
 from local.stack import Stack
 from local.state import REGION
 
+# Characters of a value: ActionConfigurationValue in the API's model.
+_LONGEST = 1000
 _REFERENCE = re.compile(r"#\{([^}]+)\}")
 # What a client needs to reach the emulators; nothing of the caller's own AWS settings.
 _EMULATOR = re.compile(r"AWS_(ENDPOINT_URL.*|REGION|DEFAULT_REGION|EC2_METADATA_DISABLED)|LOCAL_.*")
@@ -33,6 +37,25 @@ class Action:
     pipeline: str
 
 
+def resolve(text: str, known: Mapping[str, str]) -> str:
+    """Return a value of an action's configuration, its references to variables resolved.
+
+    Raises:
+        LocalError: a variable is not known, or the value becomes longer than CodePipeline takes.
+
+    """
+
+    def value(reference: re.Match[str]) -> str:
+        if reference[1] not in known:
+            raise LocalError(f"the pipeline refers to {reference[0]}, which nothing sets")
+        return known[reference[1]]
+
+    resolved = _REFERENCE.sub(value, text)
+    if len(resolved) > _LONGEST:
+        raise LocalError(f"longer than the {_LONGEST} characters of a value: {resolved[:60]}…")
+    return resolved
+
+
 def action_of(
     definition: Mapping[str, Any], *, account: str, pipeline: str, known: Mapping[str, str]
 ) -> Action:
@@ -47,7 +70,7 @@ def action_of(
     for variable in json.loads(settings.get("EnvironmentVariables", "[]")):
         if variable.get("type", "PLAINTEXT") != "PLAINTEXT":
             raise LocalError(f"{variable['name']}: type {variable['type']} is not supported here")
-        variables[variable["name"]] = _resolve(variable["value"], known)
+        variables[variable["name"]] = resolve(variable["value"], known)
     return Action(
         account=account,
         name=definition["name"],
@@ -57,17 +80,20 @@ def action_of(
     )
 
 
-def _resolve(text: str, known: Mapping[str, str]) -> str:
-    def value(reference: re.Match[str]) -> str:
-        if reference[1] not in known:
-            raise LocalError(f"the pipeline refers to {reference[0]}, which nothing sets")
-        return known[reference[1]]
+def run_action(stack: Stack, action: Action, source: Source, keep: Path | None = None) -> Outcome:
+    """Run the action's build in a folder of its own, made of the source.
 
-    return _REFERENCE.sub(value, text)
+    Parameters:
+        keep: where to put the files that the build leaves in `reports`.
+    """
+    with source.unpacked(stack.state.tmp) as folder:
+        outcome = _run(stack, action, folder)
+        if keep and (folder / "reports").is_dir():
+            shutil.copytree(folder / "reports", keep, dirs_exist_ok=True)
+        return outcome
 
 
-def run_action(stack: Stack, action: Action, source: Path) -> bool:
-    """Run the action's build in `source`; return whether it succeeded."""
+def _run(stack: Stack, action: Action, source: Path) -> Outcome:
     project = _project(stack, action)
     file = project["source"].get("buildspec") or "buildspec.yml"
     text = file if "\n" in file else _read(source / file)
@@ -132,5 +158,7 @@ def _codebuild(
         "CODEBUILD_SRC_DIR": str(source),
         "CODEBUILD_START_TIME": str(int(time.time() * 1000)),
         "CI": "true",
+        # The environment that is linked here has the package of the clone.
+        "PYTHONPATH": str(source),
         **action.variables,
     }

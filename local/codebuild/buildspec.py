@@ -36,6 +36,7 @@ class Buildspec:
     """What one build does."""
 
     variables: dict[str, str]
+    exported: tuple[str, ...]
     shell: str
     phases: dict[str, Phase]
     reports: tuple[Report, ...]
@@ -59,7 +60,7 @@ def _read(document: Any) -> Buildspec:
     _require(str(document.get("version")) == "0.2", "version must be 0.2")
     _known(document, _KEYS, "the top")
     env = _mapping(document.get("env"), "env")
-    _known(env, {"shell", "variables"}, "env")
+    _known(env, {"shell", "variables", "exported-variables"}, "env")
     phases = _mapping(document.get("phases"), "phases")
     _known(phases, set(PHASES), "phases")
     reports = _mapping(document.get("reports"), "reports")
@@ -67,6 +68,7 @@ def _read(document: Any) -> Buildspec:
         variables={
             key: str(value) for key, value in _mapping(env.get("variables"), "variables").items()
         },
+        exported=_strings(env.get("exported-variables", []), "exported-variables"),
         shell=str(env.get("shell", "sh")),
         phases={key: _phase(key, value) for key, value in phases.items()},
         reports=tuple(_report(key, value) for key, value in reports.items()),

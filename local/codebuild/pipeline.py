@@ -1,24 +1,33 @@
 """Run an emulated pipeline's stages in their order, as CodePipeline would, on this machine."""
 
+import dataclasses
+import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from local.codebuild.action import action_of, run_action
+from local.codebuild.action import action_of, resolve, run_action
+from local.codebuild.source import Source
 from local.errors import LocalError
 from local.stack import Stack
 
 Approve = Callable[[str], bool]
+Known = dict[str, str]
 
 
 def ask(question: str) -> bool:
-    """Ask a person for an approval; nobody there means no."""
-    if not sys.stdin.isatty():
+    """Ask a person for an approval: the variable APPROVE answers, else the terminal, else no."""
+    given = os.environ.get("APPROVE")
+    if given is None and not sys.stdin.isatty():
+        _say(f"{question} Nobody is there to say: APPROVE=yes does.")
         return False
     sys.stderr.write(f"{question} [yes/no] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    answer = sys.stdin.readline() if given is None else given
+    if given is not None:
+        sys.stderr.write(f"{given} (APPROVE)\n")
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def run_pipeline(
@@ -26,9 +35,10 @@ def run_pipeline(
     name: str,
     *,
     account: str,
-    source: Path,
+    source: Path | Source,
     only: Collection[str] = (),
     approve: Approve = ask,
+    keep: Path | None = None,
 ) -> bool:
     """Start an execution and run its actions; return whether all of them succeeded.
 
@@ -36,9 +46,10 @@ def run_pipeline(
         stack: where the pipeline is.
         name: the pipeline's name.
         account: the account that hosts it.
-        source: the folder that stands for the source artifact.
+        source: the source artifact, or the folder to make it of.
         only: names of the actions to run; empty means all.
         approve: decides manual approvals.
+        keep: where the reports of the builds go.
 
     """
     client = stack.client("codepipeline", account)
@@ -48,37 +59,82 @@ def run_pipeline(
         raise LocalError(
             f"account {account} has no pipeline {name}: run ansible-playbook site.yml first"
         ) from None
-    execution = client.start_pipeline_execution(name=name)["pipelineExecutionId"]
-    known = {"codepipeline.PipelineExecutionId": execution, "codepipeline.PipelineName": name}
+    identity = client.start_pipeline_execution(name=name)["pipelineExecutionId"]
+    execution = Execution(
+        stack, name, account,
+        source if isinstance(source, Source) else Source.of_folder(source),
+        approve, keep,
+        {"codepipeline.PipelineExecutionId": identity, "codepipeline.PipelineName": name},
+    )  # fmt: skip
+    return all(execution.stage(stage, only) for stage in definition["stages"])
 
-    def run(action: dict[str, Any]) -> bool:
-        kind = action["actionTypeId"]
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """One execution of a pipeline; `known` are the variables that its actions have set."""
+
+    stack: Stack
+    pipeline: str
+    account: str
+    source: Source
+    approve: Approve
+    keep: Path | None
+    known: Known
+
+    def stage(self, stage: dict[str, Any], only: Collection[str]) -> bool:
+        """Run a stage's actions by their order, unless its entry condition skips it."""
+        actions = [a for a in stage["actions"] if not only or a["name"] in only]
+        if actions and not self._enters(stage):
+            return True
+        for action in sorted(actions, key=lambda action: int(action.get("runOrder", 1))):
+            _say(f"{self.pipeline} · {stage['name']} · {action['name']}")
+            if not self._run(action):
+                _say(f"{stage['name']} · {action['name']} FAILED; what comes after it does not run")
+                return False
+        return True
+
+    def _enters(self, stage: dict[str, Any]) -> bool:
+        """Whether a stage's entry condition is met; one that is not skips the stage here."""
+        for condition in stage.get("beforeEntry", {}).get("conditions", []):
+            if condition["result"] != "SKIP":
+                raise LocalError(f"{stage['name']}: result {condition['result']} is not supported")
+            if not all(_met(rule, self.known) for rule in condition["rules"]):
+                _say(f"{self.pipeline} · {stage['name']} skipped: its entry condition is not met")
+                return False
+        return True
+
+    def _run(self, action: dict[str, Any]) -> bool:
+        kind, settings = action["actionTypeId"], action.get("configuration", {})
         match kind["category"], kind["provider"]:
             case "Source", _:
-                _say(f"source: {source}")
+                _say(f"source: {self.source.name}")
                 return True
             case "Approval", _:
-                return approve(action.get("configuration", {}).get("CustomData") or "Approve?")
+                shown = [settings.get("CustomData") or "Approve?"]
+                shown += [settings[k] for k in ("ExternalEntityLink",) if k in settings]
+                return self.approve(" ".join(resolve(text, self.known) for text in shown))
             case "Build", "CodeBuild":
-                build = action_of(action, account=account, pipeline=name, known=known)
-                return run_action(stack, build, source)
+                build = action_of(
+                    action, account=self.account, pipeline=self.pipeline, known=self.known
+                )
+                outcome = run_action(self.stack, build, self.source, self.keep)
+                if space := action.get("namespace"):
+                    self.known.update({f"{space}.{k}": v for k, v in outcome.exported.items()})
+                return outcome.succeeded
         raise LocalError(f"{kind['category']} by {kind['provider']} is not supported here")
 
-    for stage, action in _in_order(definition):
-        if only and action["name"] not in only:
-            continue
-        _say(f"{name} · {stage} · {action['name']}")
-        if not run(action):
-            _say(f"{stage} · {action['name']} FAILED; what comes after it does not run")
-            return False
-    return True
 
+def _met(rule: dict[str, Any], known: Known) -> bool:
+    """Whether a rule of a condition is met.
 
-def _in_order(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return each stage's name with its actions, by run order."""
-    for stage in definition["stages"]:
-        for action in sorted(stage["actions"], key=lambda action: int(action.get("runOrder", 1))):
-            yield stage["name"], action
+    https://docs.aws.amazon.com/codepipeline/latest/userguide/rule-reference-VariableCheck.html
+    """
+    provider: str = rule["ruleTypeId"]["provider"]
+    settings: Known = rule["configuration"]
+    if provider != "VariableCheck" or settings["Operator"] not in {"EQ", "NE"}:
+        raise LocalError(f"rule {rule['name']}: {provider} {settings} is not supported here")
+    equal = resolve(settings["Variable"], known) == settings["Value"]
+    return equal if settings["Operator"] == "EQ" else not equal
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 from xml.etree import ElementTree as ET
 
 from local.codebuild.buildspec import PHASES, Buildspec, Phase, find
@@ -27,6 +27,13 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
+class Outcome(NamedTuple):
+    """Whether a build succeeded, and the variables that it exports."""
+
+    succeeded: bool
+    exported: dict[str, str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Build:
     """One build: what to do, where, and with which environment (and no other)."""
@@ -36,8 +43,8 @@ class Build:
     environment: Mapping[str, str]
     say: Callable[[str], None] = _say
 
-    def run(self) -> bool:
-        """Run all phases; return whether the build succeeded."""
+    def run(self) -> Outcome:
+        """Run all phases; return what came of them."""
         began = time.time()
         succeeded = True
         with _Shell(
@@ -53,9 +60,13 @@ class Build:
                 go_on = name not in _ENDS_BUILD if phase.go_on is None else phase.go_on
                 if not passed and not go_on:
                     break
+            exported = shell.variables()
         self._reports(began)
         self.say(f"build {'succeeded' if succeeded else 'FAILED'}")
-        return succeeded
+        # As they are after the last phase; what no command exported is not there.
+        return Outcome(
+            succeeded, {name: exported[name] for name in self.spec.exported if name in exported}
+        )
 
     def _phase(self, shell: "_Shell", name: str, phase: Phase) -> bool:
         """Run a phase: commands up to the first that fails, then `finally`; say how it went."""
@@ -133,6 +144,14 @@ class _Shell:
         ended = process.wait()  # the command ended the shell
         self._close()
         return ended or 1  # a build's command has no business ending the shell
+
+    def variables(self) -> dict[str, str]:
+        """Return what the commands so far have exported."""
+        told = Path(self._scripts.name) / "variables"
+        if not self._process or self.run(f"env -0 > {shlex.quote(str(told))}"):
+            return {}
+        pairs = told.read_bytes().decode(errors="replace").split("\0")
+        return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
     def _open(self) -> "subprocess.Popen[bytes]":
         self._status, self._reply = os.pipe()

@@ -9,29 +9,38 @@ from pathlib import Path
 from typing import cast
 
 from runner.errors import ConfigurationError, extra
+from runner.report.approval import approval
 from runner.report.border import refused
 from runner.report.markdown import markdown
 from runner.result import VERSION, Document, Result
 
 
-def report(source: str, run_id: str, output: Path | None, comment: Path | None) -> Result:
+def report(
+    source: str,
+    run_id: str,
+    output: Path | None,
+    comment: Path | None,
+    asked: Path | None = None,
+) -> Result:
     """Write what is asked for; the result's data is the paths.
 
     Parameters:
         source: the path of a result document as --json prints it; "-" is stdin.
-        output: where the HTML page goes; where neither is asked for, it goes beside the result.
+        output: where the HTML page goes; where nothing is asked for, it goes beside the result.
         comment: where the Markdown goes.
+        asked: where the variables of an approval go, which a plan has.
 
     Raises:
         ConfigurationError: nothing says where to write, the source is no result of this version,
-            something cannot be read or written, or the page needs Jinja2.
+            something cannot be read or written, the page needs Jinja2, or an approval is asked
+            for and the result is no plan.
 
     """
-    output = output if output or comment else _beside(source)
+    output = output if output or comment or asked else _beside(source)
     document = _read(source)
     result = Result("report", run_id)
     written = []
-    for path, write in ((output, _page), (comment, _comment)):
+    for path, write in ((output, _page), (comment, _comment), (asked, _approval)):
         if path:
             _write(path, write()(document))
             written.append(str(path))
@@ -57,6 +66,10 @@ def _page() -> Callable[[Document], str]:
 
 def _comment() -> Callable[[Document], str]:
     return markdown
+
+
+def _approval() -> Callable[[Document], str]:
+    return approval
 
 
 def _write(path: Path, text: str) -> None:

@@ -117,7 +117,11 @@ def _report(context: Context, options: Options) -> Document:
     from runner.commands.report import report
 
     return report(
-        options["result"], context.run_id, options.get("output"), options.get("markdown")
+        options["result"],
+        context.run_id,
+        options.get("output"),
+        options.get("markdown"),
+        options.get("approval"),
     ).document()
 
 
@@ -250,6 +254,8 @@ _ALL = (
             Option("result", "'-' is stdin", "RESULT.json", str, positional=True, required=True),
             Option("output", "the HTML page (beside the result)", "FILE", str, Path, short="-o"),
             Option("markdown", "Markdown, for a comment", "FILE", str, Path),
+            Option("approval", "of a plan: what an approval shows, as variables of a shell",
+                   "FILE", str, Path),
         ),
         lines=text.strings, summary=lambda _: "written",
     ),

@@ -21,8 +21,8 @@ def build(tmp_path):
     def run(text, **environment):
         said = []
         path = {"PATH": os.environ["PATH"]}
-        succeeded = Build(parse(text), tmp_path, path | environment, said.append).run()
-        return succeeded, said
+        outcome = Build(parse(text), tmp_path, path | environment, said.append).run()
+        return outcome.succeeded, said
 
     return run
 
@@ -122,6 +122,17 @@ def test_nothing_of_the_callers_environment_gets_in(build, tmp_path, monkeypatch
     assert not [line for line in environment if line.startswith("AWS_")]
     assert "MODE=action" in environment
     assert "OWN=spec" in environment
+
+
+def test_what_the_buildspec_names_and_a_command_exported_leaves_the_build(tmp_path):
+    text = (
+        "{version: 0.2, env: {exported-variables: [DIGEST, HIDDEN, ABSENT, GIVEN]}, phases: {"
+        " build: {commands: ['export DIGEST=early OTHER=x', 'HIDDEN=y']},"
+        " post_build: {commands: ['export DIGEST=\"a b\"']}}}"
+    )
+    environment = {"PATH": os.environ["PATH"], "GIVEN": "by the action"}
+    outcome = Build(parse(text), tmp_path, environment, lambda _: None).run()
+    assert outcome.exported == {"DIGEST": "a b", "GIVEN": "by the action"}
 
 
 REPORT = """

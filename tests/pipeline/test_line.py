@@ -24,11 +24,16 @@ class Line:
         self.home = home
         names = ("AWS", "PIPELINE", "DATABASE", "PSQL")
         ports = {f"LOCAL_{name}_PORT": str(free_port()) for name in names}
-        self.environment = os.environ | ports | {"HOME": str(home), "TMPDIR": str(home)}
+        self.environment = (
+            os.environ | ports | {"HOME": str(home), "TMPDIR": str(home), "APPROVE": "yes"}
+        )
 
     def make(self, target):
+        return self.run("make", target)
+
+    def run(self, *command, **environment):
         done = subprocess.run(
-            ["make", target], cwd=self.folder, env=self.environment,
+            command, cwd=self.folder, env=self.environment | environment,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
@@ -91,10 +96,20 @@ def test_from_nothing_to_a_fixed_mistake_and_down_again(line):
     assert line.query("select * from schema_version") == history
 
     mistake.write_text(GOOD)
+    status, said = line.run("make", "local", APPROVE="no")
+    assert status != 0
+    assert "local: " in said
+    assert " 1 file to run" in said
+    assert line.query("select * from schema_version") == history
+
     status, said = line.make("local")
     assert status == 0, said
     assert "done: 1 migration " in said
     assert line.query("select distinct status from customer_order") == []
+    status, said = line.make("local")
+    assert status == 0, said
+    assert "Local skipped" in said
+    assert "Approve" not in said
 
     status, said = line.make("local-down")
     assert status == 0, said

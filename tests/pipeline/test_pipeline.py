@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from local.codebuild.pipeline import run_pipeline
+from local.codebuild.pipeline import ask, run_pipeline
 from local.errors import LocalError
 
 ACCOUNT = "000000000000"
@@ -14,13 +14,16 @@ REGION = "eu-central-1"
 # Writes down who it is: the credentials come from the container endpoint only.
 BUILDSPEC = """
 version: 0.2
+env: {{exported-variables: [TOLD]}}
 phases:
   build:
     commands:
-      - echo "$WHAT $RUN_ID" >> ran
+      - export TOLD="$WHAT"
+      - echo "$WHAT $RUN_ID" >> {folder}/ran
       - test "$WHAT" != fail
-      - test -z "${AWS_ACCESS_KEY_ID:-}"
-      - %s -c "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])" > who
+      - test -z "${{AWS_ACCESS_KEY_ID:-}}"
+      - cd {folder}
+      - {python} -c "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])" > who
 """
 
 
@@ -46,15 +49,16 @@ def role(stack):
 
 
 @pytest.fixture
-def project(stack, role):
+def project(stack, role, tmp_path):
     """Make a CodeBuild project; delete it after the test."""
     codebuild = stack.client("codebuild")
     made = []
+    text = BUILDSPEC.format(python=sys.executable, folder=tmp_path)
 
     def make(name="test-line"):
         codebuild.create_project(
             name=name, serviceRole=role,
-            source={"type": "CODEPIPELINE", "buildspec": BUILDSPEC % sys.executable},
+            source={"type": "CODEPIPELINE", "buildspec": text},
             artifacts={"type": "CODEPIPELINE"},
             environment={
                 "type": "LINUX_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL",
@@ -73,7 +77,7 @@ def pipeline(stack):
     """Make a pipeline of the given actions after its source; delete it after the test."""
     codepipeline = stack.client("codepipeline")
 
-    def make(*actions):
+    def make(*actions, after=()):
         source = action("Source", "Source", "CodeCommit", RepositoryName="r", BranchName="main")
         codepipeline.create_pipeline(
             pipeline={
@@ -83,6 +87,7 @@ def pipeline(stack):
                 "stages": [
                     {"name": "Source", "actions": [source]},
                     {"name": "Test", "actions": list(actions)},
+                    *after,
                 ],
             }
         )
@@ -178,3 +183,51 @@ def test_a_missing_pipeline_or_project_is_said_with_the_way_out(stack, pipeline,
     pipeline(build("Build", "nothing", WHAT="x"))
     with pytest.raises(LocalError, match="has no project nothing"):
         run(stack, tmp_path)
+
+
+def test_an_approval_shows_what_an_earlier_action_exported(stack, project, pipeline, tmp_path):
+    asked = []
+    told = {**build("Plan", project(), 1, WHAT="two files"), "namespace": "TestPlan"}
+    shown = action(
+        "Approve", "Approval", "Manual", 2,
+        CustomData="Deploy #{TestPlan.TOLD}?", ExternalEntityLink="https://example.com/",
+    )  # fmt: skip
+    pipeline(told, shown)
+    assert run(stack, tmp_path, approve=lambda text: asked.append(text) or True)
+    assert asked == ["Deploy two files? https://example.com/"]
+
+
+@pytest.mark.parametrize("told", ["0", "2"])
+def test_a_condition_that_is_not_met_skips_its_stage(stack, project, pipeline, tmp_path, told):
+    name = project()
+    rule = {
+        "name": "Pending",
+        "ruleTypeId": {"category": "Rule", "owner": "AWS", "provider": "VariableCheck"},
+        "configuration": {"Variable": "#{TestPlan.TOLD}", "Value": "0", "Operator": "NE"},
+    }
+    entry = {"conditions": [{"result": "SKIP", "rules": [rule]}]}
+    last = {"name": "Last", "actions": [build("Last", name, 1, WHAT="x")], "beforeEntry": entry}
+    pipeline({**build("Plan", name, 1, WHAT=told), "namespace": "TestPlan"}, after=[last])
+    assert run(stack, tmp_path)
+    assert len((tmp_path / "ran").read_text().splitlines()) == (1 if told == "0" else 2)
+
+
+def test_a_value_that_codepipeline_would_refuse_is_refused(stack, project, pipeline, tmp_path):
+    pipeline(
+        {**build("Plan", project(), 1, WHAT="x" * 999), "namespace": "TestPlan"},
+        action("Approve", "Approval", "Manual", 2, CustomData="of #{TestPlan.TOLD}"),
+    )
+    with pytest.raises(LocalError, match="longer than the 1000 characters"):
+        run(stack, tmp_path, approve=lambda _: True)
+
+
+@pytest.mark.parametrize("answer", ["yes", "no"])
+def test_a_variable_answers_where_nobody_can(monkeypatch, answer):
+    monkeypatch.setenv("APPROVE", answer)
+    assert ask("Deploy?") == (answer == "yes")
+
+
+def test_nobody_there_is_no_approval(monkeypatch, capsys):
+    monkeypatch.delenv("APPROVE", raising=False)
+    assert not ask("Deploy?")
+    assert "APPROVE=yes" in capsys.readouterr().err

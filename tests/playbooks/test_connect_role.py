@@ -102,7 +102,7 @@ def test_the_connect_role_does_not_read_the_password(provisioned: Stack) -> None
 
 
 @pytest.mark.parametrize("env", ["dev", "prod"])
-@pytest.mark.parametrize("build", ["build-verify", "build-deploy", "build-migrate"])
+@pytest.mark.parametrize("build", ["build-check", "build-deploy-prod", "build-migrate-prod"])
 def test_no_build_takes_the_connect_role(provisioned: Stack, build: str, env: str) -> None:
     sts = session(provisioned, build)
     with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):

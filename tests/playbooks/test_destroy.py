@@ -34,12 +34,18 @@ def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> No
     found = {r["RoleName"] for r in stack.client("iam", DEV).list_roles()["Roles"]}
     assert {r for r in found if r.startswith("schema-migrations")} == {
         "schema-migrations-deploy",
-        "schema-migrations-invoke",
+        "schema-migrations-invoke-read",
+        "schema-migrations-invoke-live",
+        "schema-migrations-invoke-admin",
         "schema-migrations-connect",
-        "schema-migrations-build-deploy",
-        "schema-migrations-build-verify",
-        "schema-migrations-build-migrate",
+        "schema-migrations-build-check",
+        "schema-migrations-build-deploy-dev",
+        "schema-migrations-build-migrate-dev",
+        "schema-migrations-build-plan-prod",
+        "schema-migrations-build-deploy-prod",
+        "schema-migrations-build-migrate-prod",
         "schema-migrations-pipeline",
+        "schema-migrations-pipeline-operator",
         "schema-migrations-trigger",
     }
 

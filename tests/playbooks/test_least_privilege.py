@@ -21,7 +21,9 @@ from tests.roles.readme import listed
 
 LOCAL = ACCOUNTS["local"]
 OUTCOMES = ("network", "database", "runner", "bastion", "pipeline")
-DEPLOY = "schema-migrations-deploy"
+# What a role of ours takes is a policy of who deploys; of the pipeline, of its operators.
+POLICIES = {outcome: f"schema-migrations-deploy-{outcome}" for outcome in OUTCOMES}
+POLICIES["pipeline"] = "schema-migrations-pipeline-operator"
 # moto has these, and enforces nothing.
 UNENFORCED = {"codepipeline", "codecommit"}
 REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
@@ -82,10 +84,10 @@ def requests(
 
 @pytest.fixture(scope="session")
 def deploy_policies(provisioned: Stack) -> dict[str, dict[str, Any]]:
-    """Give the deploy role's policies by outcome."""
+    """Give the policies of who deploys, by outcome."""
     iam, found = provisioned.client("iam", LOCAL), {}
-    for outcome in OUTCOMES:
-        arn = f"arn:aws:iam::{LOCAL}:policy/{DEPLOY}-{outcome}"
+    for outcome, name in POLICIES.items():
+        arn = f"arn:aws:iam::{LOCAL}:policy/{name}"
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         found[outcome] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
     return {outcome: version["Document"] for outcome, version in found.items()}

@@ -1,5 +1,6 @@
 """Who may do what, and whom an account trusts."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -34,40 +35,55 @@ def attached(stack: Stack, account: str, role: str) -> dict[str, dict[str, Any]]
     }
 
 
-def test_prod_trusts_exactly_the_deploying_build(provisioned: Stack) -> None:
-    trust = roles(provisioned, PROD)["schema-migrations-deploy"]["AssumeRolePolicyDocument"]
-    assert trust["Statement"][0]["Principal"]["AWS"] == [
-        f"arn:aws:iam::{PROD}:root",
-        f"arn:aws:iam::{DEV}:role/schema-migrations-build-deploy",
+@pytest.mark.parametrize(
+    ("env", "role", "builds"),
+    [
+        ("prod", "deploy", ["deploy-prod"]),
+        ("prod", "invoke-read", ["plan-prod"]),
+        ("prod", "invoke-live", ["migrate-prod"]),
+        ("prod", "invoke-admin", []),
+        ("prod", "connect", []),
+        ("dev", "deploy", ["deploy-dev"]),
+        ("dev", "invoke-read", []),
+        ("dev", "invoke-live", ["migrate-dev"]),
+        ("dev", "invoke-admin", []),
+        ("dev", "pipeline-operator", []),
+    ],
+)
+def test_a_role_trusts_operators_and_one_build_at_most(
+    provisioned: Stack, env: str, role: str, builds: list[str]
+) -> None:
+    found = roles(provisioned, ACCOUNTS[env])[f"schema-migrations-{role}"]
+    trusted = found["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["AWS"]
+    assert trusted == [
+        f"arn:aws:iam::{ACCOUNTS[env]}:root",
+        *(f"arn:aws:iam::{DEV}:role/schema-migrations-build-{build}" for build in builds),
     ]
 
 
-def test_prod_trusts_exactly_the_migrating_build(provisioned: Stack) -> None:
-    trust = roles(provisioned, PROD)["schema-migrations-invoke"]["AssumeRolePolicyDocument"]
-    assert trust["Statement"][0]["Principal"]["AWS"] == [
-        f"arn:aws:iam::{PROD}:root",
-        f"arn:aws:iam::{DEV}:role/schema-migrations-build-migrate",
-    ]
+# What each build takes, as account and role; everything else is refused.
+TAKES = {
+    "check": None,
+    "deploy-dev": (DEV, "deploy"),
+    "migrate-dev": (DEV, "invoke-live"),
+    "plan-prod": (PROD, "invoke-read"),
+    "deploy-prod": (PROD, "deploy"),
+    "migrate-prod": (PROD, "invoke-live"),
+}
+NAMES = ("deploy", "invoke-read", "invoke-live", "invoke-admin", "connect", "pipeline-operator")
 
 
-@pytest.mark.parametrize(
-    ("build", "role"),
-    [("build-deploy", "schema-migrations-deploy"), ("build-migrate", "schema-migrations-invoke")],
-)
-def test_a_build_reaches_its_role_in_prod(provisioned: Stack, build: str, role: str) -> None:
-    sts = session(provisioned, build)
-    answer = sts.assume_role(RoleArn=f"arn:aws:iam::{PROD}:role/{role}", RoleSessionName="prod")
-    assert answer["AssumedRoleUser"]["Arn"].startswith(f"arn:aws:sts::{PROD}:assumed-role/{role}/")
-
-
-@pytest.mark.parametrize(
-    ("build", "role"),
-    [("build-migrate", "schema-migrations-deploy"), ("build-deploy", "schema-migrations-invoke")],
-)
-def test_a_build_does_not_reach_the_other_role(provisioned: Stack, build: str, role: str) -> None:
-    sts = session(provisioned, build)
-    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
-        sts.assume_role(RoleArn=f"arn:aws:iam::{PROD}:role/{role}", RoleSessionName="prod")
+@pytest.mark.parametrize("build", TAKES)
+def test_a_build_takes_its_role_and_no_other(provisioned: Stack, build: str) -> None:
+    sts = session(provisioned, f"build-{build}")
+    own = [(DEV, f"build-{other}") for other in TAKES if other != build] + [(DEV, "pipeline")]
+    taken = []
+    for account, role in [*((a, n) for a in (DEV, PROD) for n in NAMES), *own]:
+        arn = f"arn:aws:iam::{account}:role/schema-migrations-{role}"
+        with contextlib.suppress(botocore.exceptions.ClientError):
+            sts.assume_role(RoleArn=arn, RoleSessionName="build")
+            taken.append((account, role))
+    assert taken == ([TAKES[build]] if TAKES[build] else [])
 
 
 def test_dev_itself_does_not_reach_prod(provisioned: Stack) -> None:
@@ -109,7 +125,7 @@ def test_what_a_deployment_makes_is_bounded(provisioned: Stack, env: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "role", ["build-verify", "build-deploy", "build-migrate", "pipeline", "trigger"]
+    "role", ["build-check", "build-deploy-dev", "build-plan-prod", "pipeline", "trigger"]
 )
 def test_services_are_trusted_for_one_resource_only(provisioned: Stack, role: str) -> None:
     found = roles(provisioned, DEV)[f"schema-migrations-{role}"]
@@ -119,11 +135,15 @@ def test_services_are_trusted_for_one_resource_only(provisioned: Stack, role: st
     assert "*" not in statement["Condition"]["ArnEquals"]["aws:SourceArn"]
 
 
-def test_invoke_role_may_invoke_and_nothing_else(provisioned: Stack) -> None:
-    (policy,) = policies(provisioned, PROD, "schema-migrations-invoke")
+@pytest.mark.parametrize("right", ["read", "live", "admin"])
+def test_an_invoke_role_may_invoke_by_its_alias_and_nothing_else(
+    provisioned: Stack, right: str
+) -> None:
+    (policy,) = policies(provisioned, PROD, f"schema-migrations-invoke-{right}")
     (statement,) = policy["Statement"]
     assert statement["Action"] == ["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"]
-    assert all("function:schema-migrations-prod-runner" in r for r in statement["Resource"])
+    function = f"arn:aws:lambda:eu-central-1:{PROD}:function:schema-migrations-prod-runner"
+    assert statement["Resource"] == f"{function}:{right}"
 
 
 def test_the_deploy_role_cannot_take_the_boundary_off(provisioned: Stack) -> None:

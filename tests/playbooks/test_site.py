@@ -166,7 +166,12 @@ def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: st
         "PGDATABASE",
         "PGSSLMODE",
         "DATABASE_SECRET_ARN",
+        *(["REQUIRE_PLAN_DIGEST"] if env == "prod" else []),
     }
+    aliases = functions.list_aliases(FunctionName=name)["Aliases"]
+    assert {a["Name"]: a["FunctionVersion"] for a in aliases} == dict.fromkeys(
+        ("read", "live", "admin"), live["Version"]
+    )
     assert len(live["VpcConfig"]["SubnetIds"]) == 2
 
 
@@ -188,10 +193,13 @@ def test_failures_of_the_runner_ring_one_topic(provisioned: Stack, env: str) -> 
         assert alarm["OKActions"] == []
 
 
+BUILDS = {"check", "deploy-dev", "migrate-dev", "plan-prod", "deploy-prod", "migrate-prod"}
+
+
 def test_failed_builds_ring_the_pipelines_topic(provisioned: Stack) -> None:
     name, account = "schema-migrations-pipeline", ACCOUNTS["dev"]
     found = alarms(provisioned, account, name)
-    assert found.keys() == {"verify", "deploy", "migrate"}
+    assert found.keys() == BUILDS
     for project, alarm in found.items():
         watched = {"Name": "ProjectName", "Value": f"schema-migrations-{project}"}
         told = ("AWS/CodeBuild", "FailedBuilds", "Sum", 0, 3)
@@ -247,7 +255,9 @@ def test_pipeline_goes_from_dev_to_prod(provisioned: Stack) -> None:
     assert (pipeline["pipelineType"], pipeline["executionMode"]) == ("V2", "QUEUED")
     assert stages == {
         "Source": ["Source"],
-        "Dev": ["Verify", "Deploy", "Migrate"],
+        "Check": ["Check"],
+        "Dev": ["Deploy", "Migrate"],
+        "ProdPlan": ["Plan"],
         "Prod": ["Approve", "Deploy", "Migrate"],
     }
     assert orders == [1, 2, 3]
@@ -262,15 +272,38 @@ def test_migrate_action_names_function_role_and_run(provisioned: Stack) -> None:
         "ENVIRONMENT": "prod",
         "RUNNER_FUNCTION": "arn:aws:lambda:eu-central-1:444455556666:function:"
         "schema-migrations-prod-runner:live",
-        "INVOKE_ROLE_ARN": "arn:aws:iam::444455556666:role/schema-migrations-invoke",
+        "INVOKE_ROLE_ARN": "arn:aws:iam::444455556666:role/schema-migrations-invoke-live",
+        "RUN_ID": "#{codepipeline.PipelineExecutionId}-prod",
+        "PLAN_DIGEST": "#{ProdPlan.PLAN_DIGEST}",
+    }
+
+
+def test_the_approval_shows_what_was_planned(provisioned: Stack) -> None:
+    client = provisioned.client("codepipeline", ACCOUNTS["dev"])
+    *_, planned, prod = client.get_pipeline(name="schema-migrations")["pipeline"]["stages"]
+    (plan,) = planned["actions"]
+    variables = json.loads(plan["configuration"]["EnvironmentVariables"])
+    assert plan["namespace"] == "ProdPlan"
+    assert {v["name"]: v["value"] for v in variables} == {
+        "STEP": "plan",
+        "ENVIRONMENT": "prod",
+        "RUNNER_FUNCTION": "arn:aws:lambda:eu-central-1:444455556666:function:"
+        "schema-migrations-prod-runner:read",
+        "INVOKE_ROLE_ARN": "arn:aws:iam::444455556666:role/schema-migrations-invoke-read",
         "RUN_ID": "#{codepipeline.PipelineExecutionId}-prod",
     }
+    shown = prod["actions"][0]["configuration"]
+    assert shown["CustomData"] == (
+        "prod: #{ProdPlan.PLAN_RISK}; #{ProdPlan.PLAN_PENDING} pending,"
+        " digest #{ProdPlan.PLAN_DIGEST}"
+    )
+    assert shown["ExternalEntityLink"] == "#{ProdPlan.REPORT_URL}"
 
 
 def test_local_pipeline_has_its_one_stage(provisioned: Stack) -> None:
     client = provisioned.client("codepipeline", ACCOUNTS["local"])
     pipeline = client.get_pipeline(name="schema-migrations")["pipeline"]
-    assert [s["name"] for s in pipeline["stages"]] == ["Source", "Local"]
+    assert [s["name"] for s in pipeline["stages"]] == ["Source", "Check", "LocalPlan", "Local"]
 
 
 def test_a_push_starts_the_pipeline(provisioned: Stack) -> None:
@@ -282,14 +315,13 @@ def test_a_push_starts_the_pipeline(provisioned: Stack) -> None:
     assert target["RoleArn"] == "arn:aws:iam::111122223333:role/schema-migrations-trigger"
 
 
-@pytest.mark.parametrize(("project", "limit"), [("verify", None), ("deploy", None), ("migrate", 1)])
-def test_builds_run_under_a_role_of_their_own(
-    provisioned: Stack, project: str, limit: int | None
-) -> None:
+@pytest.mark.parametrize("project", sorted(BUILDS))
+def test_builds_run_under_a_role_of_their_own(provisioned: Stack, project: str) -> None:
     codebuild = provisioned.client("codebuild", ACCOUNTS["dev"])
     name = f"schema-migrations-{project}"
     (found,) = codebuild.batch_get_projects(names=[name])["projects"]
     assert found["serviceRole"].endswith(f"role/schema-migrations-build-{project}")
     assert found["source"] == {"type": "CODEPIPELINE", "buildspec": "buildspec.yml"}
-    assert found.get("concurrentBuildLimit") == limit
+    # Above a limit CodeBuild refuses a build, and the pipeline would fail.
+    assert found.get("concurrentBuildLimit") is None
     assert found["logsConfig"]["cloudWatchLogs"]["groupName"] == f"/aws/codebuild/{name}"

@@ -22,6 +22,9 @@ TEMPLATES = sorted(
 CONNECTION = "arn:aws:codeconnections:eu-central-1:111122223333:connection/0123abcd"
 # What AWS would have answered by the time a role renders its policies.
 ANSWERED = {
+    # The items of loops.
+    "item": "live",
+    "build": {"name": "deploy-dev", "takes": "arn:aws:iam::111122223333:role/shop-deploy"},
     "principals": ["arn:aws:iam::111122223333:root"],
     "account_database_key_arn": "arn:aws:kms:eu-central-1:111122223333:key/0123abcd",
     "database_endpoint": "database.example",

@@ -1,4 +1,4 @@
-"""The versions of a Lambda function, and the alias that points to the one in use."""
+"""The versions of a Lambda function, and the aliases that point to the one in use."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _reason(found: Document, status: str) -> str:
 
 
 class Release:
-    """The alias, the version it points to, and the versions before that."""
+    """The aliases, the version they point to, and the versions before that."""
 
     def __init__(self, run: Converge, api: Any, function: Document) -> None:
         self.run, self.api, self.function = run, api, function
@@ -64,21 +64,29 @@ class Release:
         self.version = ""
 
     def ensure(self) -> str:
-        """Point the alias at a version that equals the function as it is now; return it."""
-        alias = {**self.name, "Name": self.run.params["alias"]}
-        found = self.run.read(self.api.get_alias, MISSING, **alias)
-        if found and not self.run.changed and self._same(found["FunctionVersion"]):
-            self.version = str(found["FunctionVersion"])
-            return self.version
-        published = self.run.send(self.api.publish_version, **self.name)
-        self.version = str(published.get("Version", ""))  # empty in check mode
-        if self.version:
-            settled(self.run, self.api, **self.name, Qualifier=self.version)
-        if found is None:
-            self.run.send(self.api.create_alias, FunctionVersion=self.version, **alias)
-        elif found["FunctionVersion"] != self.version:
-            self.run.send(self.api.update_alias, FunctionVersion=self.version, **alias)
+        """Point every alias at one version that equals the function as it is now; return it."""
+        aliases = {name: self._alias(name) for name in self.run.params["aliases"]}
+        pointed = {alias["FunctionVersion"] for alias in aliases.values() if alias}
+        if len(pointed) == 1 and not self.run.changed and self._same(*pointed):
+            (self.version,) = map(str, pointed)
+        else:
+            published = self.run.send(self.api.publish_version, **self.name)
+            self.version = str(published.get("Version", ""))  # empty in check mode
+            if self.version:
+                settled(self.run, self.api, **self.name, Qualifier=self.version)
+        for name, alias in aliases.items():
+            self._point(name, alias)
         return self.version
+
+    def _alias(self, name: str) -> Document | None:
+        return self.run.read(self.api.get_alias, MISSING, **self.name, Name=name)
+
+    def _point(self, name: str, alias: Document | None) -> None:
+        request = {**self.name, "Name": name, "FunctionVersion": self.version}
+        if alias is None:
+            self.run.send(self.api.create_alias, **request)
+        elif alias["FunctionVersion"] != self.version:
+            self.run.send(self.api.update_alias, **request)
 
     def _same(self, version: str) -> bool:
         request = {**self.name, "Qualifier": version}

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: a Lambda function released under an alias."""
+"""Ansible module: a Lambda function released under its aliases."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from ansible_collections.migrations.aws.plugins.module_utils.release import Rele
 
 DOCUMENTATION = r"""
 module: lambda_function
-short_description: Ensure a Lambda function and the version its alias points to
+short_description: Ensure a Lambda function and the version its aliases point to
 description:
   - Creates or updates the function, waits until AWS has finished, publishes a version when code or
-    configuration changed, and points the alias to it. A package with the same hash changes nothing.
+    configuration changed, and points the aliases to it. A package with the same hash changes
+    nothing.
   - Then deletes the oldest versions, but never one that an alias points to.
   - A run that was interrupted between any two of these is finished by the next one.
   - Instead of M(amazon.aws.lambda) and M(amazon.aws.lambda_alias). The first publishes a version
@@ -32,10 +33,11 @@ options:
     description: Name of the function.
     type: str
     required: true
-  alias:
-    description: Name of the alias that callers use.
-    type: str
-    default: live
+  aliases:
+    description: Names of the aliases that callers use; all point to the same version.
+    type: list
+    elements: str
+    default: [live]
   description:
     description: What the function does.
     type: str
@@ -104,18 +106,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 arn:
-  description: ARN of the alias.
+  description: ARN of the function, without an alias.
   returned: when the function exists
   type: str
 version:
-  description: The version that the alias points to; empty where check mode would publish one.
+  description: The version that the aliases point to; empty where check mode would publish one.
   returned: when the function exists
   type: str
 """
 
 SPEC = {
     "name": {"type": "str", "required": True},
-    "alias": {"type": "str", "default": "live"},
+    "aliases": {"type": "list", "elements": "str", "default": ["live"]},
     "description": {"type": "str", "default": ""},
     "package": {"type": "path"},
     "sha256": {"type": "str"},
@@ -139,7 +141,7 @@ ROLE_NOT_READY = ("assumed by Lambda", "execution role does not have permissions
 
 
 class Function:
-    """The function, its code, its versions and its alias."""
+    """The function, its code, its versions and its aliases."""
 
     def __init__(self, run: Converge) -> None:
         self.run = run
@@ -264,7 +266,7 @@ def main() -> None:
     """Run the module."""
     run = Converge(SPEC, required_if=[("state", "present", REQUIRED)])
     if run.params["keep_versions"] < 1:
-        run.module.fail_json(msg="keep_versions is less than 1: the alias needs a version")
+        run.module.fail_json(msg="keep_versions is less than 1: the aliases need a version")
     function = Function(run)
     if run.params["state"] == "absent":
         function.remove()
@@ -274,8 +276,7 @@ def main() -> None:
     version = release.ensure()
     release.prune()
     function.ensure_tags()
-    arn = function.current.get("FunctionArn", "")
-    run.exit(arn=f"{arn}:{run.params['alias']}" if arn else "", version=version)
+    run.exit(arn=function.current.get("FunctionArn", ""), version=version)
 
 
 if __name__ == "__main__":

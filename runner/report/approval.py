@@ -1,0 +1,43 @@
+"""What an approval shows of a plan: a few variables of one line each."""
+
+from __future__ import annotations
+
+import shlex
+
+from runner.errors import ConfigurationError
+from runner.report.wording import many, plan, verdict
+from runner.result import Document, Plan
+
+# Characters. CodePipeline takes 1000 in all of what an approval says, around this as well.
+_LONGEST = 600
+
+
+def approval(document: Document) -> str:
+    """Return a plan's digest, number of files and risk as lines that a shell reads.
+
+    Raises:
+        ConfigurationError: the document is no plan that succeeded.
+    """
+    found = None if document["error"] else plan(document)
+    if found is None:
+        raise ConfigurationError(
+            "only a plan can be approved, and the result is none", fix="give that of runner plan"
+        )
+    shown = {
+        "PLAN_DIGEST": found["digest"],
+        "PLAN_PENDING": str(len(found["files"])),
+        "PLAN_RISK": _line(document, found),
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in shown.items())
+
+
+def _line(document: Document, found: Plan) -> str:
+    """Return what a person must know before all else, in one line."""
+    seen = verdict(document)
+    said = [f"{seen.word}: {seen.sentence}"]
+    forever = [file["file"] for file in found["files"] if file["irreversible"]]
+    if forever:
+        said.append(f"{many(len(forever), 'file')} cannot be undone: {', '.join(forever)}")
+    # No text of a file may be taken for a reference to a variable of the pipeline.
+    line = " ".join("; ".join(said).split()).replace("#{", "# {")
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

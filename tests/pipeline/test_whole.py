@@ -1,0 +1,270 @@
+"""The whole pipeline under IAM enforcement, from the zip of a commit, in two accounts."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from local.ansible.warm import warm
+from local.codebuild.pipeline import run_pipeline
+from local.codebuild.source import Source
+from local.stack import Stack
+from local.state import CLONE, State
+from local.up import environment
+
+DEV, PROD = "777700001111", "777700002222"
+ACCOUNTS = {"dev": DEV, "prod": PROD}
+PIPELINE = "schema-migrations"
+STAGES = f"""
+pipeline_stages:
+  - {{ env: dev, account_id: "{DEV}", region: eu-central-1 }}
+  - {{ env: prod, account_id: "{PROD}", region: eu-central-1, approval: true }}
+pipeline_source: {{ repository: schema-migrations, branch: main }}
+"""
+REFUSED = {"AccessDenied", "AccessDeniedException", "refused by the function"}
+
+
+@dataclass
+class Line:
+    """A repository with a pipeline in two emulated accounts."""
+
+    stack: Stack
+    folder: Path
+    python: Path  # that runs the modules of an operator's playbooks
+
+    def play(self, env: str, name: str, *options: str) -> None:
+        """Run a playbook as the environment's operator."""
+        variables = environment(self.stack, ACCOUNTS[env])
+        done = subprocess.run(
+            [
+                CLONE / ".venv/bin/ansible-playbook",
+                *(name, "-i", f"inventories/{env}"),
+                *("-e", f"ansible_python_interpreter={self.python}"),
+                *options,
+            ],
+            cwd=self.folder,
+            env={**variables, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg")},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def commit(self, **files: str) -> Source:
+        """Write and commit files, and return the source artifact of the commit."""
+        for name, text in files.items():
+            (self.folder / name).write_text(text)
+        return self.pushed()
+
+    def pushed(self) -> Source:
+        """Commit everything as it is."""
+        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+        for arguments in (["add", "--all"], ["commit", "--quiet", "--allow-empty", "-m", "Push"]):
+            subprocess.run([*git, *arguments], cwd=self.folder, check=True)
+        return Source.of_commit(self.folder)
+
+    def run(self, source: Source, approve: Callable[[str], bool], *only: str) -> bool:
+        """Run the pipeline, or its actions of these names."""
+        return run_pipeline(
+            self.stack, PIPELINE, account=DEV, source=source, approve=approve, only=only
+        )
+
+    def applied(self, env: str) -> list[str]:
+        """Return the versions that an environment's database has."""
+        (home,) = (self.stack.state.folder / "postgres").glob(f"{ACCOUNTS[env]}-*")
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=json.loads((home / "ports.json").read_text())["plain"],
+            user="rdsadmin",
+            password=(home / "password").read_text(),
+            dbname="app",
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute("select to_regclass('schema_version')")
+            if cursor.fetchone() == (None,):
+                return []
+            cursor.execute(
+                "select version from schema_version where kind = 'versioned' order by version"
+            )
+            found = [version for (version,) in cursor]
+        connection.close()
+        return found
+
+
+def inventories(folder: Path) -> None:
+    """Write the inventories dev and prod, as the local one but in two accounts."""
+    local = (folder / "inventories/local/group_vars/aws.yml").read_text()
+    for env, account in ACCOUNTS.items():
+        shutil.rmtree(folder / "inventories" / env)
+        (folder / "inventories" / env / "group_vars").mkdir(parents=True)
+        variables = local.replace(
+            'pipeline_account_id: "000000000000"', f'pipeline_account_id: "{DEV}"'
+        )
+        variables = variables.replace("000000000000", account)
+        variables = re.sub("^runner_require_plan_digest: .*$", "", variables, flags=re.MULTILINE)
+        approved = str(env == "prod").lower()
+        (folder / "inventories" / env / "group_vars/aws.yml").write_text(
+            f"{variables}\nbastion_wanted: false\nrunner_require_plan_digest: {approved}\n"
+        )
+        hosts = {"aws": {"hosts": {env: None}}, "pipeline": {"hosts": {}}}
+        if env == "dev":
+            hosts["pipeline"]["hosts"] = {env: None}
+            (folder / "inventories/dev/group_vars/pipeline.yml").write_text(STAGES)
+        (folder / "inventories" / env / "hosts.yml").write_text(json.dumps(hosts))
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """Bootstrap two accounts, make the pipeline, and deploy prod once by an operator's hand."""
+    stack = Stack(State.of_tests(tmp_path_factory.mktemp("whole")), [DEV])
+    stack.up()
+    with (
+        warm(environment(stack)) as python,
+        Source.of_folder(CLONE).unpacked(tmp_path_factory.mktemp("source")) as folder,
+    ):
+        inventories(folder)
+        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+        (folder / ".git/info/exclude").write_text(".venv\n.cache\n")
+        made = Line(stack, folder, python)
+        try:
+            made.play("dev", "playbooks/bootstrap.yml")
+            made.play("prod", "playbooks/bootstrap.yml")
+            with ThreadPoolExecutor(2) as pool:
+                for play in [
+                    pool.submit(made.play, "dev", "playbooks/pipeline.yml"),
+                    pool.submit(made.play, "prod", "site.yml"),
+                ]:
+                    play.result()
+            yield made
+        finally:
+            stack.down()
+
+
+def refuse(question: str) -> bool:
+    """Approve nothing."""
+    pytest.fail(f"nobody should be asked: {question}")
+
+
+def test_a_good_migration_waits_with_its_digest_and_reaches_prod(line: Line) -> None:
+    seen: dict[str, Any] = {}
+
+    def approve(question: str) -> bool:
+        seen.update(asked=question, dev=line.applied("dev"), prod=line.applied("prod"))
+        return True
+
+    assert line.run(line.pushed(), approve)
+    assert (seen["dev"], seen["prod"]) == (["1", "2", "3"], [])
+    assert re.match(
+        r"prod: No risk seen: 4 files to run.*; 4 pending, digest sha256:[0-9a-f]{64} "
+        r"https://eu-central-1\.console\.aws\.amazon\.com/\S+/schema-migrations-plan-prod%3A\S+/$",
+        seen["asked"],
+    ), seen["asked"]
+    assert line.applied("prod") == ["1", "2", "3"]
+
+
+def test_a_broken_migration_stops_in_check(line: Line) -> None:
+    name = "sql/V900__break.sql"
+    source = line.commit(**{name: "alter table customer add colum x text;\n"})
+    (line.folder / name).unlink()
+    assert not line.run(source, refuse)
+    assert line.applied("dev") == line.applied("prod") == ["1", "2", "3"]
+
+
+def test_what_is_changed_after_the_approval_is_refused(line: Line) -> None:
+    good = line.commit(
+        **{
+            "sql/V004__add_note.sql": "alter table customer add column note text;\n",
+            "sql/U004__add_note.sql": "alter table customer drop column note;\n",
+        }
+    )
+    text = (line.folder / "sql/V004__add_note.sql").read_text()
+    changed = line.commit(**{"sql/V004__add_note.sql": text.replace("note text", "note2 text")})
+    line.commit(**{"sql/V004__add_note.sql": text})
+    running = Source(good.archive, good.name)
+
+    def approve(_: str) -> bool:
+        object.__setattr__(running, "archive", changed.archive)  # what nobody approved
+        return True
+
+    steps = ("Plan", "Approve", "Deploy", "Migrate")
+    assert not line.run(running, approve, *steps)
+    assert line.applied("dev") == ["1", "2", "3", "4"]
+    assert line.applied("prod") == ["1", "2", "3"]
+
+
+# What a build says of a plan that it never made.
+LIES = ("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "REPORT_URL")
+
+
+def test_pushed_code_does_not_get_round_the_approval(line: Line, tmp_path: Path) -> None:
+    result = tmp_path / "found"
+    result.touch()
+    shutil.copy(Path(__file__).with_name("attack.py"), line.folder / "attack.py")
+    attack = f".venv/bin/python attack.py {DEV} {PROD} {result}"
+    spec = json.dumps(
+        {
+            "version": 0.2,
+            "env": {"exported-variables": list(LIES)},
+            "phases": {"build": {"commands": [attack, *(f"export {n}=x" for n in LIES)]}},
+        }
+    )
+    kept = (line.folder / "buildspec.yml").read_text()
+    source = line.commit(**{"buildspec.yml": spec})
+    (line.folder / "buildspec.yml").write_text(kept)
+    before = line.applied("prod")
+    assert not line.run(source, lambda _: False)
+    found = {
+        told["build"].removeprefix(f"{PIPELINE}-"): told["found"]
+        for told in map(json.loads, result.read_text().splitlines())
+    }
+    done = {
+        build: {what for what, came in all_.items() if came == "DONE"}
+        for build, all_ in found.items()
+    }
+    assert done == {
+        "check": set(),
+        "deploy-dev": {"take dev's deploy"},
+        "migrate-dev": {"take dev's invoke-live"},
+        "plan-prod": {"take prod's invoke-read", "prod's invoke-read: call prod:read plan"},
+    }
+    others = {came for all_ in found.values() for came in all_.values()} - {"DONE"}
+    assert others <= REFUSED
+    assert line.applied("prod") == before
+
+
+# Of the services that the emulator of pipelines does not guard, the policies are evaluated.
+UNGUARDED = (
+    "codepipeline:UpdatePipeline", "codepipeline:CreatePipeline", "codepipeline:DeletePipeline",
+    "codepipeline:PutApprovalResult", "codepipeline:OverrideStageCondition",
+    "codepipeline:StartPipelineExecution", "codepipeline:RetryStageExecution",
+    "codecommit:GitPush", "codecommit:PutFile", "iam:PassRole",
+)  # fmt: skip
+BEFORE = {
+    "dev": ("build-check", "build-deploy-dev", "build-migrate-dev", "build-plan-prod", "deploy",
+            "invoke-live"),
+    "prod": ("invoke-read",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("env", "role"), [(env, role) for env in BEFORE for role in BEFORE[env]])
+def test_no_role_before_the_approval_may_change_the_line(line: Line, env: str, role: str) -> None:
+    iam = line.stack.client("iam", ACCOUNTS[env])
+    arns = {
+        "codepipeline": f"arn:aws:codepipeline:eu-central-1:{DEV}:{PIPELINE}",
+        "codecommit": f"arn:aws:codecommit:eu-central-1:{DEV}:{PIPELINE}",
+        "iam": f"arn:aws:iam::{DEV}:role/{PIPELINE}-build-deploy-prod",
+    }
+    for action in UNGUARDED:
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn=f"arn:aws:iam::{ACCOUNTS[env]}:role/{PIPELINE}-{role}",
+            ActionNames=[action],
+            ResourceArns=[arns[action.partition(":")[0]]],
+        )
+        decisions = {r["EvalDecision"] for r in answer["EvaluationResults"]}
+        assert "allowed" not in decisions, (role, action)

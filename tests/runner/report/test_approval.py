@@ -1,0 +1,86 @@
+"""What an approval shows of a plan comes out of a shell as it went in, in one line each."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runner.commands.report import report
+from runner.errors import ConfigurationError
+from runner.report.approval import approval
+from tests.runner.report.documents import Document, document, error, task
+
+
+def planned(*files: Document) -> Document:
+    """Return a plan of these files."""
+    data = {"digest": "sha256:0f", "longest_transaction": None, "files": list(files)}
+    return document(command="plan", outcome="planned", pending=[task("x")], data=data)
+
+
+def file(name: str, **changes: object) -> Document:
+    """Return a file of a plan."""
+    plain = {
+        **task(name), "irreversible": None, "sql": "", "risk": "none", "risks": [], "locks": [],
+        "relations": [],
+    }  # fmt: skip
+    del plain["checksum"]
+    return {**plain, **changes}
+
+
+def exported(text: str) -> dict[str, str]:
+    """Return what a shell exports when it reads the lines, and nothing it had before."""
+    told = subprocess.run(
+        ["sh", "-c", f"{text}\nenv -0"], env={}, capture_output=True, text=True, check=True
+    ).stdout
+    pairs = (pair.split("=", 1) for pair in told.split("\0") if pair.startswith("PLAN_"))
+    return dict(pairs)
+
+
+def test_digest_number_and_risk_are_told() -> None:
+    shown = exported(approval(planned(file("V1__a.sql"), file("V2__b.sql", risk="block"))))
+    assert shown == {
+        "PLAN_DIGEST": "sha256:0f",
+        "PLAN_PENDING": "2",
+        "PLAN_RISK": "Would block: 2 files to run, 1 would block others",
+    }
+
+
+def test_what_cannot_be_undone_is_told() -> None:
+    shown = exported(approval(planned(file("V1__a.sql", irreversible="drops the past"))))
+    assert shown["PLAN_RISK"].endswith("1 file cannot be undone: V1__a.sql")
+
+
+def test_a_name_deceives_neither_shell_nor_pipeline() -> None:
+    name = "V1__it's\n$(id) #{Source.CommitId}.sql"
+    said = exported(approval(planned(file(name, irreversible="x"))))["PLAN_RISK"]
+    assert "it's $(id) # {Source.CommitId}.sql" in said
+    assert "\n" not in said
+
+
+def test_a_long_line_is_cut_to_what_codepipeline_takes() -> None:
+    files = [file(f"V{n}__{'long' * 9}.sql", irreversible="x") for n in range(60)]
+    said = exported(approval(planned(*files)))["PLAN_RISK"]
+    assert len(said) == 600
+    assert said.endswith("…")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        document(),
+        document(command="plan", outcome="failed", error=error("validation", "no")),
+    ],
+    ids=["a run", "a plan that failed"],
+)
+def test_what_is_no_plan_is_refused(other: Document) -> None:
+    with pytest.raises(ConfigurationError, match="only a plan can be approved"):
+        approval(other)
+
+
+def test_report_writes_it_and_no_page(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps(planned(file("V1__a.sql"))))
+    asked = tmp_path / "approval.sh"
+    report(str(tmp_path / "plan.json"), "r", None, None, asked)
+    assert exported(asked.read_text())["PLAN_PENDING"] == "1"
+    assert not (tmp_path / "plan.html").exists()
