@@ -166,6 +166,7 @@ def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: st
         "PGDATABASE",
         "PGSSLMODE",
         "DATABASE_SECRET_ARN",
+        "DATABASE_ROLE",
     }
     assert len(live["VpcConfig"]["SubnetIds"]) == 2
 
