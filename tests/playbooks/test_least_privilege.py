@@ -42,6 +42,8 @@ S3_ACTIONS = {
 }
 # What is granted although no request needs it here, and why.
 STATED: dict[str, str] = {
+    "cloudwatch:DeleteAlarms": "removes the alarms that an earlier release made of the builds",
+    "cloudwatch:ListTagsForResource": "looks at them",
     "codecommit:TagResource": "AWS asks for it when a repository is made with tags",
     "ec2:DisassociateRouteTable": "follows other subnets",
     "ec2:ModifyInstanceAttribute": "gives the bastion another type",
