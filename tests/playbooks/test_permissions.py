@@ -150,6 +150,18 @@ def test_the_deploy_role_cannot_change_itself(provisioned: Stack) -> None:
         )
 
 
+def test_an_approver_may_answer_the_approval_and_start_nothing(provisioned: Stack) -> None:
+    iam = provisioned.client("iam", DEV)
+    arn = f"arn:aws:iam::{DEV}:policy/schema-migrations-approver"
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    see, answer = found["Statement"]
+    assert all(verb.startswith(("codepipeline:Get", "codepipeline:List")) for verb in see["Action"])
+    assert answer["Action"] == "codepipeline:PutApprovalResult"
+    pipeline = f"arn:aws:codepipeline:eu-central-1:{DEV}:schema-migrations"
+    assert answer["Resource"] == [f"{pipeline}/Prod/Approve"]
+
+
 def test_the_deploy_role_cannot_remove_the_database(provisioned: Stack) -> None:
     rds = acting(provisioned, "rds", PROD, "schema-migrations-deploy")
     name = "schema-migrations-prod"

@@ -39,11 +39,11 @@ REASONS = {
     ("*", "kms:CreateKey needs iam:CreateServiceLinkedRole"): "only for keys of several regions",
     ("*", "rds:* needs iam:PassRole"): NO_ROLE,
     ("*", "rds:* needs rds:*TenantDatabase"): NOT_ORACLE,
+    ("account-operator-policy", "servicequotas:*"): "only of services that have their own values",
     ("*", "lambda:CreateFunction needs lambda:PassCapacityProvider"): "no instances of our own",
     ("account-connect", "aws:resourcetag of ec2-instance-connect:*"): "a key of its instances",
     ("account-connect", "ssmmessages:OpenDataChannel on *"): "AWS's samples name the session",
-    ("*-connection", "arn:aws:code*:connection/* under code*-connections:*"): BOTH_NAMES,
-    ("*-connection", "arn:aws:code*:connection/* under codeconnections:*"): BOTH_NAMES,
+    ("*", "arn:aws:code*:connection/* under code*connections:*"): BOTH_NAMES,
 }
 Check = Callable[[Policy], Iterator[str]]
 CHECKS = [
@@ -128,6 +128,7 @@ def test_a_service_is_trusted_for_our_account_and_one_resource(policy: Policy) -
     [
         ("pipeline-deploy-policy-connection", "PassConnection", "PassedToService"),
         ("pipeline_account-pipeline-connection", "UseConnection", "FullRepositoryId"),
+        ("pipeline_account-clone-connection", "UseConnection", "FullRepositoryId"),
     ],
 )
 def test_a_connection_is_passed_and_used_by_both_names(name: str, verb: str, key: str) -> None:
