@@ -62,7 +62,7 @@ pipeline-verify: setup  ## lint the migrations and prove that they can be undone
 	@rm -f build/*.json reports/*
 	$(BIN)/runner verify --sample-rows --junit reports/verify.xml --save build/verify.json \
 	    --evidence build/evidence.json
-	$(BIN)/runner lint --junit reports/lint.xml
+	$(BIN)/runner lint --junit reports/lint.xml $${LINT_BASE:+--base "$$LINT_BASE"}
 
 # Whatever came of a step, what it says of itself is made into pages.
 .PHONY: pipeline-report

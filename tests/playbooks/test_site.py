@@ -166,6 +166,7 @@ def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: st
         "PGDATABASE",
         "PGSSLMODE",
         "DATABASE_SECRET_ARN",
+        "DATABASE_ROLE",
     }
     assert len(live["VpcConfig"]["SubnetIds"]) == 2
 
@@ -188,16 +189,14 @@ def test_failures_of_the_runner_ring_one_topic(provisioned: Stack, env: str) -> 
         assert alarm["OKActions"] == []
 
 
-def test_failed_builds_ring_the_pipelines_topic(provisioned: Stack) -> None:
+def test_whatever_stops_the_pipeline_goes_to_its_topic_once(provisioned: Stack) -> None:
+    """The rules tell of a failed build, as of all else: an alarm would tell it a second time."""
     name, account = "schema-migrations-pipeline", ACCOUNTS["dev"]
-    found = alarms(provisioned, account, name)
-    assert found.keys() == {"verify", "deploy", "migrate"}
-    for project, alarm in found.items():
-        watched = {"Name": "ProjectName", "Value": f"schema-migrations-{project}"}
-        told = ("AWS/CodeBuild", "FailedBuilds", "Sum", 0, 3)
-        assert tuple(alarm[k] for k in TOLD) == told
-        assert alarm["Dimensions"] == [watched]
-        assert alarm["AlarmActions"] == [f"arn:aws:sns:eu-central-1:{account}:{name}-alarms"]
+    assert alarms(provisioned, account, name) == {}
+    events = provisioned.client("events", account)
+    for rule in ("failed", "ended"):
+        (target,) = events.list_targets_by_rule(Rule=f"schema-migrations-{rule}")["Targets"]
+        assert target["Arn"] == f"arn:aws:sns:eu-central-1:{account}:{name}-alarms"
 
 
 def test_an_approval_that_is_awaited_is_told_to_the_pipelines_topic(provisioned: Stack) -> None:
