@@ -152,14 +152,34 @@ def _complete_secret(record: Record) -> None:
 
 def _modifying(noun: str, original: Action) -> Action:
     def modify(parameters: dict[str, Any]) -> Response:
+        waiting: Record = {}
+        if noun == CLUSTER and (found := _find(noun, parameters)):
+            parameters, waiting = _postponing(parameters, found)
         response = original(parameters)
         record = _find(noun, parameters)
         if not succeeded(response) or record is None:
             return response
+        if noun == CLUSTER:
+            record["PendingModifiedValues"] = waiting
         _publish(record, record["_shared_host_port"])
         return _reply(f"ModifyDB{noun}", record)
 
     return modify
+
+
+def _postponing(parameters: dict[str, Any], cluster: Record) -> tuple[dict[str, Any], Record]:
+    """Return the request without what waits for the maintenance window, and what waits.
+
+    RDS API Reference, ModifyDBCluster: a new version waits unless ApplyImmediately is set, and then
+    all that was waiting is changed too.
+    """
+    waiting = dict(cluster.get("PendingModifiedValues", {}))
+    if version := rds._p(parameters, "EngineVersion"):
+        waiting["EngineVersion"] = version
+    rest = {name: value for name, value in parameters.items() if name != "EngineVersion"}
+    if rds._p(parameters, "ApplyImmediately") == "true":
+        return {**rest, **waiting}, {}
+    return rest, waiting
 
 
 def _deleting(noun: str, databases: Databases, original: Action) -> Action:

@@ -18,6 +18,7 @@ Action = Callable[[dict[str, Any]], Response]
 CLUSTER, INSTANCE = "Cluster", "Instance"
 AURORA, POSTGRES = "aurora-postgresql", "postgres"
 _INSIGHTS = "PerformanceInsights"
+_PENDING = "PendingModifiedValues"
 _LOGS = "EnabledCloudwatchLogsExports"
 _FIRST_TO_PAUSE = {13: 15, 14: 12, 15: 7, 16: 3, 17: 4}
 
@@ -101,6 +102,8 @@ def _telling(original: Callable[[Record], str]) -> Callable[[Record], str]:
                 told[name] = record.get(name, "")
         if (secret := record.get("MasterUserSecret")) and "<MasterUserSecret>" not in text:
             told["MasterUserSecret"] = "".join(f"<{k}>{v}</{k}>" for k, v in secret.items())
+        if (pending := record.get(_PENDING)) and f"<{_PENDING}>" not in text:
+            told[_PENDING] = "".join(f"<{k}>{v}</{k}>" for k, v in pending.items())
         return text + "".join(f"<{name}>{value}</{name}>" for name, value in told.items())
 
     return described

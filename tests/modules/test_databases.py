@@ -146,6 +146,21 @@ def test_it_has_the_guarantees(database: Database) -> None:
     assert not database.instance["PubliclyAccessible"]
 
 
+def test_what_restarts_the_database_waits_for_its_window(database: Database) -> None:
+    running = database.found["EngineVersion"]
+    newer = "17.9"
+    outcome = database.ensured(engine_version=newer)
+    assert outcome.changed
+    assert "changes in the maintenance window" in outcome.warnings[0]
+    assert database.found["EngineVersion"] == running
+    assert database.found["PendingModifiedValues"]["EngineVersion"] == newer
+    assert not database.ensured(engine_version=newer).changed
+    assert database.ensured(engine_version=newer, backup_days=2).changed
+    assert database.found["EngineVersion"] == running
+    assert database.ensured(engine_version=newer, apply="now").changed
+    assert database.found["EngineVersion"] == newer
+
+
 def test_a_minor_version_that_aws_raised_stays(database: Database) -> None:
     database.upgrade("17.9")
     assert not database.ensured().changed
@@ -153,7 +168,7 @@ def test_a_minor_version_that_aws_raised_stays(database: Database) -> None:
 
 
 def test_a_newer_minor_version_in_the_inventory_is_an_upgrade(database: Database) -> None:
-    outcome = database.ensured(engine_version="17.10")
+    outcome = database.ensured(engine_version="17.10", apply="now")
     kind = "cluster" if database.cluster else "instance"
     assert outcome.difference(kind)[1] == {"EngineVersion": "17.10"}
     assert database.found["EngineVersion"] == "17.10"
@@ -295,7 +310,8 @@ def test_storage_that_aws_made_larger_stays(database: Database) -> None:
 
 @pytest.mark.parametrize("database", ["postgres_instance"], indirect=True)
 def test_an_instance_gets_the_size_of_the_inventory(database: Database) -> None:
-    assert database.ensured(storage=30, instance_class="db.t4g.small", multi_az=True).changed
+    sizes = {"storage": 30, "instance_class": "db.t4g.small", "multi_az": True}
+    assert database.ensured(**sizes, apply="now").changed
     found = database.found
     assert (found["AllocatedStorage"], found["DBInstanceClass"]) == (30, "db.t4g.small")
     assert found["MultiAZ"]

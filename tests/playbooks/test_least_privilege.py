@@ -21,8 +21,8 @@ from tests.roles.readme import listed
 
 LOCAL = ACCOUNTS["local"]
 OUTCOMES = ("network", "database", "runner", "bastion", "pipeline")
-# The roles that act: what playbooks/destroy.yml does is done as the second one. What changes the pipeline is a policy of
-# its operators.
+# The roles that act: what playbooks/destroy.yml does is done as the second one. What changes the
+# pipeline is a policy of its operators.
 KINDS = ("deploy", "destroy")
 ACTING = [(kind, outcome) for kind in KINDS for outcome in OUTCOMES]
 NAMES = {(kind, outcome): f"schema-migrations-{kind}-{outcome}" for kind, outcome in ACTING}

@@ -26,7 +26,7 @@ def test_the_source_brings_its_history_and_the_linter_a_base() -> None:
     source = actions["Source"]["configuration"]
     assert source["OutputArtifactFormat"] == "CODEBUILD_CLONE_REF"
     assert source["DetectChanges"] == "false"
-    given = json.loads(actions["Verify"]["configuration"]["EnvironmentVariables"])
+    given = json.loads(actions["Check"]["configuration"]["EnvironmentVariables"])
     assert {v["name"]: v["value"] for v in given}["LINT_BASE"] == "HEAD^1"
 
 

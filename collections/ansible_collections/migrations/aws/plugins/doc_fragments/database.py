@@ -67,6 +67,13 @@ options:
       statement that Performance Insights counts.
     type: bool
     default: false
+  apply:
+    description: When a change that restarts the database, another version or instance class, takes
+      effect. C(window) leaves it to the weekly maintenance window, and all other changes with it as
+      long as it waits, for AWS makes all that wait at once; C(now) restarts the database.
+    type: str
+    choices: [window, now]
+    default: window
   final_snapshot:
     description: With O(state=absent), identifier of a last snapshot; without it none is made.
     type: str

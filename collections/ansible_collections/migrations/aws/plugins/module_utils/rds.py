@@ -17,6 +17,8 @@ from ansible_collections.migrations.aws.plugins.module_utils.rds_versions import
 MISSING = ("DBClusterNotFoundFault", "DBInstanceNotFound", "DBInstanceNotFoundFault")
 # A growing volume is optimized for hours, in which everything but its storage can be changed.
 READY = ("available", "storage-optimization")
+# What restarts the database when it changes.
+RESTARTING = ("EngineVersion", "DBInstanceClass")
 BROKEN = ("failed", "incompatible-network", "incompatible-parameters", "stopped", "stopping")
 
 
@@ -82,13 +84,13 @@ class Resource(Part):
         )
         self.wait()
 
-    def modify(self, **changes: Any) -> None:
-        """Send what differs, now and not in the next maintenance window, and wait."""
+    def modify(self, *, now: bool = True, **changes: Any) -> None:
+        """Send what differs, to be changed now or in the next maintenance window, and wait."""
         codes = ("InvalidDBClusterStateFault", "InvalidDBInstanceState")  # a change is going on
         self.run.send_when_ready(
-            self.operation("modify"), codes, "", 30, ApplyImmediately=True, **self.key, **changes
+            self.operation("modify"), codes, "", 30, ApplyImmediately=now, **self.key, **changes
         )
-        self.wait(changes.get("EngineVersion"))
+        self.wait(changes.get("EngineVersion") if now else None)
 
     def wait(self, version: str | None = None) -> None:
         """Wait until the resource is available, and at `version` if one is given."""
@@ -185,18 +187,38 @@ class Database(Resource):
             self.create(**self.creation(), **self.settings())
             return
         self.wait()  # an interrupted run may have left it busy
-        changes = difference(self.found_settings(), {**self.settings(), **self.upgrade})
+        found = {**self.found_settings(), **self.waiting}
+        changes = difference(found, {**self.settings(), **self.upgrade})
         logs = self._log_changes()
         if logs:
             changes["CloudwatchLogsExportConfiguration"] = logs
-        self.note({k: v for k, v in self.found_settings().items() if k in changes}, dict(changes))
+        self.note({k: v for k, v in found.items() if k in changes}, dict(changes))
         self.apply(changes)
         self.tag()
 
     def apply(self, changes: Document) -> None:
-        """Send the settings that differ, if any."""
-        if changes:
-            self.modify(**changes)
+        """Send the settings that differ, if any; what restarts the database may have to wait."""
+        waits = self.p["apply"] == "window"
+        later = {k: v for k, v in changes.items() if waits and k in RESTARTING}
+        rest = {k: v for k, v in changes.items() if k not in later}
+        if rest:
+            self.modify(now=not self.waiting, **rest)
+        if later:
+            self.modify(now=False, **later)
+            window = self.current.get("PreferredMaintenanceWindow")
+            self.run.module.warn(
+                f"{', '.join(later)} of {self.name} changes in the maintenance window ({window}, "
+                "UTC), for it restarts the database. With database_apply: now it changes at once."
+            )
+
+    @property
+    def waiting(self) -> Document:
+        """What restarts the database and waits for the maintenance window, where it may wait.
+
+        AWS makes all that waits with the next change that is to be made at once.
+        """
+        pending = self.current.get("PendingModifiedValues", {})
+        return {k: pending[k] for k in RESTARTING if k in pending and self.p["apply"] == "window"}
 
     def _log_changes(self) -> Document:
         have = set(self.current.get("EnabledCloudwatchLogsExports", []))

@@ -27,6 +27,7 @@ SPEC: Document = {
     "rotation_days": {"type": "int", "default": 7},
     "deletion_protection": {"type": "bool", "default": True},
     "performance_insights": {"type": "bool", "default": False},
+    "apply": {"type": "str", "choices": ["window", "now"], "default": "window"},
     "final_snapshot": {"type": "str"},
     "timeout": {"type": "int", "default": 1800},
     "tags": TAGS,
