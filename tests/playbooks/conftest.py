@@ -137,8 +137,8 @@ database_engine: postgres
 database_instance_class: db.t4g.micro
 database_storage: 20
 database_multi_az: false
-account_deployers: "{{ account_operators }}"
-account_invokers: "{{ account_operators }}"
+account_deployers: ["arn:aws:iam::{{ account_id }}:root"]
+account_invokers: { read: "{{ account_deployers }}", live: "{{ account_deployers }}", admin: "{{ account_deployers }}" }
 """
 
 

@@ -18,7 +18,9 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     variables = folder / "group_vars/aws.yml"
     text = variables.read_text().replace("000000000000", ACCOUNT)
     text = text.replace("plan_digest: true", "plan_digest: false")
-    variables.write_text(f"{text}\nrunner_auth: iam\n")
+    # The other worker builds the package of the environment `local` meanwhile.
+    package = folder.parent / "runner.zip"
+    variables.write_text(f"{text}\nrunner_auth: iam\nrunner_package: {package}\n")
     return folder
 
 
