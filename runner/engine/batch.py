@@ -10,6 +10,7 @@ recorded is then asked of the history, never concluded from what was sent.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,12 @@ class Batches:
             done, error = self._settle(jobs, error)
         self._adapt(time.monotonic() - began, failed=error is not None)
         yield from self._done(jobs[:done], events)
-        if error and done < len(jobs):
+        if error and not isinstance(error, psycopg2.Error):
+            raise error  # somebody's interrupt, whatever was committed before it
+        if done == len(jobs):
+            return
+        self._blocked = jobs[done]  # its own messages say what is wrong, or try again
+        if isinstance(error, psycopg2.Error):
             self._raise(jobs[done], error, starts[done], watch, time.monotonic() - began)
 
     def _settle(
@@ -123,17 +129,13 @@ class Batches:
             yield job, Done(took, traced, notices)
 
     def _raise(
-        self, job: Job, error: BaseException, start: int, watch: Watch, seconds: float
+        self, job: Job, error: psycopg2.Error, start: int, watch: Watch, seconds: float
     ) -> None:
-        """Raise what an error means for the first job that was not committed."""
-        if not isinstance(error, psycopg2.Error):
-            raise error
+        """Raise what an error means for the first job that was not committed, but for a lock."""
         if guard.code(error) == guard.LOCK_LOST:
             raise lock_lost(job) from error
-        try:
+        with contextlib.suppress(Blocked):
             self._transactions.fail([job], error, watch, base=-start, seconds=seconds)
-        except Blocked:
-            self._blocked = job  # its own messages try again
 
     def _message(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
         """Return the message, and where in it each file's text starts."""
