@@ -9,6 +9,7 @@ of names and texts, compressed by gzip, in base64.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ class Request(NamedTuple):
     run_id: str
     options: dict[str, Any]
     files: Mapping[str, str] | None
+
+    def asked(self) -> str:
+        """Return what is asked as a text: the same for the same command and options."""
+        return json.dumps([self.command.name, self.options], sort_keys=True, default=str)
 
     @contextmanager
     def folder(self, own: Path) -> Iterator[Path]:

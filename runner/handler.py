@@ -90,7 +90,8 @@ def _run(event: Any, context: Any) -> Document:
 
             def database(_: str | None) -> Run:
                 to = target(None, _environment())
-                return Run(to, sql_dir, request.run_id, Conduct(deadline, _Log()))
+                conduct = Conduct(deadline, _Log())
+                return Run(to, sql_dir, request.run_id, conduct, asked=request.asked())
 
             given = Context(request.run_id, sql_dir, database, print)
             return request.command.run(given, request.options)

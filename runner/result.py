@@ -239,6 +239,8 @@ class Result:
         self.run_id = run_id
         self.target: Target = {}
         self.applied: list[Applied] = []
+        # What the same run did when it was called before.
+        self.earlier: list[Applied] = []
         self._pending: dict[str, Task] = {}
         self.warnings: list[str] = []
         self.data: Data = None
@@ -255,7 +257,7 @@ class Result:
             return "incomplete" if self.error.kind == "incomplete" else "failed"
         if self.planned:
             return "planned"
-        return "applied" if self.applied or self.changed else "noop"
+        return "applied" if self.earlier or self.applied or self.changed else "noop"
 
     @property
     def exit_code(self) -> int:
@@ -287,7 +289,7 @@ class Result:
             "target": self.target,
             "started_at": self._started.isoformat(timespec="seconds"),
             "duration_ms": round((time.monotonic() - self._clock) * 1000),
-            "applied": self.applied,
+            "applied": [*self.earlier, *self.applied],
             "pending": self.pending,
             "warnings": self.warnings,
             "data": self.data,

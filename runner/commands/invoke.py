@@ -19,7 +19,7 @@ from runner.deadline import backoff
 from runner.errors import CODES, ConfigurationError, Unproved, Unreachable, extra
 from runner.files.folder import read_folder
 from runner.files.packing import packed
-from runner.result import SUCCESS, VERSION, Applied, Document
+from runner.result import SUCCESS, VERSION, Document
 from runner.shape import misfit
 
 _EVENT = 6_000_000  # bytes: Lambda's limit for a synchronous call is 6 MB
@@ -78,14 +78,13 @@ def invoke(
             fix="load such data by other means than a migration, or in several steps",
         )
     client = _client(function)
-    applied: list[Applied] = []
+    done = 0
     while True:
         answer = _call(client, function, payload, progress)
         document = believe(answer, function=function, event=event)
-        went_on = bool(document["applied"])
-        applied += document["applied"]
-        document["applied"] = applied
-        if document["outcome"] != "incomplete" or not went_on:
+        # Whatever calls it took: a result lists all that was done under its run id.
+        before, done = done, len(document["applied"])
+        if document["outcome"] != "incomplete" or done <= before:
             return document
         progress(f"the deadline came with {len(document['pending'])} left: going on")
 

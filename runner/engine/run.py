@@ -14,7 +14,7 @@ from psycopg2 import errorcodes
 from runner.database.connection import Target
 from runner.database.interrupt import cancelling
 from runner.database.session import Session
-from runner.engine import drift, lock, risk
+from runner.engine import drift, lock, once, risk
 from runner.engine.attempt import Conduct
 from runner.engine.batch import Batches
 from runner.engine.job import Done, Job, prepare
@@ -26,7 +26,6 @@ from runner.errors import (
     Incomplete,
     Interrupted,
     MigrationFailed,
-    Refused,
     RunnerError,
     Unreachable,
     ValidationFailed,
@@ -46,7 +45,8 @@ _Entries = Iterator[tuple[Job, Done]]
 class Run(NamedTuple):
     """What every command needs to know.
 
-    `connect_wait` and `lock_wait` are seconds.
+    `connect_wait` and `lock_wait` are seconds. `asked` is the text of a call that may come twice:
+    under the same run id it is done once.
     """
 
     target: Target
@@ -55,6 +55,7 @@ class Run(NamedTuple):
     conduct: Conduct
     connect_wait: float = 60.0
     lock_wait: float = 600.0
+    asked: str | None = None
 
 
 def migrate(
@@ -78,12 +79,12 @@ def migrate(
     result = Result("migrate", run.run_id)
     planner = partial(plan_migrate, policy=policy)
     with reported(result), _planned(run, result, planner, locked=not dry_run) as found:
-        if plan_digest:
-            _approve(found, plan_digest)
         if dry_run:
+            _approve(found, plan_digest)
             _preview(result, found.jobs)
         else:
-            _apply(run, found.session, result, found.jobs, single=single, on_drift=on_drift)
+            jobs = _left(run, found, result, plan_digest)
+            _apply(run, found.session, result, jobs, single=single, on_drift=on_drift)
     return result
 
 
@@ -107,7 +108,7 @@ def rollback(
         if dry_run:
             _preview(result, found.jobs)
         else:
-            _apply(run, found.session, result, found.jobs)
+            _apply(run, found.session, result, _left(run, found, result))
     return result
 
 
@@ -124,16 +125,27 @@ class _Planned(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def _approve(planned: _Planned, digest: str) -> None:
-    """Refuse anything but the plan of the digest that was approved."""
+def _left(run: Run, planned: _Planned, result: Result, digest: str | None = None) -> Sequence[Job]:
+    """Return what is left to do of a call, which may have been made before under its run id."""
+    connection, asked = planned.session.connection, run.asked
+    earlier = None if asked is None else once.earlier(connection, run.run_id, asked)
+    if earlier is None:
+        _approve(planned, digest)
+        return planned.jobs
+    result.earlier = earlier.applied
+    jobs = earlier.approved(planned.jobs) if digest else earlier.undone_once(planned.jobs)
+    result.await_tasks(job.describe() for job in jobs)
+    return jobs
+
+
+def _approve(planned: _Planned, digest: str | None) -> None:
+    """Refuse anything but the plan of the digest that was approved, where one was."""
+    if digest is None:
+        return
     session, jobs, rows = planned
     found = risk.digest(jobs, session.server.database, rows)
     if found != digest:
-        raise Refused(
-            "what would run now is not what was approved",
-            details=(f"approved: {digest}", f"now:      {found}"),
-            fix="look at the plan again (runner plan) and approve its digest",
-        )
+        raise once.not_approved(f"approved: {digest}", f"now:      {found}")
 
 
 @contextmanager
@@ -160,6 +172,9 @@ def _apply(
     if not jobs:
         return
     write.ensure(session.connection)
+    if run.asked is not None:
+        tasks = [job.describe() for job in jobs]
+        write.begin_run(session.connection, run.run_id, run.asked, tasks)
     deadline = run.conduct.deadline
     result.warnings += drift.check(session, on_drift, left=deadline.left())
     drift.begin(session)

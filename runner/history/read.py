@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog import Catalog
 from runner.errors import ValidationFailed
-from runner.history.table import LOG, SNAPSHOT, TABLE, Row
-from runner.result import Event
+from runner.history.table import LOG, RUN, SNAPSHOT, TABLE, Begun, Row
+from runner.result import Event, Trace
 
 # How long the file took that was recorded last, for what is recorded with it.
 LAST_DURATION = f"(select duration_ms from {LOG} order by id desc limit 1)"
@@ -77,6 +78,16 @@ def read(connection: Connection) -> tuple[Row, ...]:
         return tuple(Row.of(row) for row in cursor)
 
 
+class Recorded(NamedTuple):
+    """A file that the log says was done, with what it locked."""
+
+    action: str
+    file: str
+    checksum: str
+    duration_ms: int
+    trace: Trace | None
+
+
 def log(connection: Connection, limit: int) -> list[Event]:
     """Return the newest entries of the log, the oldest of them first."""
     if not exists(connection):
@@ -107,6 +118,40 @@ def log(connection: Connection, limit: int) -> list[Event]:
                 at, action, version, description, file, checksum, run_id, by, duration_ms, details,
             ) in cursor
         ]  # fmt: skip
+
+
+def is_complete(connection: Connection) -> bool:
+    """Return whether every table of the history is there; older versions had fewer."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_catalog.to_regclass(%s) is not null", (RUN,))
+        return bool((cursor.fetchone() or (False,))[0])
+
+
+def begun(connection: Connection, run_id: str) -> Begun | None:
+    """Return how a run began, None where it did not or is not kept."""
+    if not is_complete(connection):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(f"select asked, log_id, tasks from {RUN} where run_id = %s", (run_id,))
+        row = cursor.fetchone()
+    return Begun(*row) if row else None
+
+
+def done_by(connection: Connection, run_id: str, since: int) -> list[Recorded]:
+    """Return the files that a run has done, in their order.
+
+    Parameters:
+        since: the log's entry after which they are looked for.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            select action, file, checksum, duration_ms, details from {LOG}
+            where id > %s and run_id = %s and action in ('apply', 'repeat', 'undo') order by id
+            """,
+            (since, run_id),
+        )
+        return [Recorded(*row) for row in cursor]
 
 
 def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from runner.result import Task
+
 TABLE = "public.schema_version"
 LOG = "public.schema_version_log"
 SNAPSHOT = "public.schema_version_snapshot"
+RUN = "public.schema_version_run"
 
 # What the relations above and their sequences are called; nobody else's schema is judged by them.
-OURS = "^schema_version(_log|_snapshot)?(_.*seq)?$"
+OURS = "^schema_version(_log|_snapshot|_run)?(_.*seq)?$"
 
 CREATE = f"""
 create table if not exists {TABLE} (
@@ -57,6 +60,14 @@ create table if not exists {SNAPSHOT} (
     major integer not null,
     objects jsonb not null
 );
+create table if not exists {RUN} (
+    run_id text constraint schema_version_run_pkey primary key,
+    at timestamptz not null default clock_timestamp(),
+    asked text not null,
+    log_id bigint not null,
+    tasks jsonb not null
+);
+comment on table {RUN} is 'what runs that may be asked for again set out to do';
 comment on table {SNAPSHOT} is 'the schema after the last run, to tell drift';
 comment on table {TABLE} is 'migrations in force; written by the migration runner';
 comment on table {LOG} is 'what the migration runner did, by whom, when, in which run'
@@ -108,6 +119,18 @@ class Row(NamedTuple):
     def of(cls, values: tuple[Any, ...]) -> Row:
         """Return the row of what `read` selects."""
         return cls(*values[:-1], Doubt.of(values[-1]) if values[-1] else None)  # type: ignore[call-arg]
+
+
+class Begun(NamedTuple):
+    """A run that may be asked for again, as it began.
+
+    `asked` is the call's text, `log_id` the newest entry of the log before it, `tasks` what it
+    set out to do.
+    """
+
+    asked: str
+    log_id: int
+    tasks: list[Task]
 
 
 class Record(NamedTuple):

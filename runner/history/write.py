@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,9 @@ from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog import Catalog
 from runner.database.quoting import literal
-from runner.history.read import exists
-from runner.history.table import CREATE, LOG, SNAPSHOT, TABLE, Doubt, Record
+from runner.history.read import exists, is_complete
+from runner.history.table import CREATE, LOG, RUN, SNAPSHOT, TABLE, Doubt, Record
+from runner.result import Task
 
 # pgmigrate's table has our table's name; it is kept under this one.
 PGMIGRATE_KEPT = "schema_version_pgmigrate"
@@ -176,10 +177,33 @@ class Writer:
 
 
 def ensure(connection: Connection) -> None:
-    """Make the history where there is none. Called with the runner's lock held."""
-    if not exists(connection):
-        with connection.cursor() as cursor:
-            cursor.execute(f"begin; {CREATE}; commit")
+    """Make the history, or what it lacks. Called with the runner's lock held."""
+    if exists(connection) and is_complete(connection):
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"begin; {CREATE}; commit")
+
+
+def begin_run(connection: Connection, run_id: str, asked: str, tasks: Sequence[Task]) -> None:
+    """Keep what a run sets out to do, unless the same call began it before.
+
+    Those of three months ago are forgotten: nobody asks for them again.
+
+    Parameters:
+        asked: the call's text.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            with old as (delete from {RUN} where at < clock_timestamp() - interval '90 days')
+            insert into {RUN} as r (run_id, asked, log_id, tasks)
+            select %s, %s, coalesce(max(id), 0), %s from {LOG}
+            on conflict (run_id) do update set at = excluded.at, asked = excluded.asked,
+                log_id = excluded.log_id, tasks = excluded.tasks
+            where r.asked <> excluded.asked
+            """,
+            (run_id, asked, json.dumps(tasks)),
+        )
 
 
 def take_snapshot(connection: Connection, run_id: str, catalog: Catalog) -> None:
