@@ -19,11 +19,16 @@ _STARTUP = Path(__file__).parent  # with our sitecustomize
 
 
 def startup(folder: Path) -> dict[str, str]:
-    """Return the environment in which a Python process keeps compiled code in `folder`.
+    """Return the environment in which Ansible and a Python process keep what they make in `folder`.
 
     Where another sitecustomize precedes it in PYTHONPATH, that one has to call keep().
     """
-    return {_FOLDER: str(folder), "PYTHONPATH": str(_STARTUP)}
+    return {
+        _FOLDER: str(folder),
+        "PYTHONPATH": str(_STARTUP),
+        "ANSIBLE_CALLBACK_PLUGINS": str(_STARTUP / "callback"),
+        "ANSIBLE_CALLBACKS_ENABLED": "kept_modules",
+    }
 
 
 def keep() -> None:

@@ -177,18 +177,27 @@ class _Forks:
 
 
 def _import() -> None:
-    """Import what every module does, and have AWS's models read once."""
+    """Import what every module does, and have AWS's models read and looked for once."""
     import boto3  # noqa: PLC0415 (the program itself has no need of it)
-    from botocore.loaders import JSONFileLoader  # noqa: PLC0415
+    from botocore.loaders import JSONFileLoader, Loader  # noqa: PLC0415
 
-    original, known = JSONFileLoader.load_file, {}
+    load, listed = JSONFileLoader.load_file, Loader.list_available_services
+    models: dict[str, object] = {}
+    services: dict[tuple[str, ...], list[str]] = {}
 
     def load_file(self: JSONFileLoader, path: str) -> object:
-        if path not in known:
-            known[path] = original(self, path)
-        return known[path]
+        if path not in models:
+            models[path] = load(self, path)
+        return models[path]
+
+    def list_available_services(self: Loader, type_name: str) -> list[str]:
+        key = (type_name, *self.search_paths)
+        if key not in services:
+            services[key] = listed(self, type_name)
+        return services[key]
 
     JSONFileLoader.load_file = load_file  # type: ignore[assignment,method-assign]
+    Loader.list_available_services = list_available_services  # type: ignore[method-assign]
     for service in _SERVICES:
         boto3.client(  # type: ignore[call-overload]
             service,

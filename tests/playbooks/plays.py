@@ -107,13 +107,14 @@ class Playbooks:
         self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
     ) -> "subprocess.Popen[str]":
         kept = startup(CODE)
+        callbacks = f"{RECORDER / 'callback'}:{kept['ANSIBLE_CALLBACK_PLUGINS']}"
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
             "ANSIBLE_HOME": str(self.stack.state.folder / "ansible"),
             "ANSIBLE_REMOTE_TMP": str(self.stack.state.folder / "ansible/modules"),
-            "ANSIBLE_CALLBACK_PLUGINS": str(RECORDER / "callback"),
-            "ANSIBLE_CALLBACKS_ENABLED": "acting_role",
             **kept,
+            "ANSIBLE_CALLBACK_PLUGINS": callbacks,
+            "ANSIBLE_CALLBACKS_ENABLED": f"acting_role,{kept['ANSIBLE_CALLBACKS_ENABLED']}",
             "PYTHONPATH": f"{RECORDER}:{kept['PYTHONPATH']}",
             "RECORD_REQUESTS": str(self.record),
             "RECORD_ENVIRONMENT": env,

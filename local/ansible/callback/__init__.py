@@ -1,0 +1,1 @@
+"""Ansible callbacks of this machine; Ansible itself loads them, by the folder."""
