@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ from psycopg2.extensions import connection as Connection
 
 from runner.database import connection as connections
 from runner.database.quoting import identifier
-from runner.deadline import backoff
 from runner.errors import Unreachable
 
 _ITSELF = "reset session authorization; reset role; "
@@ -23,8 +21,6 @@ DISCARD = "begin; discard temp; discard sequences; deallocate all; close all; un
 
 # A session that only looks waits for nobody long.
 _LOOKING = "set default_transaction_read_only = on; set lock_timeout = '2s'; "
-_OUTCOME = 60.0  # seconds to wait for a server to end the transaction of a lost connection
-_POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at it
 
 _NOTICES = 5_000  # that are kept until somebody asks for them; what more there is is counted
 _NOTICE = 2_000  # characters of one
@@ -149,30 +145,12 @@ class Session:
         """Close the connection, and with it free the lock."""
         self.connection.close()
 
-    def committed(self, xid: str) -> bool:
-        """Return whether a transaction whose commit was not answered was committed.
+    def has_committed(self, xid: str) -> bool:
+        """Return whether a transaction of this session was committed, while it still lives.
 
-        Asks over a new connection where this one was lost.
-
-        Raises:
-            Unreachable: the server cannot be asked, or had not decided after a minute.
+        A session that was lost cannot say: after a server's crash the id is somebody else's.
         """
-        if not self.lost():
-            return self._outcome(xid) == "committed"
-        other = Session(self.target, run_id=self.run_id, wait=self.wait)
-        try:
-            until = time.monotonic() + _OUTCOME
-            pauses = backoff(*_POLL)
-            while (outcome := other._outcome(xid)) == "in progress":
-                if time.monotonic() >= until:
-                    raise Unreachable(f"transaction {xid} of the lost connection has not ended")
-                time.sleep(next(pauses))
-        finally:
-            other.close()
-        return outcome == "committed"
-
-    def _outcome(self, xid: str) -> str:
-        return str(self.run("select pg_catalog.pg_xact_status(%s::xid8)", (xid,))[0])
+        return str(self.run("select pg_catalog.pg_xact_status(%s::xid8)", (xid,))[0]) == "committed"
 
     def _inspect(self) -> Server:
         row = self.run(connections.INSPECT)

@@ -23,6 +23,7 @@ class Watch:
         seconds: cancel the statement after so many seconds; None: never.
         tick: called about once a second with the seconds that have passed; None: not.
         look: opens a second connection to see who blocks us; None: does not look.
+        ready: open it before the statement runs, for a wait that may be shorter than that takes.
         period: seconds between two looks, and before the first.
     """
 
@@ -33,19 +34,24 @@ class Watch:
         seconds: float | None = None,
         tick: Callable[[float], None] | None = None,
         look: Callable[[], Connection] | None = None,
+        ready: bool = False,
         period: float = 1.0,
     ):
         self._running = running
         self._seconds = seconds
         self._tick = tick
         self._look = look
+        self._ready = ready
         self._period = period
+        self._second: Connection | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self.blockers: tuple[Session, ...] = ()
         self.cancelled = False
 
     def __enter__(self) -> Self:
+        if self._ready:
+            self._open()
         if self._seconds is not None or self._tick or self._look:
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
@@ -59,7 +65,6 @@ class Watch:
     def _watch(self) -> None:
         began = time.monotonic()
         pid = self._running.info.backend_pid
-        second: Connection | None = None
         try:
             while not self._over.wait(self._pause(began)):
                 passed = time.monotonic() - began
@@ -70,15 +75,26 @@ class Watch:
                         self._running.cancel()
                 if self._tick:
                     self._tick(passed)
-                try:
-                    second = second or (self._look() if self._look else None)
-                    seen = blockers(second, pid) if second else []
-                    self.blockers = tuple(seen) or self.blockers
-                except (psycopg2.Error, RunnerError):
-                    self._look = second = None  # a look must not break what runs, nor its clock
+                self._see(pid)
         finally:
-            if second:
-                second.close()
+            if self._second:
+                self._second.close()
+
+    def _see(self, pid: int) -> None:
+        """Look who blocks us; a look must not break what runs, nor its clock."""
+        self._open()
+        try:
+            seen = blockers(self._second, pid) if self._second else []
+            self.blockers = tuple(seen) or self.blockers
+        except psycopg2.Error:
+            self._look = None
+
+    def _open(self) -> None:
+        if self._look and not self._second:
+            try:
+                self._second = self._look()
+            except (psycopg2.Error, RunnerError):
+                self._look = None
 
     def _pause(self, began: float) -> float:
         if self._seconds is None:

@@ -108,6 +108,7 @@ def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Wa
         seconds=left,
         tick=tick if conduct.progress.wants_ticks else None,
         look=second if look or left is not None else None,
+        ready=look,
         period=min(max(lock / 3000, _PERIODS[0]), _PERIODS[1]) if lock else _PERIODS[1],
     )
 

@@ -19,24 +19,21 @@ from typing import Any
 import psycopg2
 
 from runner.database.session import DISCARD, Session
-from runner.database.sessions import lock_holder
 from runner.database.watch import Watch
-from runner.deadline import backoff
 from runner.engine import guard, trace
 from runner.engine.attempt import BEGIN, Conduct, timeouts, watch_job
 from runner.engine.failures import lock_lost
 from runner.engine.job import Done, Job
-from runner.engine.lock import KEY, TRANSACTION_LOCK
+from runner.engine.lock import TRANSACTION_LOCK
+from runner.engine.outcome import settle
 from runner.engine.transaction import Blocked, Transactions
-from runner.errors import Unreachable
-from runner.history.read import in_force, last_events
+from runner.history.read import last_events
 
 # A file's name, how many milliseconds it took, and its trace, as the log has them.
 Event = tuple[str, int, Any]
 
 _FIRST, _MOST = 8, 128  # files of the first message, and of the largest
 _CHARACTERS = 1 << 18  # of all files in a message
-_ENDING = 60.0  # seconds to wait for a server to end the session of a lost connection
 _LONG = 0.25  # seconds: where a message took longer, the next one holds fewer files
 
 # What may make the server say something that belongs to one file.
@@ -93,7 +90,7 @@ class Batches:
             error = raised
         done = len(jobs)
         if error or not self._all(jobs, events):
-            done, error = self._settle(jobs, error)
+            done, error = settle(self._session, jobs, error, self._conduct.deadline)
         self._adapt(time.monotonic() - began, failed=error is not None)
         yield from self._done(jobs[:done], events)
         if error and not isinstance(error, psycopg2.Error):
@@ -103,20 +100,6 @@ class Batches:
         self._blocked = jobs[done]  # its own messages say what is wrong, or try again
         if isinstance(error, psycopg2.Error):
             self._raise(jobs[done], error, starts[done], watch, time.monotonic() - began)
-
-    def _settle(
-        self, jobs: Sequence[Job], error: BaseException | None
-    ) -> tuple[int, BaseException | None]:
-        """Return how many of the jobs the history has, and the error that counts.
-
-        An interrupt may arrive as late as here; what was committed is asked for all the same.
-        """
-        while True:
-            try:
-                self._session.rollback()
-                return self._recorded(jobs), error
-            except KeyboardInterrupt as late:
-                error = late
 
     def _done(self, jobs: Sequence[Job], events: Sequence[Event]) -> Iterator[tuple[Job, Done]]:
         said = self._notices()
@@ -159,55 +142,6 @@ class Batches:
     def _all(self, jobs: Sequence[Job], events: Sequence[Event]) -> bool:
         """Return whether the log says of every file, in order, that it was recorded."""
         return [file for file, *_ in events] == [job.migration.name for job in jobs]
-
-    def _recorded(self, jobs: Sequence[Job]) -> int:
-        """Return how many of the jobs, from the first, the history has."""
-        keys = [job.migration.key for job in jobs]
-        if not self._session.lost():
-            found = in_force(self._session.connection, keys)
-        else:
-            found = self._asked_anew(keys)
-        count = 0
-        for job in jobs:
-            key = job.migration.key
-            if job.task.action == "undo":
-                recorded = key not in found
-            else:
-                recorded = found.get(key) == job.migration.checksum
-            if not recorded:
-                break
-            count += 1
-        return count
-
-    def _asked_anew(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """Ask over a new connection what a lost one had committed."""
-        session = self._session
-        try:
-            other = Session(session.target, run_id=session.run_id, wait=session.wait)
-        except Unreachable as error:
-            raise Unreachable(
-                "the connection was lost, and nobody can be asked which files were committed",
-                details=(error.message,),
-                fix="when the database answers: runner status, or simply run again",
-            ) from error
-        try:
-            self._wait_for_end(other)
-            return in_force(other.connection, keys)
-        finally:
-            other.close()
-
-    def _wait_for_end(self, other: Session) -> None:
-        """Wait until the lost session is gone, which may go on with the message until it notices.
-
-        It holds the runner's lock for as long as it lives.
-        """
-        until = time.monotonic() + _ENDING
-        for pause in backoff(0.1, 2.0):
-            if lock_holder(other.connection, KEY) is None:
-                return
-            if time.monotonic() > until:
-                raise Unreachable("the lost session is still at work: run again when it has ended")
-            time.sleep(pause)
 
     def _notices(self) -> dict[int, list[str]]:
         """Return what the server said of each file, by the marks between them."""

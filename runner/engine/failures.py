@@ -137,14 +137,53 @@ def changed_since(job: Job, offset: int) -> NeedsAttention:
 
 def undecided(job: Job, offset: int, doubt: Doubt) -> NeedsAttention:
     """Return the error for a statement that a crash left in doubt and only a person can judge."""
-    key = job.migration.key
     return needs_attention(
         job,
-        "the last run died while this statement ran; nothing can tell whether it took"
+        "the last run ended while this statement ran; nothing can tell whether it took"
         f" effect: {doubt.text}",
         offset=offset,
-        fix=f"look; if it did: runner repair --done {key} --yes; if it did not: runner repair"
-        f" --again {key} --yes; then run again",
+        fix=_decide(job),
+    )
+
+
+def _decide(job: Job) -> str:
+    key = job.migration.key
+    return (
+        f"look; if it did its work: runner repair --done {key} --yes; if it is to run from its"
+        f" beginning: runner repair --again {key} --yes; then run again"
+    )
+
+
+def half_committed(job: Job, error: psycopg2.Error, offset: int) -> MigrationFailed:
+    """Return the error for a statement that failed and may have committed before that."""
+    note = "what it committed before it failed stays; nothing can tell how far it got"
+    failed = migration_failed(
+        job, error, base=offset, offset=offset, note=note, kind=NeedsAttention
+    )
+    failed.fix = _decide(job)
+    return failed
+
+
+def unrecorded(job: Job, offset: int, error: psycopg2.Error) -> NeedsAttention:
+    """Return the error for a statement that has run, which the history could not be told."""
+    said = (error.diag.message_primary or str(error)).strip().split("\n")[0]
+    return needs_attention(
+        job,
+        f"this statement has run, but that could not be recorded: {said}",
+        offset=offset,
+        fix="run again: it looks at what the statement did, and asks where that cannot be seen",
+    )
+
+
+def gone(job: Job, offset: int) -> NeedsAttention:
+    """Return the error for a finished statement whose work ended with the session it ran in."""
+    return needs_attention(
+        job,
+        "the last run stopped after this statement, and what it left in the session (a temporary"
+        " table, a setting) is gone with that",
+        offset=offset,
+        fix="take the finished statements out of the file, but for what the rest needs; forget the"
+        f" journal: runner repair --forget {job.migration.key} --yes; then run again",
     )
 
 

@@ -87,11 +87,11 @@ def prepare(tasks: Iterable[Task]) -> list[Job]:
         text = executable(task.migration.text())
         checked = examine(task.migration, text)
         problems += [described(task.migration, text, problem) for problem in checked.problems]
-        jobs.append(
-            Job(
-                task, text, checked.messages, checked.transactional, checked.replaced, checked.plain
-            )
+        job = Job(
+            task, text, checked.messages, checked.transactional, checked.replaced, checked.plain
         )
+        problems += _other_than_begun(job)
+        jobs.append(job)
     if problems:
         raise ValidationFailed(
             f"{len(problems)} problem{'s' * (len(problems) > 1)} in the SQL to run",
@@ -99,3 +99,16 @@ def prepare(tasks: Iterable[Task]) -> list[Job]:
             fix="nothing was run; mend the places named above",
         )
     return jobs
+
+
+def _other_than_begun(job: Job) -> list[str]:
+    """Return the problem of a half-done file that would run from its beginning, if it is one."""
+    row = job.task.resumes
+    if row is None or row.state == "applied" or not job.transactional:
+        return []
+    problem = (
+        f"{job.migration.name}: it stopped half-way as a file without a transaction, and would run"
+        " in one now: put '-- runner: no-transaction' back on top, or take out what is done and"
+        f" forget it: runner repair --forget {row.version}"
+    )
+    return [problem]

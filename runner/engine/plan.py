@@ -67,13 +67,20 @@ def plan_migrate(folder: Folder, history: Sequence[Row], *, policy: Policy) -> l
 
 
 def plan_rollback(
-    folder: Folder, history: Sequence[Row], *, to: Version | None = None, steps: int | None = None
+    folder: Folder,
+    history: Sequence[Row],
+    *,
+    to: Version | None = None,
+    steps: int | None = None,
+    stopped: Sequence[str] = (),
 ) -> list[Task]:
     """Return the undo files to run: the reverse of the order in which was applied.
 
     Parameters:
         to: the version that is the newest afterwards; (0,) undoes everything.
         steps: or how many versions to undo.
+        stopped: what a rollback that was to undo a number of versions left to do when it
+            stopped; it is gone on with, for counted anew it would undo more than was asked for.
 
     Raises:
         ConfigurationError: the version is not in force.
@@ -89,7 +96,8 @@ def plan_rollback(
             )
         chosen = [row for row in in_force if parse_version(row.version) > to]
     else:
-        chosen = in_force[len(in_force) - min(steps or 0, len(in_force)) :]
+        chosen = [row for row in in_force if not stopped or row.version in stopped]
+        chosen = chosen[len(chosen) - min(steps or 0, len(chosen)) :]
     by_key = {migration.key: migration for migration in folder.versioned}
     result, problems = [], []
     for row in reversed(chosen):
@@ -114,7 +122,13 @@ def check(folder: Folder, history: Iterable[Row], *, ahead: bool = False) -> lis
     problems = []
     for row in history:
         file = files.get(row.version)
-        if row.kind == "versioned" and file is None:
+        if file is None and row.state == "applying":
+            problems.append(
+                f"{row.version} ({row.description}) is half applied and its file"
+                f" {row.file or ''} is gone: restore it and run migrate, or runner repair"
+                " --forget it"
+            )
+        elif row.kind == "versioned" and file is None:
             if parse_version(row.version) > newest:
                 if not ahead:
                     problems.append(

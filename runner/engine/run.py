@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -36,7 +38,10 @@ from runner.history.table import Row
 from runner.result import Action, Applied, Preview, Result
 
 # Says what remains to be done: files and history in, tasks out.
-_Planner = Callable[[Folder, Sequence[Row]], list[Task]]
+_Planner = Callable[[Session, Folder, Sequence[Row]], list[Task]]
+
+# Seconds after which the files may be others than were read: a deployment does not wait for us.
+_FRESH = 1.0
 
 # Jobs with what came of them, as they are done.
 _Entries = Iterator[tuple[Job, Done]]
@@ -77,8 +82,7 @@ def migrate(
         plan_digest: refuse anything but the plan of this digest, which somebody approved.
     """
     result = Result("migrate", run.run_id)
-    planner = partial(plan_migrate, policy=policy)
-    with reported(result), _planned(run, result, planner, locked=not dry_run) as found:
+    with reported(result), _planned(run, result, _pending(policy), locked=not dry_run) as found:
         if dry_run:
             _approve(found, plan_digest)
             _preview(result, found.jobs)
@@ -91,8 +95,7 @@ def migrate(
 def plan(run: Run, policy: Policy) -> Result:
     """Show what migrate would do to this database, and its digest; nothing is locked."""
     result = Result("plan", run.run_id)
-    planner = partial(plan_migrate, policy=policy)
-    with reported(result), _planned(run, result, planner, locked=False) as found:
+    with reported(result), _planned(run, result, _pending(policy), locked=False) as found:
         result.planned = True
         result.data = risk.document(found.session, found.jobs, found.rows)
     return result
@@ -103,13 +106,42 @@ def rollback(
 ) -> Result:
     """Undo the newest versions, down to a version or by number."""
     result = Result("rollback", run.run_id)
-    planner = partial(plan_rollback, to=to, steps=steps)
-    with reported(result), _planned(run, result, planner, locked=not dry_run) as found:
+    asked = partial(_to_undo, result, to=to, steps=steps)
+    with reported(result), _planned(run, result, asked, locked=not dry_run) as found:
         if dry_run:
             _preview(result, found.jobs)
         else:
-            _apply(run, found.session, result, _left(run, found, result))
+            # Another text than any other call's, where nobody asks for the same call twice.
+            kept = run._replace(asked=run.asked or secrets.token_hex())
+            _apply(kept, found.session, result, _left(run, found, result))
     return result
+
+
+def _pending(policy: Policy) -> _Planner:
+    return lambda _, folder, rows: plan_migrate(folder, rows, policy=policy)
+
+
+def _to_undo(
+    result: Result,
+    session: Session,
+    folder: Folder,
+    rows: Sequence[Row],
+    *,
+    to: Version | None,
+    steps: int | None,
+) -> list[Task]:
+    """Return what a rollback has to do; one by number that stopped is gone on with."""
+    in_force = {row.version for row in rows if row.kind == "versioned"}
+    asked = read.stopped_rollback(session.connection) if steps else []
+    left = [version for version in asked if version in in_force]
+    if len(left) == len(asked):  # it undid nothing
+        left = []
+    if left:
+        result.warnings.append(
+            "a rollback had stopped, and this run goes on with it: what it was to undo and did not"
+            f" is {', '.join(left)}; to undo more, run again"
+        )
+    return plan_rollback(folder, rows, to=to, steps=steps, stopped=left)
 
 
 def _preview(result: Result, jobs: Sequence[Job]) -> None:
@@ -151,10 +183,12 @@ def _approve(planned: _Planned, digest: str | None) -> None:
 @contextmanager
 def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> Iterator[_Planned]:
     """Open the target, read its history, and give what remains to be done there."""
-    folder = read_folder(run.sql_dir)
+    folder, began = read_folder(run.sql_dir), time.monotonic()
     with opened(run, result, locked=locked) as session:
+        if time.monotonic() - began > _FRESH:
+            folder = read_folder(run.sql_dir)
         rows = read.read(session.connection)
-        jobs = prepare(planner(folder, rows))
+        jobs = prepare(planner(session, folder, rows))
         result.await_tasks(job.describe() for job in jobs)
         yield _Planned(session, jobs, rows)
 
@@ -193,10 +227,7 @@ def reported(result: Result) -> Iterator[None]:
     except RunnerError as error:
         result.error = error
     except KeyboardInterrupt:
-        result.error = Interrupted(
-            "interrupted; the running file was rolled back",
-            fix="run again: it goes on where this run stopped",
-        )
+        result.error = Interrupted("interrupted", fix="run again")
     except psycopg2.Error as error:  # of a statement of ours, outside of any file
         result.error = _refused(error)
 
@@ -249,8 +280,27 @@ def execute(
 ) -> None:
     """Run jobs in a session that holds the lock; each is in the result as soon as it is done."""
     entries = _at_once if single else _one_by_one
-    for job, done in entries(run, session, result, jobs):
-        result.done(done.entry(job))
+    try:
+        for job, done in entries(run, session, result, jobs):
+            result.done(done.entry(job))
+    except KeyboardInterrupt as stop:
+        raise _interrupted(jobs[len(result.applied) :]) from stop
+
+
+def _interrupted(left: Sequence[Job]) -> Interrupted:
+    """Return the error for an interrupt, which says what became of the file that is next."""
+    if not left:
+        return Interrupted("interrupted, after every file had been applied")
+    name = left[0].migration.name
+    if left[0].transactional:
+        return Interrupted(
+            f"interrupted; {name} is not applied, and nothing of it stays",
+            fix="run again: it goes on there",
+        )
+    return Interrupted(
+        f"interrupted; what {name} had finished stays and is recorded",
+        fix="run again: it goes on there, or asks about the statement that was interrupted",
+    )
 
 
 def _at_once(run: Run, session: Session, result: Result, jobs: Sequence[Job]) -> _Entries:
@@ -279,7 +329,7 @@ def _one_by_one(run: Run, session: Session, result: Result, jobs: Sequence[Job])
             following = next(iter(jobs[place + 1 : place + 2]), None) if alone else None
             entries = _alone(transactions, [job], following)
         else:
-            entries = iter([(job, steps.run(job, first=not result.applied))])
+            entries = steps.run(job, first=not result.applied)
         for entry in _in_time(entries, job, result) if job.transactional else entries:
             place += 1
             yield entry
@@ -288,7 +338,7 @@ def _one_by_one(run: Run, session: Session, result: Result, jobs: Sequence[Job])
 def _alone(transactions: Transactions, jobs: Sequence[Job], following: Job | None) -> _Entries:
     """Run jobs in a transaction of their own, and let it begin the next one's."""
     ahead = following if following and following.transactional else None
-    yield from zip(jobs, transactions.run(jobs, ahead), strict=True)
+    yield from transactions.run(jobs, ahead)
 
 
 def _in_time(entries: _Entries, first: Job, result: Result) -> _Entries:

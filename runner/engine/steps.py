@@ -20,21 +20,31 @@ from runner.database.session import DISCARD, Session
 from runner.database.watch import Watch
 from runner.engine import recovery, trace
 from runner.engine.attempt import BEGIN, Conduct, limits, pauses, send, timeouts, watch_job
-from runner.engine.failures import BLOCKED, changed_since, lock_lost, migration_failed, undecided
+from runner.engine.failures import (
+    BLOCKED,
+    changed_since,
+    gone,
+    half_committed,
+    lock_lost,
+    migration_failed,
+    undecided,
+    unrecorded,
+)
 from runner.engine.job import Done, Job
 from runner.engine.lock import LOCK, TRANSACTION_LOCK
+from runner.engine.outcome import settle
 from runner.errors import Incomplete, NeedsAttention
 from runner.files.examine import Message
 from runner.history.table import Doubt
 from runner.history.write import Writer
 from runner.syntax.names import Index, index_built
 from runner.syntax.nontransactional import non_transactional
+from runner.syntax.remains import remains
 from runner.syntax.scanner import Statement, scan
 
 # Only the server knows of REINDEX on a partitioned table, or a CALL that commits.
 _NOT_INSIDE = {errorcodes.ACTIVE_SQL_TRANSACTION, errorcodes.INVALID_TRANSACTION_TERMINATION}
 _MAY_COMMIT = {"CALL", "DO"}
-_SETS = {"SET", "RESET"}
 _SHORT = 200  # characters of a statement in a message
 
 
@@ -47,8 +57,8 @@ class Steps:
         self._deadline, self._progress = conduct.deadline, conduct.progress
         self._history = Writer(session.connection)
 
-    def run(self, job: Job, *, first: bool) -> Done:
-        """Run a job from where it stands and return what came of it.
+    def run(self, job: Job, *, first: bool) -> Iterator[tuple[Job, Done]]:
+        """Run a job from where it stands and yield it with what came of it.
 
         Parameters:
             first: nothing was applied before it in this run, so it had all the time there is.
@@ -57,6 +67,7 @@ class Steps:
             NeedsAttention: a statement failed, or nothing can tell whether it took effect;
                 what came before it stays and is recorded.
             Incomplete: the deadline came; running again goes on.
+            Unreachable: the connection was lost, and nobody can be asked what was recorded.
         """
         began = time.monotonic()
         self._moved = not first
@@ -64,22 +75,32 @@ class Steps:
             notices = self._run(job)
             took = round((time.monotonic() - began) * 1000)
             done = Done(took, trace.from_text(job), notices)
-            self._finish(job, done)
+            late = self._finish(job, done)
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
                 self._session.run(f"{self._session.reset()}{DISCARD}")
+        yield job, done
         self._progress.finished(job, done.duration_ms)
-        return done
+        if late:
+            raise late
 
-    def _finish(self, job: Job, done: Done) -> None:
+    def _finish(self, job: Job, done: Done) -> BaseException | None:
+        """Put a job into force; return an interrupt that came too late to stop that."""
         record, action = job.record(self._session.run_id), job.task.action
         if action == "undo":
             written = self._history.undone(record)
         else:
             written = self._history.steps_finished(record, done.duration_ms)
         logged = self._history.event(action, record, done.duration_ms, done.trace)
-        self._session.run(f"{BEGIN}{self._session.reset()}{written}; {logged}; commit")
+        try:
+            self._session.run(f"{BEGIN}{self._session.reset()}{written}; {logged}; commit")
+        except BaseException as error:
+            recorded, late = settle(self._session, [job], error, self._deadline)
+            if not recorded:
+                raise late or error from error
+            return None if isinstance(late, psycopg2.Error) else late
+        return None
 
     def _run(self, job: Job) -> list[str]:
         """Run what is left of a job's statements and return what the server said."""
@@ -121,10 +142,11 @@ class Steps:
         """Pass over a finished statement, but for what it set in the session that is gone."""
         if _digest(statement) != digest:
             raise changed_since(job, statement.start)
-        if statement.keyword in _SETS or (
-            statement.keyword == "SELECT" and "set_config" in statement.text.lower()
-        ):
+        left = remains(statement)
+        if left == "again":
             self._session.run(statement.text)
+        elif left:
+            raise gone(job, statement.start)
 
     def _step(self, job: Job, statement: Statement, doubt: Doubt | None) -> None:
         if doubt and self._corrected(statement, doubt):
@@ -144,9 +166,7 @@ class Steps:
                         self._alone(job, statement, sql)
             except psycopg2.Error as error:
                 doubt = doubt and doubt._replace(failed=True)
-                # A procedure that commits may have done a part of its work.
-                again = not (alone and statement.keyword in _MAY_COMMIT)
-                if last or not (again and self._may_retry(error, pausing)):
+                if last or not self._may_retry(error, pausing):
                     self._fail(job, statement, error, watch)
             else:
                 return
@@ -187,10 +207,27 @@ class Steps:
         if sql is None:
             self._progress.note(f"{job.migration.name}: found finished: {_short(statement)}")
         else:
-            self._session.run(sql)
+            self._send(job, statement, sql)
         done = self._history.step_done(job.migration.key, _digest(statement))
-        if not self._write(job, done, then=f"select {LOCK}")[0]:
+        try:
+            row = self._write(job, done, then=f"select {LOCK}")
+        except psycopg2.Error as error:
+            raise unrecorded(job, statement.start, error) from error
+        if not row[0]:
             raise lock_lost(job)
+
+    def _send(self, job: Job, statement: Statement, sql: str) -> None:
+        """Run a statement that is alone in its message.
+
+        Raises:
+            NeedsAttention: it failed, and may have committed a part of its work before that.
+        """
+        try:
+            self._session.run(sql)
+        except psycopg2.Error as error:
+            if statement.keyword in _MAY_COMMIT:
+                raise half_committed(job, error, statement.start) from error
+            raise
 
     def _write(self, job: Job, sql: str, *, then: str = "") -> Any:
         """Write to the journal as ourselves, whatever the file made of the session."""

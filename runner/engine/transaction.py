@@ -11,7 +11,7 @@ record and commit of one file, and the begin of the next. Two round trips a migr
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, NoReturn
 
@@ -26,8 +26,9 @@ from runner.engine.attempt import BEGIN, Conduct, pauses, send, timeouts, watch_
 from runner.engine.failures import BLOCKED, lock_lost, migration_failed
 from runner.engine.job import Done, Job
 from runner.engine.lock import LOCK, TRANSACTION_LOCK
+from runner.engine.outcome import settle
 from runner.engine.replay import failing_statement
-from runner.errors import Incomplete, MigrationFailed, Unreachable
+from runner.errors import Incomplete, MigrationFailed
 from runner.history.read import LAST_DURATION, last_events
 from runner.history.write import Writer
 from runner.result import Trace
@@ -58,26 +59,27 @@ class Transactions:
         # The next file's transaction, where the message that ended the last file began it.
         self._begun: _Open | None = None
 
-    def run(self, jobs: Sequence[Job], following: Job | None) -> list[Done]:
+    def run(self, jobs: Sequence[Job], following: Job | None) -> Iterator[tuple[Job, Done]]:
         """Run jobs in one transaction, again as a whole when a lock is not to be had.
 
         Parameters:
             following: the transactional job that the caller will run next, begun in the
                 message that commits this one.
 
-        Returns:
-            For each job what came of it.
+        Yields:
+            Each job with what came of it, once it is committed.
 
         Raises:
             MigrationFailed: it was rolled back.
             NeedsAttention: the file ended the transaction itself.
             Incomplete: the deadline came first.
+            Unreachable: the connection was lost, and nobody can be asked what was committed.
         """
         attempts, pausing = self._conduct.lock_attempts, pauses(self._conduct.deadline)
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
-                done = self._attempt(jobs, following, look=attempt > 1 or last)
+                done, late = self._attempt(jobs, following, look=attempt > 1 or last)
             except Blocked as blocked:
                 self._conduct.progress.note(
                     f"{blocked.failure.file}: {blocked.failure.message}; rolled back"
@@ -86,10 +88,17 @@ class Transactions:
                 if last or not next(pausing):
                     raise blocked.failure from blocked.__cause__
             else:
-                return [entry._replace(attempts=attempt) for entry in done]
-        raise AssertionError("at least one attempt is made")
+                for job, entry in zip(jobs, done, strict=True):
+                    yield job, entry._replace(attempts=attempt)
+                    self._conduct.progress.finished(job, entry.duration_ms)
+                if late:
+                    raise late
+                return
 
-    def _attempt(self, jobs: Sequence[Job], following: Job | None, *, look: bool) -> list[Done]:
+    def _attempt(
+        self, jobs: Sequence[Job], following: Job | None, *, look: bool
+    ) -> tuple[list[Done], BaseException | None]:
+        """Try once; return what was committed, and an interrupt that came too late to stop it."""
         done: list[Done] = []
         for place, job in enumerate(jobs):
             inside = jobs[place + 1] if place + 1 < len(jobs) else None
@@ -102,20 +111,40 @@ class Transactions:
                 took, notices = round(sent.seconds() * 1000), self._notices(job)
                 took, traced = self._finish(job, xid, took, inside, following)
                 done.append(Done(took, traced, notices))
-            except psycopg2.Error as error:
-                self._abandon()
-                if not self._committed(job, xid, sent):
-                    base = None if sent.file else sent.base
-                    self.fail(jobs[: place + 1], error, watch, base=base, seconds=sent.seconds())
-                if guard.code(error) == guard.ANOTHER or not sent.file:
-                    raise guard.ended(job) from error
+            except BaseException as error:  # noqa: BLE001 - told, unless it was committed
+                late = self._settle(jobs[: place + 1], xid, sent, error, watch)
                 done.append(Done(took, None, notices))
-            except BaseException:
-                self._abandon()
-                raise
-        for job, entry in zip(jobs, done, strict=True):
-            self._conduct.progress.finished(job, entry.duration_ms)
-        return done
+                return done, late
+        return done, None
+
+    def _settle(
+        self,
+        jobs: Sequence[Job],
+        xid: str | None,
+        sent: _Sent,
+        error: BaseException,
+        watch: Watch,
+    ) -> BaseException | None:
+        """Raise what an error means, unless the files were committed and only not answered for.
+
+        Returns:
+            An interrupt that came too late to stop them.
+        """
+        self._begun = None
+        count = 0
+        if sent.file:
+            count, found = settle(self._session, jobs, error, self._conduct.deadline)
+            error = found or error
+        else:
+            self._session.rollback()
+        if count == len(jobs):
+            return None if isinstance(error, psycopg2.Error) else error
+        if not isinstance(error, psycopg2.Error):
+            raise error
+        if xid and not self._session.lost() and self._session.has_committed(xid):
+            raise guard.ended(jobs[-1]) from error
+        base = None if sent.file else sent.base
+        return self.fail(jobs, error, watch, base=base, seconds=sent.seconds())
 
     def _begin(self, job: Job) -> str:
         """Begin, unless the message that ended the last file did; return the transaction's id."""
@@ -198,27 +227,6 @@ class Transactions:
     def before(self, job: Job) -> str:
         """Return the SQL that notes what a file may rewrite or drop."""
         return trace.before(job, partial(literal, self._session.connection))
-
-    def _abandon(self) -> None:
-        self._begun = None
-        self._session.rollback()
-
-    def _committed(self, job: Job, xid: str | None, sent: _Sent) -> bool:
-        """Say whether a transaction was committed although its last message failed.
-
-        That message's answer was lost; or the file did it.
-        """
-        if xid is None or (self._session.lost() and not sent.file):
-            return False
-        try:
-            return self._session.committed(xid)
-        except Unreachable as error:
-            raise Unreachable(
-                f"the connection was lost while {job.migration.name} was committed, and nobody can"
-                " be asked whether it was",
-                details=(error.message,),
-                fix="when the database answers: runner status, or simply run again",
-            ) from error
 
     def fail(
         self,

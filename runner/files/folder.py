@@ -42,8 +42,25 @@ class Migration(NamedTuple):
         return f"R__{self.description}" if self.kind == "R" else canonical(self.version)
 
     def text(self) -> str:
-        """Return the file's text as it is sent: BOM dropped, line ends untouched."""
-        return self.path.read_bytes().decode("utf-8-sig")
+        """Return the file's text as it is sent: BOM dropped, line ends untouched.
+
+        Raises:
+            ConfigurationError: it is not what it was when the folder was read.
+        """
+        try:
+            content = self.path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.name} cannot be read any more: {error.strerror}",
+                fix="something else changes the folder: let it end, and run again",
+            ) from error
+        normal = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if _named(hashlib.sha256(normal)) != self.checksum:
+            raise ConfigurationError(
+                f"{self.name} was changed while the runner was reading",
+                fix="something else changes the folder: let it end, and run again",
+            )
+        return content.decode("utf-8")
 
 
 class Folder(NamedTuple):
@@ -161,7 +178,12 @@ def _checksum(path: Path) -> tuple[str, str]:
     if decoder.getstate()[0]:
         raise ConfigurationError(f"not UTF-8: cut off at byte {offset}")
     digest.update(carry.replace(b"\r", b"\n"))
-    return f"sha256:{digest.hexdigest()}", head
+    return _named(digest), head
+
+
+def _named(digest: hashlib._Hash) -> str:
+    """Return a checksum with its algorithm's name, as the history keeps it."""
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _refuse_bytes(piece: bytes, decoder: codecs.IncrementalDecoder, offset: int) -> None:

@@ -26,14 +26,22 @@ def last_events(count: int) -> str:
     """
 
 
-def in_force(connection: Connection, versions: Sequence[str]) -> dict[str, str | None]:
-    """Return which of these are recorded as applied, each with the checksum of its file."""
+class Standing(NamedTuple):
+    """What the history says of one migration: its state, and which file and run it is from."""
+
+    state: str
+    checksum: str | None
+    run_id: str
+
+
+def standings(connection: Connection, versions: Sequence[str]) -> dict[str, Standing]:
+    """Return what the history has of these migrations, by their name in it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"select version, checksum from {TABLE} where version = any(%s) and state = 'applied'",
+            f"select version, state, checksum, run_id from {TABLE} where version = any(%s)",
             (list(versions),),
         )
-        return dict(cursor.fetchall())
+        return {version: Standing(*rest) for version, *rest in cursor}
 
 
 _COLUMNS = """
@@ -152,6 +160,27 @@ def done_by(connection: Connection, run_id: str, since: int) -> list[Recorded]:
             (since, run_id),
         )
         return [Recorded(*row) for row in cursor]
+
+
+def stopped_rollback(connection: Connection) -> list[str]:
+    """Return the versions that the newest rollback was to undo, none where something came after.
+
+    Those of them that are still in force are what it left to do when it stopped.
+    """
+    if not is_complete(connection):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            select r.tasks from {RUN} r
+            where r.tasks @> '[{{"action": "undo"}}]' and not exists (
+                select from {LOG} l
+                where l.id > r.log_id and l.action not in ('undo', 'repair'))
+            order by r.log_id desc, r.at desc limit 1
+            """
+        )
+        row = cursor.fetchone()
+    return [task["version"] for task in row[0]] if row else []
 
 
 def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:

@@ -1,0 +1,346 @@
+"""What may have happened is never done again, and what did not is never said to be done."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from runner.database.session import Session
+from runner.engine import lock
+from tests.runner.project import Project
+
+Bystander = psycopg2.extensions.connection
+WaitFor = Callable[[str], None]
+
+ALONE = "-- runner: no-transaction\n"
+DYING = (
+    "create function die() returns trigger language plpgsql as"
+    " $$ begin perform pg_terminate_backend(pg_backend_pid()); return new; end $$;"
+    "create trigger d before {} for each row {} execute function die()"
+)
+
+
+@pytest.fixture
+def effects(project: Project) -> Project:
+    """Give a project with a table `effects`, and a first migration in its history."""
+    project.query("create table effects (what text)")
+    project.file("V1__a.sql", "select 1")
+    project.run("migrate")
+    return project
+
+
+def done(project: Project) -> list[str]:
+    return [what for (what,) in project.query("select what from effects order by what")]
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_unanswered_commit_is_asked_of_the_history_and_never_of_its_transaction_id(
+    effects: Project, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """After a server's crash the id belongs to somebody else, who may have committed."""
+    monkeypatch.setattr(Session, "has_committed", lambda *_: True)
+    effects.query(DYING.format("insert on schema_version", "when (new.version = '2')"))
+    for number in range(2, 2 + files):
+        effects.file(f"V{number}__b.sql", f"insert into effects values ('{number}')")
+    document = effects.run("migrate")
+    assert (document["exit_code"], document["applied"], done(effects)) == (3, [], [])
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_row_of_another_run_does_not_answer_for_this_one(effects: Project, alone: bool) -> None:
+    """Somebody who takes the lock of a lost run may have applied the same file."""
+    text = (ALONE if alone else "") + "insert into effects values ('2')"
+    effects.file("V2__b.sql", text)
+    effects.query(
+        "create function other() returns trigger language plpgsql as $$ begin"
+        " new.run_id = 'another'; return new; end $$;"
+        "create trigger o before insert or update on schema_version for each row"
+        " execute function other();"
+        + DYING.format("insert on schema_version_log", "when (new.version = '2')")
+    )
+    document = effects.run("migrate")
+    assert (document["exit_code"] != 0, document["applied"]) == (True, [])
+
+
+def test_unanswered_end_of_a_file_without_a_transaction_counts_as_applied(
+    effects: Project, wait_for: WaitFor
+) -> None:
+    name = effects.query("select current_database()")[0][0]
+    effects.file("V2__b.sql", ALONE + "set synchronous_commit = local;\nselect 1")
+    effects.query(f"alter database {name} set synchronous_commit = local")
+    effects.query("alter system set synchronous_standby_names = 'nobody'")
+    effects.query("select pg_reload_conf()")
+    effects.query(
+        "create function slow() returns trigger language plpgsql as $$ begin"
+        " perform set_config('synchronous_commit', 'on', true); return new; end $$;"
+        "create trigger s before update on schema_version for each row"
+        " when (new.state = 'applied') execute function slow()"
+    )
+    try:
+        process = effects.start("migrate")
+        ours = "from pg_stat_activity where application_name like 'schema-migrations/%'"
+        wait_for(f"select exists (select {ours} and wait_event = 'SyncRep')")
+        effects.query(f"select pg_terminate_backend(pid) {ours}")
+        document = effects.finish(process)
+    finally:
+        effects.query("alter system reset synchronous_standby_names")
+        effects.query("select pg_reload_conf()")
+    assert [entry["version"] for entry in document["applied"]] == ["2"]
+    assert document["exit_code"] == 0
+
+
+# ---- blocks that commit
+
+
+BLOCKS = {
+    "call": "call batches()",
+    "do": "do $$ begin insert into effects values ('first'); commit; {} end $$",
+}
+
+
+@pytest.mark.parametrize("kind", ["call", "do"])
+@pytest.mark.parametrize("end", ["fails", "cancelled", "deadline"])
+def test_block_that_committed_and_then_ended_stops_and_asks(
+    effects: Project, kind: str, end: str, wait_for: WaitFor
+) -> None:
+    then = "raise 'disk full';" if end == "fails" else "perform pg_sleep(30);"
+    effects.query(
+        "create procedure batches() language plpgsql as"
+        f" $$ begin insert into effects values ('first'); commit; {then} end $$"
+    )
+    effects.file("V2__b.sql", f"{ALONE}select 1;\n{BLOCKS[kind].format(then)}")
+    process = effects.start(*(["--deadline", "6"] if end == "deadline" else []), "migrate")
+    if end == "cancelled":
+        wait_for("select exists (select from effects)")
+        effects.query("select pg_cancel_backend(pid) from pg_stat_activity where query ~ 'batch|do'"
+                      " and application_name like 'schema-migrations/%'")  # fmt: skip
+    for document in (effects.finish(process), effects.run("migrate")):
+        assert document["exit_code"] == 4
+        assert "runner repair --again 2" in document["error"]["fix"]
+    assert done(effects) == ["first"]
+
+
+def test_statement_that_ran_and_could_not_be_recorded_is_not_run_again_by_itself(
+    effects: Project,
+) -> None:
+    effects.query(
+        "create procedure batches() language plpgsql as"
+        " $$ begin insert into effects values ('first'); commit; end $$;"
+        + DYING.format("update on schema_version", "when (cardinality(new.steps) = 1)")
+    )
+    effects.file("V2__b.sql", f"{ALONE}call batches()")
+    assert effects.run("migrate")["exit_code"] == 4
+    effects.query("drop function die cascade")
+    assert effects.run("migrate")["exit_code"] == 4
+    assert done(effects) == ["first"]
+
+
+# ---- going on with a file without a transaction
+
+
+def stop_half_way(project: Project, first: str) -> None:
+    project.file("V2__b.sql", f"{ALONE}{first};\ninsert into gate values (1)")
+    assert project.run("migrate")["exit_code"] == 4
+    project.query("create table gate (n int)")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "select set_config('my.x', note('once'), false)",
+        "select set_config('my.x', '1', false), note('once')",
+        "select set_config('my.x', '1', false) from effects, note('once')",
+        "with n as (select note('once')) select set_config('my.x', '1', false) from n",
+    ],
+)
+def test_statement_that_does_more_than_to_set_is_not_repeated(effects: Project, first: str) -> None:
+    effects.query(
+        "create function note(what text) returns text language sql as"
+        " $$ insert into effects values (what) returning what $$; insert into effects values ('')"
+    )
+    stop_half_way(effects, first)
+    document = effects.run("migrate")
+    assert document["exit_code"] == 4
+    assert "repair --forget 2" in document["error"]["fix"]
+    assert done(effects) == ["", "once"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["create temp table x (n int)", "select 1 as n into temp x", "create table pg_temp.x (n int)"],
+)
+def test_temporary_table_that_is_gone_with_its_session_stops_the_file(
+    effects: Project, first: str
+) -> None:
+    stop_half_way(effects, first)
+    document = effects.run("migrate")
+    assert (document["exit_code"], document["error"]["line"]) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["set search_path = app", "select pg_catalog.set_config('search_path', 'app', false)"],
+)
+def test_settings_by_any_means_are_made_again(effects: Project, first: str) -> None:
+    effects.query("create schema app")
+    stop_half_way(effects, first)
+    effects.query("alter table gate set schema app")
+    assert effects.run("migrate")["exit_code"] == 0
+
+
+@pytest.mark.parametrize("kind", ["V", "U", "R"])
+@pytest.mark.parametrize("change", ["without the directive", "deleted"])
+def test_half_done_file_that_is_not_what_it_was_is_refused(
+    effects: Project, kind: str, change: str
+) -> None:
+    name = {"V": "V2__b.sql", "U": "U1__a.sql", "R": "R__b.sql"}[kind]
+    text = "insert into effects values ('once');\ninsert into gate values (1)"
+    path = effects.file(name, ALONE + text)
+    command = ("rollback", "--to", "0") if kind == "U" else ("migrate", "--allow-ahead")
+    assert effects.run(*command)["exit_code"] == 4
+    effects.query("create table gate (n int)")
+    if change == "deleted":
+        path.unlink()
+    else:
+        path.write_text(text)
+    document = effects.run(*command)
+    assert document["exit_code"] == 6, document
+    assert done(effects) == ["once"]
+
+
+# ---- the text that runs is the text whose checksum is recorded
+
+
+@pytest.mark.parametrize("change", ["edited", "removed", "added"])
+def test_folder_that_changed_while_a_run_waited_is_read_again(
+    project: Project, bystander: Bystander, change: str
+) -> None:
+    path = project.file("V1__a.sql", "create table old_text ()")
+    bystander.cursor().execute(f"select pg_advisory_lock({lock.KEY})")
+    process = project.start("migrate")
+    assert process.stderr
+    assert "waiting for another run" in process.stderr.readline()
+    time.sleep(1.1)
+    if change == "edited":
+        path.write_text("create table new_text ()")
+    elif change == "removed":
+        path.unlink()
+    else:
+        project.file("V2__b.sql", "select 2")
+    bystander.close()
+    document = project.finish(process)
+    assert len(document["applied"]) == {"edited": 1, "removed": 0, "added": 2}[change]
+    assert project.run("status", "--check")["exit_code"] == 0
+
+
+def test_file_that_changes_between_checksum_and_text_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project.file("V1__a.sql", "select 1")
+    read = Path.read_bytes
+
+    def late(self: Path) -> bytes:
+        return read(self).replace(b"1", b"2") if self == path else read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", late)
+    document = project.run("migrate")
+    assert (document["exit_code"], document["applied"]) == (2, [])
+    assert "was changed" in document["error"]["message"]
+
+
+# ---- a rollback that stopped
+
+
+@pytest.fixture
+def four(project: Project) -> Project:
+    """Give a project with versions 1 to 4 in force; the third's U file waits for `gate`."""
+    for number in range(1, 5):
+        project.file(f"V{number}__t.sql", f"create table t{number} (n int)")
+        wait = "select 1 / 0; " if number == 3 else ""
+        project.file(f"U{number}__t.sql", f"{wait}drop table t{number}")
+    project.run("migrate")
+    return project
+
+
+def versions(project: Project) -> list[str]:
+    return [version for version, _ in project.history()]
+
+
+@pytest.mark.parametrize(
+    ("steps", "left"), [("2", ["1", "2"]), ("1", ["1", "2"]), ("3", ["1", "2"])]
+)
+def test_rollback_by_number_that_stopped_is_gone_on_with_by_its_own_target(
+    four: Project, steps: str, left: list[str]
+) -> None:
+    assert four.run("rollback", "--steps", "2")["exit_code"] == 3
+    assert versions(four) == ["1", "2", "3"]
+    four.file("U3__t.sql", "drop table t3")
+    document = four.run("rollback", "--steps", steps)
+    assert (document["exit_code"], versions(four)) == (0, left)
+    assert "had stopped" in document["warnings"][0]
+
+
+def test_rollback_that_stopped_before_anything_is_counted_anew(four: Project) -> None:
+    four.file("U4__t.sql", "select 1 / 0")
+    assert four.run("rollback", "--steps", "3")["exit_code"] == 3
+    four.file("U4__t.sql", "drop table t4")
+    assert four.run("rollback", "--steps", "1")["exit_code"] == 0
+    assert versions(four) == ["1", "2", "3"]
+
+
+def test_rollback_after_one_that_ended_is_counted_anew(four: Project) -> None:
+    four.file("U3__t.sql", "drop table t3")
+    for left in (["1", "2", "3"], ["1", "2"], ["1"]):
+        assert four.run("rollback", "--steps", "1")["warnings"] == []
+        assert versions(four) == left
+
+
+def test_rollback_after_one_that_stopped_and_a_migrate_is_counted_anew(four: Project) -> None:
+    assert four.run("rollback", "--steps", "2")["exit_code"] == 3
+    four.run("migrate")
+    assert four.run("rollback", "--steps", "1")["warnings"] == []
+    assert versions(four) == ["1", "2", "3"]
+
+
+# ---- what an interrupt says
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_interrupted_run_says_of_its_file_only_what_is(
+    effects: Project, wait_for: WaitFor, alone: bool
+) -> None:
+    text = "insert into effects values ('2');\nselect pg_sleep(60)"
+    effects.file("V2__b.sql", (ALONE if alone else "") + text)
+    process = effects.start("migrate")
+    wait_for("select exists (select from pg_stat_activity where wait_event = 'PgSleep')")
+    process.send_signal(signal.SIGINT)
+    document = effects.finish(process)
+    assert document["exit_code"] == 130
+    said = document["error"]["message"]
+    assert ("stays and is recorded" in said, "nothing of it stays" in said) == (alone, not alone)
+    assert done(effects) == (["2"] if alone else [])
+
+
+def test_interrupt_that_comes_with_the_commit_lists_what_was_committed(
+    effects: Project, wait_for: WaitFor
+) -> None:
+    effects.query(
+        "create function slow() returns trigger language plpgsql as $$ begin"
+        " perform pg_sleep(1); return null; exception when query_canceled then return null; end $$;"
+        "create constraint trigger s after insert on schema_version deferrable initially deferred"
+        " for each row execute function slow()"
+    )
+    effects.file("V2__b.sql", "insert into effects values ('2')")
+    process = effects.start("migrate")
+    wait_for("select exists (select from pg_stat_activity where wait_event = 'PgSleep')")
+    process.send_signal(signal.SIGTERM)
+    document = effects.finish(process)
+    assert document["exit_code"] == 130
+    listed = [entry["version"] for entry in document["applied"]]
+    assert listed == [version for version, _ in effects.history() if version != "1"]
+    with contextlib.suppress(IndexError):
+        assert ("nothing of it stays" in document["error"]["message"]) == (not listed)
