@@ -177,8 +177,13 @@ class _Forks:
 
 
 def _import() -> None:
-    """Import what every module does, and have AWS's models read and looked for once."""
-    import boto3  # noqa: PLC0415 (the program itself has no need of it)
+    """Import what every module does, and have AWS's models read and looked for once.
+
+    Of Ansible that is its own part: each module comes with a copy of what is installed here. What a
+    collection adds is imported in the fork, from what was sent.
+    """
+    import ansible.module_utils.basic  # noqa: F401, PLC0415 (the program itself has no need of it)
+    import boto3  # noqa: PLC0415
     from botocore.loaders import JSONFileLoader, Loader  # noqa: PLC0415
 
     load, listed = JSONFileLoader.load_file, Loader.list_available_services
