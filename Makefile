@@ -165,6 +165,10 @@ test-postgres-17: setup  ## the runner's tests on PostgreSQL 17, Aurora's newest
 test-browser: setup  ## the report's page in a headless Chromium (apt-get install -y chromium)
 	$(BIN)/pytest tests/browser
 
+.PHONY: bench
+bench: setup  ## this runner beside other tools (FULL=1: all sizes, into docs/benchmarks.md)
+	$(BIN)/python -m benchmarks $(if $(FULL),--full)
+
 .PHONY: clean
 clean: local-down  ## remove everything that was made here
 	rm -rf $(VENV) .ansible .cache .local build reports
