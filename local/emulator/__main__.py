@@ -15,6 +15,7 @@ from local.emulator import (
     fresh,
     functions,
     iam,
+    invocations,
     patches,
     rds,
     rds_data,
@@ -43,6 +44,7 @@ def main() -> None:
     ec2.patch()
     ec2_permissions.patch()
     functions.patch()
+    invocations.patch()
     codebuild.patch()
     sessions.patch()
     callers.patch()

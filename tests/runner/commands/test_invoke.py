@@ -5,6 +5,7 @@ import contextlib
 import io
 import itertools
 import json
+import random
 from typing import Any
 
 import pytest
@@ -89,6 +90,56 @@ def test_every_mutation_of_a_good_answer_is_believed_only_as_the_same_outcome() 
                     found = believe(wrap({**body, key: value}), function="f", event=EVENT)
                     believed += [(key, value)] if found["exit_code"] == 0 else []
     assert believed == []
+
+
+ODD: tuple[Any, ...] = (
+    None, True, False, 0, 1, 3, 8, -1, 0.0, 1.0, 2**70, float("nan"), "", "0", "None", "applied",
+    "noop", "planned", "failed", "incomplete", "run-1", "run-2", "migrate", "plan", [], {}, [[]],
+    [1], [None], {"a": 1}, ERROR, LATE, [documents.task("V1__a.sql")],
+    [documents.entry("V1__a.sql")],
+)  # fmt: skip
+MUTABLE = (
+    "command", "run_id", "result_version", "outcome", "exit_code", "error", "pending", "applied",
+)  # fmt: skip
+
+
+def is_a_success(answered: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Say by the contract's own words whether an answer proves success."""
+    told = [body.get(name) for name in ("command", "run_id", "outcome", "error", "pending")]
+    numbers = [(type(body.get(name)), body.get(name)) for name in ("result_version", "exit_code")]
+    return (
+        "FunctionError" not in answered
+        and numbers == [(int, 1), (int, 0)]
+        and told in (["migrate", "run-1", which, None, []] for which in ("applied", "noop"))
+        and bool(body.get("applied")) == (body.get("outcome") == "applied")
+    )
+
+
+def test_answers_that_were_changed_in_any_way_are_green_only_where_they_prove_it() -> None:
+    """Whatever is changed together, by a seed: what is no success is red, and that in one line."""
+    chance = random.Random(20261125)
+    bodies = (document(), documents.run(), failure(), failure(outcome="incomplete", error=LATE))
+    green = 0
+    for _ in range(6000):
+        body = dict(chance.choice(bodies))
+        for name in chance.sample(MUTABLE, chance.randint(0, 3)):
+            body[name] = chance.choice(ODD)
+            if chance.random() < 0.1:
+                del body[name]
+        given = chance.choice((answer, raised))(body)
+        if chance.random() < 0.3:
+            given["FunctionError"] = chance.choice([*ODD[1:], "Handled", "Unhandled"])
+        elif chance.random() < 0.3:
+            given.pop("FunctionError", None)
+        said = ""
+        try:
+            if believe(given, function="f", event=EVENT)["exit_code"] == 0:
+                assert is_a_success(given, body)
+                green += 1
+        except Unproved as error:
+            said = error.message
+        assert "\n" not in said
+    assert green > 100
 
 
 def test_success_is_believed_only_while_nothing_in_it_is_odd() -> None:
