@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str] | None) -> Arguments:
 def _invoked(found: dict[str, Any]) -> dict[str, Any]:
     """Return the options of `invoke`: those of the command that it is to run are its own."""
     own: dict[str, Any] = {
-        name: found.pop(name) for name in ("function", "send_files") if name in found
+        name: found.pop(name) for name in ("function", "send_files", "first") if name in found
     }
     pairs = found.pop("option", [])
     command = COMMANDS[found.pop("invoked")]

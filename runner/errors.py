@@ -207,6 +207,10 @@ class Unreachable(RunnerError):
     kind = "unreachable"
 
 
+class NotThere(Unreachable):
+    """There is no function of this name, or it has no such alias."""
+
+
 class Interrupted(RunnerError):
     """Somebody pressed Ctrl-C, or the process was told to end."""
 

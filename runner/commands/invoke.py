@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from runner.deadline import backoff
-from runner.errors import CODES, ConfigurationError, Unproved, Unreachable, extra
+from runner.errors import CODES, ConfigurationError, NotThere, Unproved, Unreachable, extra
 from runner.files.folder import read_folder
 from runner.files.packing import packed
 from runner.result import SUCCESS, VERSION, Document
@@ -43,6 +43,8 @@ _NOT_READY = {
     "EC2ThrottledException",
     "CodeArtifactUserPendingException",
 }
+# Said of a function and of an alias alike; who may not call it is told that, whether or not it is.
+_NOT_THERE = "ResourceNotFoundException"
 
 
 def invoke(
@@ -64,6 +66,7 @@ def invoke(
         The result document; its `exit_code` is 0 only where success is proved.
 
     Raises:
+        NotThere: there is no function of this name and alias.
         Unproved, Unreachable: there is no document to believe.
         ConfigurationError: there is no region, or the files are more than an event can hold.
     """
@@ -142,6 +145,10 @@ def _call(
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
+            if code == _NOT_THERE:
+                raise NotThere(
+                    f"there is no {function}", fix=_remedy(code, function), details=(str(error),)
+                ) from error
             if code not in _NOT_READY or time.monotonic() > until:
                 raise Unreachable(
                     f"{function} cannot be invoked: {error}", fix=_remedy(code, function)
@@ -235,7 +242,7 @@ def _only_plans(event: Mapping[str, Any]) -> bool:
 
 def _remedy(code: str, function: str) -> str:
     """Return what to do about a call that Lambda refused."""
-    if code == "ResourceNotFoundException":
+    if code == _NOT_THERE:
         return "check name, alias and region, and that the environment was deployed"
     if code in {"AccessDeniedException", "AccessDenied"}:
         return f"let this role lambda:InvokeFunction on {function}"

@@ -162,15 +162,33 @@ def _repair(context: Context, options: Options) -> Document:
 
 def _invoke(context: Context, options: Options) -> Document:
     from runner.commands.invoke import invoke
+    from runner.errors import ConfigurationError, NotThere
 
-    return invoke(
-        options["function"],
-        run_id=context.run_id,
-        command=options["command"],
-        options=options["options"],
-        progress=context.progress,
-        files=context.sql_dir if options.get("send_files") else None,
-    )
+    files, first = context.sql_dir if options.get("send_files") else None, options.get("first")
+    if first and (options["command"] != "plan" or files is None):
+        raise ConfigurationError("--first is for a plan of files that are sent: --send-files plan")
+    try:
+        return invoke(
+            options["function"],
+            run_id=context.run_id,
+            command=options["command"],
+            options=options["options"],
+            progress=context.progress,
+            files=files,
+        )
+    except NotThere as error:
+        if not first:
+            raise
+        return _first(context, options, f"{error.message}: everything is new")
+
+
+def _first(context: Context, options: Options, why: str) -> Document:
+    from runner.engine.run import plan_first
+
+    values = COMMANDS["plan"].values(options["options"])
+    planned = plan_first(context.sql_dir, context.run_id, _policy(values), options["first"])
+    planned.warnings.append(why)
+    return planned.document()
 
 
 _FILES = frozenset({Needs.FILES})
@@ -299,6 +317,8 @@ _ALL = (
             Option("function", "name or ARN, with its alias: NAME:live", "NAME", str,
                    required=True),
             Option("send_files", "let it plan with the files of --sql-dir, not with its own"),
+            Option("first", "where there is no such function yet, plan all of them as new, for a"
+                   " database of this name", "DATABASE", str),
         ),
         needs=_FILES,
     ),

@@ -63,6 +63,15 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan
     }
 
 
+def first(jobs: Sequence[Job], database: str) -> Plan:
+    """Return the plan for a database that is still to be made: nothing is there to wait for."""
+    return {
+        "digest": digest(jobs, database, ()),
+        "longest_transaction": None,
+        "files": [_file(job, [], {}) for job in jobs],
+    }
+
+
 def _longest(session: Session) -> Open | None:
     found = longest_transaction(session.connection)
     if found is None:

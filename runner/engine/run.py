@@ -101,6 +101,24 @@ def plan(run: Run, policy: Policy) -> Result:
     return result
 
 
+def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Result:
+    """Show what migrate would do to a database that is still to be made: everything is new.
+
+    Its digest is the one that a database without a history will ask for.
+
+    Parameters:
+        database: the name that it will have.
+    """
+    result = Result("plan", run_id)
+    with reported(result):
+        jobs = prepare(plan_migrate(read_folder(folder), (), policy=policy))
+        result.target = {"dbname": database}
+        result.planned = True
+        result.await_tasks(job.describe() for job in jobs)
+        result.data = risk.first(jobs, database)
+    return result
+
+
 def rollback(
     run: Run, *, to: Version | None = None, steps: int | None = None, dry_run: bool = False
 ) -> Result:

@@ -289,6 +289,7 @@ def test_the_approval_shows_what_was_planned(provisioned: Stack) -> None:
         "ENVIRONMENT": "prod",
         "RUNNER_FUNCTION": "arn:aws:lambda:eu-central-1:444455556666:function:"
         "schema-migrations-prod-runner:read",
+        "RUNNER_DATABASE": "app",
         "INVOKE_ROLE_ARN": "arn:aws:iam::444455556666:role/schema-migrations-invoke-read",
         "RUN_ID": "#{codepipeline.PipelineExecutionId}-prod",
     }
