@@ -134,7 +134,10 @@ def commands() -> str:
 def _command(command: Command) -> str:
     positional = "".join(f" {option.metavar}" for option in command.options if option.positional)
     sign = f" λ :{command.right}" if command.right else ""
-    text = f"## {command.name}{sign}\n\n`runner {command.name}{positional}`: {command.help}.\n"
+    also = f" (also: {', '.join(command.aliases)})" if command.aliases else ""
+    text = (
+        f"## {command.name}{sign}\n\n`runner {command.name}{positional}`{also}: {command.help}.\n"
+    )
     flags = [option for option in command.options if not option.positional]
     return text + (f"\n{_table(flags)}" if flags else "")
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from runner.commands.command import Command, Needs, Option
 from runner.commands.table import COMMANDS, SHARED
 from runner.errors import EXIT_CODES, ConfigurationError
+
+# The commands by each of their names.
+_NAMES = {name: each for each in COMMANDS.values() for name in (each.name, *each.aliases)}
 
 
 class Usage(ConfigurationError):
@@ -29,7 +33,36 @@ class Arguments(NamedTuple):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Usage(self.format_usage(), message)
+        raise Usage(self.format_usage(), message + _meant(message))
+
+
+class _Version(argparse.Action):
+    """Print the version, which is looked up only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        from importlib.metadata import version  # noqa: PLC0415 - 20 ms
+
+        print(f"runner {version('schema-migrations')}")
+        parser.exit()
+
+
+def _meant(message: str) -> str:
+    """Return what a message about an unknown word adds: the known one that is nearest."""
+    from difflib import get_close_matches  # noqa: PLC0415 - of a mistake only
+
+    word = re.match(
+        r"argument COMMAND: invalid choice: '(.*?)'|unrecognized arguments: (\S+)", message
+    )
+    if word is None:
+        return ""
+    known = [*_NAMES] if word[1] else [option.flag for option in _options()]
+    near = get_close_matches(word[1] or word[2], known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _options() -> list[Option]:
+    own = [option for command in COMMANDS.values() for option in command.options]
+    return [*own, *(option for options in SHARED.values() for option in options)]
 
 
 def parse(arguments: Sequence[str] | None) -> Arguments:
@@ -44,7 +77,7 @@ def parse(arguments: Sequence[str] | None) -> Arguments:
         for name, value in vars(parser().parse_args(arguments)).items()
         if value is not None and value is not False
     }
-    command = COMMANDS[found.pop("command")]
+    command = _NAMES[found.pop("command")]
     shared = {}
     for option in (option for options in SHARED.values() for option in options):
         given = found.pop(option.name, None)
@@ -60,7 +93,7 @@ def _invoked(found: dict[str, Any]) -> dict[str, Any]:
         name: found.pop(name) for name in ("function", "send_files", "first") if name in found
     }
     pairs = found.pop("option", [])
-    command = COMMANDS[found.pop("invoked")]
+    command = _NAMES[found.pop("invoked")]
     given = {**found, **_pairs(command, pairs)}
     command.values(given)  # what the function would refuse is refused here
     return {**own, "command": command.name, "options": given}
@@ -88,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_shared(top, SHARED)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
@@ -97,8 +131,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_command(commands: Any, command: Command) -> argparse.ArgumentParser:
     added: argparse.ArgumentParser = commands.add_parser(
-        command.name, help=command.help, description=command.help, allow_abbrev=False
-    )
+        command.name, aliases=command.aliases, help=command.help, description=command.help,
+        allow_abbrev=False,
+    )  # fmt: skip
     _add_options(added, command.options)
     if command.name == "invoke":
         _add_remote(added)
@@ -116,8 +151,9 @@ def _add_remote(invoke: argparse.ArgumentParser) -> None:
     for command in COMMANDS.values():
         if command.right:
             added = remote.add_parser(
-                command.name, help=command.help, description=command.help, allow_abbrev=False
-            )
+                command.name, aliases=command.aliases, help=command.help,
+                description=command.help, allow_abbrev=False,
+            )  # fmt: skip
             _add_options(added, command.options)
             _add_shared(added, [None])
 

@@ -93,7 +93,8 @@ Options = Mapping[str, Any]
 class Command(NamedTuple):
     """One command; `right`: the Lambda serves it as well, to whoever may call that alias.
 
-    `one_needed`: options that exclude each other cannot all be left out.
+    `one_needed`: options that exclude each other cannot all be left out; `aliases` are what
+    other tools call it, on the command line only.
 
     `columns` are shown of the data's entries, `lines` shows data of another shape, and
     `summary` is the last line where that of a run does not fit.
@@ -109,6 +110,7 @@ class Command(NamedTuple):
     lines: Callable[[Document], list[str]] | None = None
     summary: Callable[[Document], str] | None = None
     one_needed: bool = False
+    aliases: tuple[str, ...] = ()
 
     def text(self, document: Document, *, colour: bool = False) -> str:
         """Return a result of this command as a person reads it."""

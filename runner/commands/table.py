@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.commands.command import Command, Context, Needs, Option, Options, positive
-from runner.files.directives import milliseconds
+from runner.files.directives import with_unit
 from runner.files.folder import parse_version
 from runner.report import text
 from runner.result import Document
@@ -213,7 +213,7 @@ _ALL = (
             Option("on_drift", "what to do about changes made outside the migrations (warn)",
                    kind=str, choices=("warn", "fail", "ignore")),
         ),
-        needs=_BOTH, right="live",
+        needs=_BOTH, right="live", aliases=("up",),
     ),
     Command(
         "plan", "show what migrate would do here: SQL, locks, sizes, risk, digest", _plan,
@@ -227,7 +227,7 @@ _ALL = (
             Option("steps", "how many versions to undo", "N", int, positive, one_of="which"),
             _DRY_RUN,
         ),
-        needs=_BOTH, right="admin", one_needed=True,
+        needs=_BOTH, right="admin", one_needed=True, aliases=("down", "undo"),
     ),
     Command(
         "status", "list every migration with its state", _status,
@@ -235,7 +235,7 @@ _ALL = (
             Option("check", "exit 6 where files and history differ, 8 if pending"),
             Option("drift", "exit 6 where the schema was changed by other means"),
         ),
-        needs=_BOTH, right="read", summary=text.standings,
+        needs=_BOTH, right="read", summary=text.standings, aliases=("info",),
         columns=("version", "description", "state", "undo", "applied_at", "applied_by"),
     ),
     Command(
@@ -343,7 +343,7 @@ SHARED: Mapping[Needs | None, Iterable[Option]] = {
         Option("deadline", "seconds after which the run must have stopped (none)", "S", float),
         Option("lock_wait", "seconds to wait for another run (600)", "S", float, default=600.0),
         Option("lock_timeout", "how long a migration waits for a table's lock before it gives way"
-               " (2s)", "T", str, milliseconds, default=2_000),
+               " (2s)", "T", str, with_unit, default=2_000),
         Option("lock_attempts", "how often it tries, with growing pauses (10)", "N", int,
                positive, default=10),
     ),

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from runner.errors import ConfigurationError
 
-_DIRECTIVE = re.compile(r"--[ \t]*runner:[ \t]*(?P<body>[^\r\n]*)")
-_STRAY = re.compile(r"^--[ \t]*runner:", re.MULTILINE)
+_DIRECTIVE = re.compile(r"--[ \t]*(?i:runner):[ \t]*(?P<body>[^\r\n]*)")
+_STRAY = re.compile(r"^--[ \t]*(?i:runner):", re.MULTILINE)
 _DURATION = re.compile(r"\d+(?:us|ms|s|min|h|d)?")
 _UNITS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ALLOW = "allow "
@@ -97,3 +97,14 @@ def milliseconds(duration: str) -> int:
         raise ConfigurationError(f"{duration!r} is not a duration such as 500ms, 5s, 10min")
     number = duration.rstrip("abcdefghijklmnopqrstuvwxyz")
     return round(int(number) * _UNITS[duration[len(number) :]])
+
+
+def with_unit(duration: str) -> int:
+    """Return a duration that names its unit in milliseconds: on a command line 5 is read as 5s.
+
+    Raises:
+        ConfigurationError: it is not a duration, or has no unit.
+    """
+    if duration.isdigit() and int(duration):
+        raise ConfigurationError(f"{duration} has no unit", fix=f"{duration}s or {duration}ms")
+    return milliseconds(duration)

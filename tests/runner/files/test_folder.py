@@ -153,6 +153,11 @@ def test_directives_are_read_from_the_top(tmp_path: Path) -> None:
     )
 
 
+def test_a_directive_is_one_however_the_runner_is_written(tmp_path: Path) -> None:
+    found = read(tmp_path, {"V1__a.sql": "-- Runner: no-transaction\nselect 1;\n"})
+    assert found.versioned[0].directives.no_transaction
+
+
 def test_waivers_are_kept_with_their_reasons(tmp_path: Path) -> None:
     text = "-- runner: allow a-rule: why: so\n-- runner: no-transaction\n-- runner: allow b: x\n"
     found = read(tmp_path, {"V1__a.sql": text}).versioned[0].directives

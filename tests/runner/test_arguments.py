@@ -1,0 +1,53 @@
+"""The command line is read as it was meant, or refused with the word that was."""
+
+import pytest
+
+from runner.arguments import Usage, parse
+from runner.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("word", "command"),
+    [("up", "migrate"), ("info", "status"), ("down", "rollback"), ("undo", "rollback")],
+)
+def test_what_other_tools_call_it_is_the_command(word: str, command: str) -> None:
+    given = [word, "--steps", "1"] if command == "rollback" else [word]
+    assert parse(given).command.name == command
+
+
+def test_an_alias_is_the_command_in_an_invoke_too() -> None:
+    asked = parse(["invoke", "--function", "f:live", "up", "--target", "3"])
+    assert asked.options["command"] == "migrate"
+    assert asked.options["options"] == {"target": "3"}
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [(["migrat"], "migrate"), (["rolback"], "rollback"), (["migrate", "--dryrun"], "--dry-run")],
+)
+def test_an_unknown_word_is_told_what_was_meant(words: list[str], meant: str) -> None:
+    with pytest.raises(Usage, match=f"did you mean {meant}"):
+        parse(words)
+
+
+def test_a_word_that_is_near_nothing_is_only_refused() -> None:
+    with pytest.raises(Usage) as refused:
+        parse(["xyzzy"])
+    assert "did you mean" not in refused.value.message
+
+
+def test_a_duration_without_a_unit_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="5 has no unit") as refused:
+        parse(["migrate", "--lock-timeout", "5"])
+    assert refused.value.fix == "5s or 5ms"
+
+
+def test_no_limit_needs_no_unit() -> None:
+    assert parse(["migrate", "--lock-timeout", "0"]).shared["lock_timeout"] == 0
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("runner ")
