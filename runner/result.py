@@ -119,6 +119,13 @@ class Relation(TypedDict):
     reads_per_second: float
 
 
+class Hazard(TypedDict):
+    """What a person has to weigh: data lost, work on every row, clients or safeguards broken."""
+
+    kind: Literal["data", "rows", "clients", "safeguards"]
+    text: str
+
+
 class Planned(TypedDict):
     """One file of a plan, with its SQL and what it will do to the database."""
 
@@ -132,6 +139,7 @@ class Planned(TypedDict):
     sql: str
     risk: Risk
     risks: list[str]
+    hazards: list[Hazard]
     locks: list[Lock]
     relations: list[Relation]
 

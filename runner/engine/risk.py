@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import psycopg2
 
@@ -12,9 +13,11 @@ from runner.database.session import Session
 from runner.database.sessions import longest_transaction
 from runner.engine.job import Job
 from runner.history.table import Row
-from runner.report.wording import size
-from runner.result import Open, Plan, Planned, Relation, Risk
-from runner.syntax.locks import Expected, is_opaque, locks_in
+from runner.report.wording import many, size
+from runner.result import Hazard, Open, Plan, Planned, Relation, Risk
+from runner.syntax.hazards import Hazard as Seen
+from runner.syntax.hazards import hazards_of
+from runner.syntax.locks import Expected, is_opaque, locks_of, stronger
 from runner.syntax.modes import ALL, SHARE, level, words
 from runner.syntax.scanner import scan
 
@@ -47,19 +50,29 @@ _LEVELS: tuple[Risk, ...] = ("none", "notice", "block")
 _STOPS_WRITES = level(SHARE)
 
 
+class _Text(NamedTuple):
+    """What the text of a file tells: its locks, its hazards, whether it runs code that hides both.
+
+    Both are what its statements say once, however often they say it.
+    """
+
+    locks: list[Expected]
+    hazards: list[Seen]
+    opaque: bool
+
+
 def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan:
     """Return the plan as the result document carries it.
 
     Parameters:
         rows: the history that the jobs were planned on.
     """
-    locks = {job.migration.key: locks_in(job.text) for job in jobs}
-    names = sorted({lock.relation for found in locks.values() for lock in found})
-    relations = _relations(session, names)
+    read = [_look(job.text) for job in jobs]
+    relations = _relations(session, sorted({lock.relation for one in read for lock in one.locks}))
     return {
         "digest": digest(jobs, session.server.database, rows),
         "longest_transaction": _longest(session),
-        "files": [_file(job, locks[job.migration.key], relations) for job in jobs],
+        "files": [_file(job, one, relations) for job, one in zip(jobs, read, strict=True)],
     }
 
 
@@ -68,7 +81,7 @@ def first(jobs: Sequence[Job], database: str) -> Plan:
     return {
         "digest": digest(jobs, database, ()),
         "longest_transaction": None,
-        "files": [_file(job, [], {}) for job in jobs],
+        "files": [_file(job, _look(job.text), {}) for job in jobs],
     }
 
 
@@ -120,13 +133,27 @@ def _relations(session: Session, names: list[str]) -> dict[str, Relation]:
         }
 
 
-def _file(job: Job, locks: list[Expected], relations: dict[str, Relation]) -> Planned:
+def _look(text: str) -> _Text:
+    locks: dict[str, Expected] = {}
+    hazards: dict[Seen, None] = {}
+    opaque = False
+    for statement in scan(text):
+        for lock in locks_of(statement):
+            locks[lock.relation] = stronger(lock, locks.get(lock.relation))
+        hazards.update(dict.fromkeys(hazards_of(statement)))
+        opaque = opaque or is_opaque(statement)
+    return _Text([*locks.values()], [*hazards], opaque)
+
+
+def _file(job: Job, found: _Text, relations: dict[str, Relation]) -> Planned:
     migration = job.migration
     # What is not there yet is made by the plan itself, and nobody waits for it.
-    there = [lock for lock in locks if lock.relation in relations]
+    there = [lock for lock in found.locks if lock.relation in relations]
     judged = [_judge(lock, relations[lock.relation]) for lock in there]
+    hazards = _hazards(found.hazards, relations)
     risks = [text for risk, text in judged if risk != "none"]
-    if any(is_opaque(statement) for statement in scan(job.text)):
+    risks += [hazard["text"] for hazard in hazards]
+    if found.opaque:
         risks.append("runs code whose locks its text does not tell: rehearse it")
     worst = max((_LEVELS.index(risk) for risk, _ in judged), default=0)
     return {
@@ -140,12 +167,26 @@ def _file(job: Job, locks: list[Expected], relations: dict[str, Relation]) -> Pl
         "sql": job.text[:_SQL],
         "risk": _LEVELS[max(worst, 1 if risks else 0)],
         "risks": risks,
+        "hazards": hazards,
         "locks": [
             {"relation": lock.relation, "mode": lock.mode, "rewrite": lock.rewrite}
             for lock in there
         ],
         "relations": [relations[lock.relation] for lock in there],
     }
+
+
+def _hazards(found: Iterable[Seen], relations: dict[str, Relation]) -> list[Hazard]:
+    """Return what is lost or broken of what is there; the rest the plan makes itself."""
+    return [
+        {"kind": kind, "text": f"{text}{_rows(relations[relation]) if relation else ''}"}
+        for kind, text, relation in found
+        if relation is None or relation in relations
+    ]
+
+
+def _rows(relation: Relation) -> str:
+    return f" ({many(relation['rows'], 'row')}, {size(relation['bytes'])})"
 
 
 def _judge(lock: Expected, relation: Relation) -> tuple[Risk, str]:

@@ -38,6 +38,15 @@ def _line(document: Document, found: Plan) -> str:
     forever = [file["file"] for file in found["files"] if file["irreversible"]]
     if forever:
         said.append(f"{many(len(forever), 'file')} cannot be undone: {', '.join(forever)}")
+    hazards = [hazard for file in found["files"] for hazard in file["hazards"]]
+    lost = [hazard["text"] for hazard in hazards if hazard["kind"] == "data"]
+    if lost:
+        said.append(f"data is lost: {', '.join(lost)}")
+    rewritten = {
+        lock["relation"] for file in found["files"] for lock in file["locks"] if lock["rewrite"]
+    }
+    if rewritten:
+        said.append(f"{many(len(rewritten), 'table')} rewritten: {', '.join(sorted(rewritten))}")
     # No text of a file may be taken for a reference to a variable of the pipeline.
     line = " ".join("; ".join(said).split()).replace("#{", "# {")
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

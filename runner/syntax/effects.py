@@ -33,7 +33,7 @@ def replaced(statement: Statement) -> tuple[str, ...] | None:
     if statement.keyword not in {"ALTER", "CREATE", "DROP", *_NAMED}:
         return None
     tokens = list(statement.tokens())
-    what = tokens[1] if len(tokens) > 1 else ""
+    what = "".join(tokens[1:2])
     if what in _ANYTHING or ("CASCADE" in tokens and statement.keyword != "CREATE"):
         return None
     relations = what in _DROPS_RELATIONS or statement.keyword in _NAMED

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from runner.syntax.clauses import Tokens, actions, after, first_name, names
 from runner.syntax.modes import (
     ALL,
     EXCLUSIVE,
@@ -19,7 +20,6 @@ from runner.syntax.modes import (
     strength,
     worded,
 )
-from runner.syntax.names import qualified
 from runner.syntax.scanner import Statement, scan
 
 
@@ -33,10 +33,6 @@ class Expected(NamedTuple):
     mode: str
     rewrite: bool = False
     scan: bool = False
-
-
-_Tokens = list[str]
-_OPTIONAL = (["IF", "EXISTS"], ["IF", "NOT", "EXISTS"], ["ONLY"], ["CONCURRENTLY"], ["TABLE"])
 
 
 def locks_of(statement: Statement) -> list[Expected]:
@@ -53,10 +49,13 @@ def locks_in(text: str) -> list[Expected]:
 def _strongest(locks: Iterable[Expected]) -> list[Expected]:
     found: dict[str, Expected] = {}
     for lock in locks:
-        known = found.get(lock.relation)
-        if known is None or _strength(lock) > _strength(known):
-            found[lock.relation] = lock
+        found[lock.relation] = stronger(lock, found.get(lock.relation))
     return list(found.values())
+
+
+def stronger(lock: Expected, known: Expected | None) -> Expected:
+    """Return the stronger of two locks on a relation, what is known where they are the same."""
+    return lock if known is None or _strength(lock) > _strength(known) else known
 
 
 def is_opaque(statement: Statement) -> bool:
@@ -68,72 +67,30 @@ def _strength(lock: Expected) -> tuple[int, bool, bool]:
     return strength(lock.mode), lock.rewrite, lock.scan
 
 
-def _name(tokens: _Tokens) -> str:
-    """Return the name that the tokens begin with, after words that may stand before it."""
-    rest = tokens
-    for words in _OPTIONAL:
-        if rest[: len(words)] == words:
-            rest = rest[len(words) :]
-    return qualified(rest)
+def _each(tokens: Tokens, mode: str) -> Iterator[Expected]:
+    """Yield a lock for each name of a list."""
+    return (Expected(name, mode) for name in names(tokens))
 
 
-def _after(tokens: _Tokens, word: str) -> _Tokens:
-    return tokens[tokens.index(word) + 1 :] if word in tokens else []
-
-
-def _names(tokens: _Tokens, mode: str) -> Iterator[Expected]:
-    """Yield a lock for each name of a list: a, b.c, d."""
-    depth = 0
-    start = True
-    for place, token in enumerate(tokens):
-        depth += (token == "(") - (token == ")")
-        if start and not depth:
-            yield Expected(_name(tokens[place:]), mode)
-        start = token == "," and not depth
-        if token in {"CASCADE", "RESTRICT", "RESTART", "CONTINUE", "IN"}:
-            return
-
-
-def _alter(tokens: _Tokens) -> Iterator[Expected]:
+def _alter(tokens: Tokens) -> Iterator[Expected]:
     if tokens[1:2] == ["TABLE"]:
         yield from _alter_table(tokens[2:])
     elif tokens[1:2] in (["VIEW"], ["SEQUENCE"], ["INDEX"]):
-        yield Expected(_name(tokens[2:]), ALL)
+        yield Expected(first_name(tokens[2:]), ALL)
     elif tokens[1:3] == ["MATERIALIZED", "VIEW"]:
-        yield Expected(_name(tokens[3:]), ALL)
+        yield Expected(first_name(tokens[3:]), ALL)
     elif tokens[1:2] == ["POLICY"] or tokens[1:2] == ["TRIGGER"]:
-        yield Expected(_name(_after(tokens, "ON")), ALL)
+        yield Expected(first_name(after(tokens, "ON")), ALL)
 
 
-def _alter_table(tokens: _Tokens) -> Iterator[Expected]:
-    table = _name(tokens)
-    for action in _actions(tokens):
+def _alter_table(tokens: Tokens) -> Iterator[Expected]:
+    table = first_name(tokens)
+    for action in actions(tokens):
         yield _alter_action(table, action)
         if "REFERENCES" in action:
-            yield Expected(_name(_after(action, "REFERENCES")), SHARE_ROW)
+            yield Expected(first_name(after(action, "REFERENCES")), SHARE_ROW)
         if action[:2] in (["ATTACH", "PARTITION"], ["DETACH", "PARTITION"]):
-            yield Expected(_name(action[2:]), ALL, scan=action[0] == "ATTACH")
-
-
-_VERBS = {
-    *("ADD", "ALTER", "ATTACH", "CLUSTER", "DETACH", "DISABLE", "DROP", "ENABLE", "FORCE"),
-    *("INHERIT", "NO", "OWNER", "RENAME", "REPLICA", "RESET", "SET", "VALIDATE"),
-}
-
-
-def _actions(tokens: _Tokens) -> Iterator[_Tokens]:
-    """Yield the actions of ALTER TABLE, which commas outside parentheses separate."""
-    start = next((n for n, token in enumerate(tokens) if n and token in _VERBS), len(tokens))
-    action: _Tokens = []
-    depth = 0
-    for token in tokens[start:]:
-        depth += (token == "(") - (token == ")")
-        if token == "," and not depth:
-            yield action
-            action = []
-        else:
-            action.append(token)
-    yield action
+            yield Expected(first_name(action[2:]), ALL, scan=action[0] == "ATTACH")
 
 
 class _Action(NamedTuple):
@@ -172,9 +129,9 @@ _ACTIONS = (
 )
 
 
-def _alter_action(table: str, action: _Tokens) -> Expected:
+def _alter_action(table: str, action: Tokens) -> Expected:
     for kind in _ACTIONS:
-        fits = action[0] == kind.first and (not kind.second or action[1] in kind.second)
+        fits = action[0] == kind.first and (not kind.second or {*action[1:2]} & kind.second)
         if fits and (not kind.holds or kind.holds in action):
             # NOT VALID and USING INDEX spare the reading.
             scan = kind.scan and (action[0] != "ADD" or not {"VALID", "USING"} & {*action})
@@ -184,7 +141,7 @@ def _alter_action(table: str, action: _Tokens) -> Expected:
     return Expected(table, ALL, rewrite=rewrite, scan=not_null)
 
 
-def _default_rewrites(action: _Tokens) -> bool:
+def _default_rewrites(action: Tokens) -> bool:
     """Return whether a new column makes PostgreSQL write every row: its value differs by row.
 
     A default that calls a function may be volatile; now() and its like are known not to be.
@@ -193,91 +150,95 @@ def _default_rewrites(action: _Tokens) -> bool:
         return True
     if any(token in {"SERIAL", "BIGSERIAL", "SMALLSERIAL"} for token in action):
         return True
-    default = _after(action, "DEFAULT")
+    default = after(action, "DEFAULT")
     return "(" in default and default[0] not in {"NOW", "STATEMENT_TIMESTAMP", "CURRENT_TIMESTAMP"}
 
 
-def _create(tokens: _Tokens) -> Iterator[Expected]:
+def _create(tokens: Tokens) -> Iterator[Expected]:
     rest = [token for token in tokens[1:4] if token not in {"OR", "REPLACE", "UNIQUE"}]
     if rest[:1] == ["INDEX"]:
         mode = SHARE_UPDATE if rest[1:2] == ["CONCURRENTLY"] else SHARE
-        yield Expected(_name(_after(tokens, "ON")), mode, scan=True)
+        yield Expected(first_name(after(tokens, "ON")), mode, scan=True)
     elif "TRIGGER" in rest[:2]:
-        yield Expected(_name(_after(tokens, "ON")), SHARE_ROW)
+        yield Expected(first_name(after(tokens, "ON")), SHARE_ROW)
     elif rest[:1] == ["POLICY"]:
-        yield Expected(_name(_after(tokens, "ON")), ALL)
+        yield Expected(first_name(after(tokens, "ON")), ALL)
     elif rest[:1] == ["RULE"]:
-        yield Expected(_name(_after(tokens, "TO")), ALL)
+        yield Expected(first_name(after(tokens, "TO")), ALL)
     elif "VIEW" in rest and "REPLACE" in tokens[:3]:
-        yield Expected(_name(_after(tokens, "VIEW")), ALL)
+        yield Expected(first_name(after(tokens, "VIEW")), ALL)
     elif "TABLE" in rest:
         for place, token in enumerate(tokens):
             if token == "REFERENCES":
-                yield Expected(_name(tokens[place + 1 :]), SHARE_ROW)
+                yield Expected(first_name(tokens[place + 1 :]), SHARE_ROW)
             if token == "OF" and tokens[place - 1] == "PARTITION":
-                yield Expected(_name(tokens[place + 1 :]), ALL)
+                yield Expected(first_name(tokens[place + 1 :]), ALL)
 
 
-def _drop(tokens: _Tokens) -> Iterator[Expected]:
+def _drop(tokens: Tokens) -> Iterator[Expected]:
     kinds = {"TABLE": 2, "VIEW": 2, "INDEX": 2, "SEQUENCE": 2, "MATERIALIZED": 3, "FOREIGN": 3}
-    if tokens[1] in kinds:
+    what = "".join(tokens[1:2])
+    if what in kinds:
         mode = SHARE_UPDATE if "CONCURRENTLY" in tokens else ALL
-        yield from _names(tokens[kinds[tokens[1]] :], mode)
-    elif tokens[1] in {"TRIGGER", "POLICY", "RULE"}:
-        yield Expected(_name(_after(tokens, "ON")), ALL)
+        yield from _each(tokens[kinds[what] :], mode)
+    elif what in {"TRIGGER", "POLICY", "RULE"}:
+        yield Expected(first_name(after(tokens, "ON")), ALL)
 
 
-def _lock(tokens: _Tokens) -> Iterator[Expected]:
-    words = " ".join(_after(tokens, "IN")).removesuffix(" NOWAIT").removesuffix(" MODE")
+def _lock(tokens: Tokens) -> Iterator[Expected]:
+    words = " ".join(after(tokens, "IN")).removesuffix(" NOWAIT").removesuffix(" MODE")
     if words not in {"ACCESS SHARE", "ROW SHARE"}:
-        yield from _names(tokens[1:], worded(words) or ALL)
+        yield from _each(tokens[1:], worded(words) or ALL)
 
 
-def _vacuum(tokens: _Tokens) -> Iterator[Expected]:
+def _vacuum(tokens: Tokens) -> Iterator[Expected]:
     full = "FULL" in tokens
     rest = [token for token in tokens[1:] if token not in {"FULL", "FREEZE", "VERBOSE", "ANALYZE"}]
-    rest = _after(rest, ")") if rest[:1] == ["("] else rest
+    rest = after(rest, ")") if rest[:1] == ["("] else rest
     if rest:
-        yield Expected(_name(rest), ALL if full else SHARE_UPDATE, rewrite=full, scan=True)
+        yield Expected(first_name(rest), ALL if full else SHARE_UPDATE, rewrite=full, scan=True)
 
 
-def _on_object(tokens: _Tokens) -> Iterator[Expected]:
+def _on_object(tokens: Tokens) -> Iterator[Expected]:
     if tokens[1:3] == ["ON", "TABLE"]:
-        yield Expected(_name(tokens[3:]), SHARE_UPDATE)
+        yield Expected(first_name(tokens[3:]), SHARE_UPDATE)
     elif tokens[1:3] == ["ON", "COLUMN"]:
-        name = qualified(tokens[3:])
-        yield Expected(name.rpartition(".")[0], SHARE_UPDATE)
+        yield Expected(first_name(tokens[3:]).rpartition(".")[0], SHARE_UPDATE)
 
 
-def _refresh(tokens: _Tokens) -> Iterator[Expected]:
+def _refresh(tokens: Tokens) -> Iterator[Expected]:
     concurrently = "CONCURRENTLY" in tokens
-    yield Expected(_name(tokens[3:]), EXCLUSIVE if concurrently else ALL, rewrite=not concurrently)
+    yield Expected(
+        first_name(tokens[3:]), EXCLUSIVE if concurrently else ALL, rewrite=not concurrently
+    )
 
 
-def _truncate(tokens: _Tokens) -> Iterator[Expected]:
-    for lock in _names(tokens[2:] if tokens[1] == "TABLE" else tokens[1:], ALL):
+def _truncate(tokens: Tokens) -> Iterator[Expected]:
+    for lock in _each(tokens[2:] if tokens[1:2] == ["TABLE"] else tokens[1:], ALL):
         yield lock._replace(rewrite=True)
 
 
-def _cluster(tokens: _Tokens) -> Iterator[Expected]:
+def _cluster(tokens: Tokens) -> Iterator[Expected]:
     rest = [token for token in tokens[1:] if token != "VERBOSE"]
     if rest and rest[0] != "(":
-        yield Expected(_name(rest), ALL, rewrite=True)
+        yield Expected(first_name(rest), ALL, rewrite=True)
 
 
-_RULES: dict[str, Callable[[_Tokens], Iterator[Expected]]] = {
+_RULES: dict[str, Callable[[Tokens], Iterator[Expected]]] = {
     "ALTER": _alter,
     "CLUSTER": _cluster,
     "COMMENT": _on_object,
-    "COPY": lambda tokens: iter([Expected(_name(tokens[1:]), ROW)] if tokens[1] != "(" else []),
+    "COPY": lambda tokens: iter(
+        [Expected(first_name(tokens[1:]), ROW)] if tokens[1:2] != ["("] else []
+    ),
     "CREATE": _create,
-    "DELETE": lambda tokens: iter([Expected(_name(tokens[2:]), ROW)]),
+    "DELETE": lambda tokens: iter([Expected(first_name(tokens[2:]), ROW)]),
     "DROP": _drop,
-    "INSERT": lambda tokens: iter([Expected(_name(tokens[2:]), ROW)]),
+    "INSERT": lambda tokens: iter([Expected(first_name(tokens[2:]), ROW)]),
     "LOCK": _lock,
-    "MERGE": lambda tokens: iter([Expected(_name(tokens[2:]), ROW)]),
+    "MERGE": lambda tokens: iter([Expected(first_name(tokens[2:]), ROW)]),
     "REFRESH": _refresh,
     "TRUNCATE": _truncate,
-    "UPDATE": lambda tokens: iter([Expected(_name(tokens[1:]), ROW)]),
+    "UPDATE": lambda tokens: iter([Expected(first_name(tokens[1:]), ROW)]),
     "VACUUM": _vacuum,
 }

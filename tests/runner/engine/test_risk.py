@@ -45,6 +45,21 @@ def test_plan_names_code_it_cannot_read_and_what_is_irreversible(orders: Project
     assert "rehearse it" in file["risks"][0]
 
 
+def test_plan_names_what_is_lost_with_how_much_it_is(orders: Project) -> None:
+    orders.file("V1__lose.sql", "update orders set note = ''; alter table orders drop column note")
+    (file,) = orders.run("plan")["data"]["files"]
+    assert file["risk"] == "notice"
+    assert [hazard["kind"] for hazard in file["hazards"]] == ["rows", "data", "clients"]
+    assert "writes every row of orders (80,000 rows, " in file["hazards"][0]["text"]
+    assert {hazard["text"] for hazard in file["hazards"]} <= {*file["risks"]}
+
+
+def test_plan_does_not_call_lost_what_it_makes_itself(orders: Project) -> None:
+    orders.file("V1__own.sql", "create table fresh (n int); delete from fresh; drop table fresh")
+    (file,) = orders.run("plan")["data"]["files"]
+    assert (file["risk"], file["hazards"]) == ("none", [])
+
+
 def test_plan_names_the_longest_transaction(
     orders: Project, bystander: "psycopg2.extensions.connection"
 ) -> None:

@@ -95,6 +95,7 @@ def planned() -> Document:
                "update orders set note = 'none';\n",
         "risk": "block",
         "risks": ["ACCESS EXCLUSIVE on orders, 41 GB, 900 writes/s, table rewrite: block"],
+        "hazards": [],
         "locks": [{"relation": "public.orders", "mode": STRONG, "rewrite": True}],
         "relations": [size],
     }  # fmt: skip

@@ -21,8 +21,8 @@ def planned(*files: Document) -> Document:
 def file(name: str, **changes: object) -> Document:
     """Return a file of a plan."""
     plain = {
-        **task(name), "irreversible": None, "sql": "", "risk": "none", "risks": [], "locks": [],
-        "relations": [],
+        **task(name), "irreversible": None, "sql": "", "risk": "none", "risks": [], "hazards": [],
+        "locks": [], "relations": [],
     }  # fmt: skip
     del plain["checksum"]
     return {**plain, **changes}
@@ -49,6 +49,18 @@ def test_digest_number_and_risk_are_told() -> None:
 def test_what_cannot_be_undone_is_told() -> None:
     shown = exported(approval(planned(file("V1__a.sql", irreversible="drops the past"))))
     assert shown["PLAN_RISK"].endswith("1 file cannot be undone: V1__a.sql")
+
+
+def test_data_that_is_lost_is_told() -> None:
+    hazards = [{"kind": "clients", "text": "renames t"}, {"kind": "data", "text": "drops table t"}]
+    said = exported(approval(planned(file("V1__a.sql", hazards=hazards))))["PLAN_RISK"]
+    assert said.endswith("; data is lost: drops table t")
+
+
+def test_tables_that_are_rewritten_are_told() -> None:
+    lock = {"relation": "t", "mode": "AccessExclusiveLock", "rewrite": True}
+    said = exported(approval(planned(file("V1__a.sql", locks=[lock, lock]))))["PLAN_RISK"]
+    assert said.endswith("; 1 table rewritten: t")
 
 
 def test_a_name_deceives_neither_shell_nor_pipeline() -> None:
