@@ -84,6 +84,12 @@ def _history(context: Context, options: Options) -> Document:
     return history(context.database(None), options.get("limit", 50)).document()
 
 
+def _drift(context: Context, options: Options) -> Document:
+    from runner.commands.drift import drift
+
+    return drift(context.database(None), accept=options.get("accept")).document()
+
+
 def _validate(context: Context, options: Options) -> Document:
     from runner.commands.validate import validate
 
@@ -192,7 +198,8 @@ def _first(context: Context, options: Options, why: str) -> Document:
 
 
 _FILES = frozenset({Needs.FILES})
-_BOTH = frozenset({Needs.FILES, Needs.DATABASE})
+_DATABASE = frozenset({Needs.DATABASE})
+_BOTH = _FILES | _DATABASE
 
 _POLICY = (
     Option("target", "the last version to apply", "V", str, parse_version),
@@ -243,6 +250,11 @@ _ALL = (
         (Option("limit", "newest N (50)", "N", int, positive),),
         needs=_BOTH, right="read", summary=text.entries,
         columns=("at", "action", "version", "description", "by", "run_id", "duration_ms"),
+    ),
+    Command(
+        "drift", "show what was changed outside the migrations; exit 6 if so", _drift,
+        (Option("accept", "take it as it is; the reason is recorded", "WHY", str),),
+        needs=_DATABASE, right="admin", lines=text.strings, summary=text.accepted,
     ),
     Command(
         "validate", "check every file, offline", _validate,

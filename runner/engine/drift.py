@@ -81,8 +81,8 @@ def drifted(lines: list[str]) -> ValidationFailed:
     return ValidationFailed(
         "the schema was changed outside the migrations",
         details=tuple(bounded(lines)),
-        fix="put the change into a migration, or undo it; then runner status --drift; to accept"
-        " it as it is: runner migrate --on-drift ignore",
+        fix="put the change into a migration, or undo it; to accept it as it is:"
+        " runner drift --accept 'why it is right'",
     )
 
 
@@ -90,6 +90,21 @@ def bounded(lines: list[str]) -> list[str]:
     """Return the first lines and how many more there are."""
     more = len(lines) - _SHOWN
     return lines if more <= 0 else [*lines[:_SHOWN], f"… and {more} more lines"]
+
+
+def accept(session: Session, why: str, lines: list[str]) -> None:
+    """Keep the schema as it is now, and log who took it so, why, and what it was.
+
+    Raises:
+        psycopg2.Error: it could not be read or written.
+    """
+    now = schema(session)
+    session.run("begin")
+    write.take_snapshot(session.connection, session.run_id, now)
+    noted = write.Writer(session.connection).noted(
+        "accept-drift", session.run_id, {"why": why, "changes": bounded(lines)}
+    )
+    session.run(f"{noted}; commit")
 
 
 def begin(session: Session) -> None:

@@ -220,14 +220,16 @@ def _apply(
     single: bool = False,
     on_drift: str = "warn",
 ) -> None:
-    """Run the jobs and keep the schema as they leave it; nothing at all where there are none."""
+    """Run the jobs and keep the schema as they leave it; without jobs nothing is written."""
+    deadline = run.conduct.deadline
     if not jobs:
+        if on_drift == "fail":  # whoever asks for it wants to hear of it at every run
+            drift.check(session, on_drift, left=deadline.left())
         return
     write.ensure(session.connection)
     if run.asked is not None:
         tasks = [job.describe() for job in jobs]
         write.begin_run(session.connection, run.run_id, run.asked, tasks)
-    deadline = run.conduct.deadline
     result.warnings += drift.check(session, on_drift, left=deadline.left())
     drift.begin(session)
     try:

@@ -112,6 +112,13 @@ def entries(document: Document) -> str:
     return many(len(wording.events(document)), "entry", "entries")
 
 
+def accepted(document: Document) -> str:
+    """Say whether drift was accepted, or that there is none."""
+    if document["outcome"] == "noop":
+        return "nothing was changed outside the migrations"
+    return "accepted; the next look starts from here"
+
+
 def proofs(document: Document) -> str:
     """Say how many migrations are proved."""
     found = wording.verified(document)

@@ -315,6 +315,12 @@ def _status(document: Document) -> Verdict:
     return Verdict("calm", "▸", "Pending", sentence)
 
 
+def _drift(document: Document) -> Verdict:
+    if document["outcome"] == "noop":
+        return Verdict("good", "✓", "No drift", "nothing was changed outside the migrations")
+    return Verdict("good", "✓", "Accepted", "what was changed is taken as it is")
+
+
 def _history(document: Document) -> Verdict:
     return Verdict("calm", "▸", "History", many(len(events(document)), "entry", "entries"))
 
@@ -329,7 +335,7 @@ def _written(document: Document) -> Verdict:
 
 # The commands that only look, or only write files, where nothing failed.
 _LOOKS = {
-    "status": _status, "history": _history, "validate": _fine, "lint": _fine,
+    "status": _status, "history": _history, "drift": _drift, "validate": _fine, "lint": _fine,
     "new": _written, "report": _written,
 }  # fmt: skip
 

@@ -46,6 +46,38 @@ def test_policy_fail_runs_nothing(migrated: Project) -> None:
     assert migrated.run("migrate", "--on-drift", "ignore")["warnings"] == []
 
 
+def test_policy_fail_looks_where_nothing_is_pending(migrated: Project) -> None:
+    assert migrated.run("migrate", "--on-drift", "fail")["exit_code"] == 0
+    migrated.query("create table mine ()")
+    assert migrated.run("migrate", "--on-drift", "fail")["exit_code"] == 6
+
+
+def test_drift_fails_with_what_was_changed_until_it_is_accepted(migrated: Project) -> None:
+    migrated.query("create table mine ()")
+    found = migrated.run("drift")
+    assert found["exit_code"] == 6
+    assert any("public.mine" in line for line in found["error"]["details"])
+    accepted = migrated.run("drift", "--accept", "hotfix of ticket 7")
+    assert (accepted["outcome"], accepted["exit_code"]) == ("applied", 0)
+    assert any("public.mine" in line for line in accepted["data"])
+    assert migrated.run("drift")["outcome"] == "noop"
+    assert migrated.run("migrate", "--on-drift", "fail")["exit_code"] == 0
+
+
+def test_accepted_drift_is_logged_with_who_and_why(migrated: Project) -> None:
+    migrated.query("create table mine ()")
+    migrated.run("drift", "--accept", "hotfix of ticket 7", "--run-id", "fixed")
+    event = migrated.run("history")["data"][-1]
+    assert (event["action"], event["run_id"], event["version"]) == ("accept-drift", "fixed", None)
+    assert event["details"]["why"] == "hotfix of ticket 7"
+    assert event["by"]
+
+
+def test_accepting_where_there_is_no_drift_writes_nothing(migrated: Project) -> None:
+    assert migrated.run("drift", "--accept", "why")["outcome"] == "noop"
+    assert migrated.run("history")["data"][-1]["action"] == "apply"
+
+
 def test_what_was_applied_before_a_failure_is_no_drift(migrated: Project) -> None:
     migrated.file("V2__u.sql", "create table u ()")
     migrated.file("V3__v.sql", "nonsense")
