@@ -43,8 +43,9 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert [path for path, pattern in patterns.items() if not list(ROOT.glob(pattern))] == []
 
 
-def test_every_promise_names_tests_that_exist() -> None:
-    page = (ROOT / "SECURITY.md").read_text()
+@pytest.mark.parametrize("name", ["SECURITY.md", "docs/threat-model.md"])
+def test_every_promise_names_tests_that_exist(name: str) -> None:
+    page = (ROOT / name).read_text()
     tests = list((ROOT / "tests").rglob("test_*.py"))
     there = {path.name for path in tests}
     for path in tests:
