@@ -65,6 +65,7 @@ pipeline-check: setup  ## validate, prove and lint the migrations (the pipeline 
 	$(BIN)/runner verify --sample-rows --junit reports/verify.xml --save build/verify.json \
 	    --evidence build/evidence.json
 	$(BIN)/runner lint --junit reports/lint.xml
+	$(BIN)/runner report build/verify.json --variables build/told.sh
 
 # Whatever came of a step, what it says of itself is made into pages.
 .PHONY: pipeline-report
@@ -95,21 +96,23 @@ endef
 
 # The function of the environment, as it is now, plans the new files and runs none of them. Where
 # there is none yet, everything is new: the digest is that of a database without a history. What
-# the approval shows goes into build/approval.sh, from where the build exports it; its link is this
+# the approval shows goes into build/told.sh, from where the build exports it; its link is this
 # build's page, which stays.
 .PHONY: pipeline-plan
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
 	$(invoke) --send-files --first "$${RUNNER_DATABASE:?the name of its database}" plan --save build/plan.json
-	$(BIN)/runner report build/plan.json --approval build/approval.sh
+	$(BIN)/runner report build/plan.json --variables build/told.sh
 	@IFS=: read -r _ _ _ region account build id <<<"$${CODEBUILD_BUILD_ARN:?}"; project=$${build#build/}; \
 	    console="https://$$region.console.aws.amazon.com/codesuite/codebuild/$$account/projects"; \
-	    echo "export REPORT_URL='$$console/$$project/build/$$project%3A$$id/'" >> build/approval.sh
+	    echo "export REPORT_URL='$$console/$$project/build/$$project%3A$$id/'" >> build/told.sh
 
-# An empty digest is passed on as it is: the function refuses it, as it refuses a missing one.
+# What is empty is passed on as it is: the function refuses it, as it refuses what is missing.
 .PHONY: pipeline-migrate
 pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
 	$(invoke) migrate $${PLAN_DIGEST+--plan-digest "$$PLAN_DIGEST"} \
+	    $${PROVED+--proved "$$PROVED"} $${PROMOTED+--promoted "$$PROMOTED"} \
 	    --save build/migrate.json --junit reports/migrate.xml
+	$(BIN)/runner report build/migrate.json --variables build/told.sh
 
 .PHONY: lock
 lock:  ## resolve pyproject.toml into requirements.lock again

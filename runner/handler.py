@@ -85,6 +85,7 @@ def _run(event: Any, context: Any) -> Document:
     try:
         request = parse(event, context.invoked_function_arn)
         _require_digest(request)
+        _require_evidence(request)
         deadline = Deadline(context.get_remaining_time_in_millis() / 1000)
         with request.folder(_ROOT / "sql") as sql_dir:
 
@@ -104,13 +105,33 @@ def _run(event: Any, context: Any) -> Document:
 
 def _require_digest(request: Request) -> None:
     """Refuse to migrate without an approved plan, where REQUIRE_PLAN_DIGEST says so."""
-    required = os.environ.get("REQUIRE_PLAN_DIGEST", "").lower() in {"1", "true"}
-    if required and request.command.name == "migrate" and "plan_digest" not in request.options:
+    if not _requires("REQUIRE_PLAN_DIGEST", request):
+        return
+    if "plan_digest" not in request.options:
         raise Refused(
             "this function runs approved plans only, and the call names none",
             fix="look at the plan (runner invoke … plan), approve its digest, and pass it with"
             " --plan-digest",
         )
+
+
+def _require_evidence(request: Request) -> None:
+    """Refuse to migrate without evidence or a reason, where REQUIRE_EVIDENCE says so."""
+    if not _requires("REQUIRE_EVIDENCE", request) or "without_evidence" in request.options:
+        return
+    missing = [name for name in ("proved", "promoted") if name not in request.options]
+    if missing:
+        raise Refused(
+            "this function runs only files that were proved and applied elsewhere, and the call"
+            f" does not say so: {', '.join(missing)}",
+            fix="let the pipeline carry them; in an emergency: --without-evidence and why",
+        )
+
+
+def _requires(name: str, request: Request) -> bool:
+    """Return whether a variable asks for more than a bare call of migrate."""
+    asks = os.environ.get(name, "").lower() in {"1", "true"}
+    return asks and request.command.name == "migrate" and not request.options.get("dry_run")
 
 
 def _environment() -> dict[str, str]:

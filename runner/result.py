@@ -163,6 +163,12 @@ class Plan(TypedDict):
     files: list[Planned]
 
 
+class Carried(TypedDict):
+    """The data of a `migrate` that left nothing: the digest of the files, all of them in force."""
+
+    files: str
+
+
 class Preview(TypedDict):
     """One file of a dry run, with its SQL; it says nothing of the database."""
 
@@ -193,9 +199,10 @@ class Proof(TypedDict):
 
 
 class Proofs(TypedDict):
-    """The data of `verify`."""
+    """The data of `verify`; `files` is the digest of the folder's files."""
 
     server_version: str
+    files: str
     migrations: list[Proof]
 
 
@@ -213,7 +220,7 @@ class Finding(TypedDict):
 # What a command answers beside what it ran; which of them is the command's.
 Data = (
     list[Standing] | list[Event] | list[Finding] | list[Preview] | list[str]
-    | Plan | Proofs | None
+    | Plan | Proofs | Carried | None
 )  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import cast
 
 from runner.errors import ConfigurationError, extra
-from runner.report.approval import approval
 from runner.report.border import refused
 from runner.report.markdown import markdown
+from runner.report.variables import variables
 from runner.result import VERSION, Document, Result
 
 
@@ -20,7 +20,7 @@ def report(
     run_id: str,
     output: Path | None,
     comment: Path | None,
-    asked: Path | None = None,
+    told: Path | None = None,
 ) -> Result:
     """Write what is asked for; the result's data is the paths.
 
@@ -28,19 +28,19 @@ def report(
         source: the path of a result document as --json prints it; "-" is stdin.
         output: where the HTML page goes; where nothing is asked for, it goes beside the result.
         comment: where the Markdown goes.
-        asked: where the variables of an approval go, which a plan has.
+        told: where the variables go that later steps of a pipeline are told.
 
     Raises:
         ConfigurationError: nothing says where to write, the source is no result of this version,
-            something cannot be read or written, the page needs Jinja2, or an approval is asked
-            for and the result is no plan.
+            something cannot be read or written, the page needs Jinja2, or the result tells later
+            steps nothing.
 
     """
-    output = output if output or comment or asked else _beside(source)
+    output = output if output or comment or told else _beside(source)
     document = _read(source)
     result = Result("report", run_id)
     written = []
-    for path, write in ((output, _page), (comment, _comment), (asked, _approval)):
+    for path, write in ((output, _page), (comment, _comment), (told, _variables)):
         if path:
             _write(path, write()(document))
             written.append(str(path))
@@ -68,8 +68,8 @@ def _comment() -> Callable[[Document], str]:
     return markdown
 
 
-def _approval() -> Callable[[Document], str]:
-    return approval
+def _variables() -> Callable[[Document], str]:
+    return variables
 
 
 def _write(path: Path, text: str) -> None:

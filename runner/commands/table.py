@@ -29,6 +29,7 @@ def new_run_id() -> str:
 
 
 def _migrate(context: Context, options: Options) -> Document:
+    from runner.engine.evidence import Evidence
     from runner.engine.run import migrate
 
     return migrate(
@@ -38,6 +39,9 @@ def _migrate(context: Context, options: Options) -> Document:
         dry_run=options.get("dry_run", False),
         on_drift=options.get("on_drift", "warn"),
         plan_digest=options.get("plan_digest"),
+        evidence=Evidence(
+            options.get("proved"), options.get("promoted"), options.get("without_evidence")
+        ),
     ).document()
 
 
@@ -127,7 +131,7 @@ def _report(context: Context, options: Options) -> Document:
         context.run_id,
         options.get("output"),
         options.get("markdown"),
-        options.get("approval"),
+        options.get("variables"),
     ).document()
 
 
@@ -217,6 +221,11 @@ _ALL = (
             _DRY_RUN,
             Option("single_transaction", "all pending files in one transaction"),
             Option("plan_digest", "run only the plan of this digest (see plan)", "D", str),
+            Option("proved", "run only if the files' digest is this, of verify", "D", str),
+            Option("promoted", "run only if the files' digest is this, of a migrate elsewhere",
+                   "D", str),
+            Option("without_evidence", "in an emergency: run without those two; why, for the"
+                   " history", "WHY", str),
             Option("on_drift", "what to do about changes made outside the migrations (warn)",
                    kind=str, choices=("warn", "fail", "ignore")),
         ),
@@ -284,7 +293,7 @@ _ALL = (
             Option("result", "'-' is stdin", "RESULT.json", str, positional=True, required=True),
             Option("output", "the HTML page (beside the result)", "FILE", str, Path, short="-o"),
             Option("markdown", "Markdown, for a comment", "FILE", str, Path),
-            Option("approval", "of a plan: what an approval shows, as variables of a shell",
+            Option("variables", "what later steps of a pipeline are told, as variables of a shell",
                    "FILE", str, Path),
         ),
         lines=text.strings, summary=lambda _: "written",

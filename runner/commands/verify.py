@@ -81,7 +81,11 @@ def _verify(run: Run, *, sample_rows: bool) -> Result:
             with scratch(run, result) as session:
                 samples.prove(run, session, folder, entries)
         version = result.target["server_version"]
-        result.data = {"server_version": version, "migrations": entries}
+        result.data = {
+            "server_version": version,
+            "files": folder.digest(),
+            "migrations": entries,
+        }
         wrong = [entry for entry in entries if entry["problems"]]
         if wrong:
             details = [f"{entry['file']}: {line}" for entry in wrong for line in entry["problems"]]

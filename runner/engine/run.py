@@ -19,6 +19,7 @@ from runner.database.session import Session
 from runner.engine import drift, lock, once, risk
 from runner.engine.attempt import Conduct
 from runner.engine.batch import Batches
+from runner.engine.evidence import Evidence
 from runner.engine.job import Done, Job, prepare
 from runner.engine.plan import Policy, Task, plan_migrate, plan_rollback
 from runner.engine.steps import Steps
@@ -71,6 +72,7 @@ def migrate(
     dry_run: bool = False,
     on_drift: str = "warn",
     plan_digest: str | None = None,
+    evidence: Evidence | None = None,
 ) -> Result:
     """Apply what is pending.
 
@@ -80,15 +82,18 @@ def migrate(
         dry_run: only plan: nothing is locked or written.
         on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
         plan_digest: refuse anything but the plan of this digest, which somebody approved.
+        evidence: what is known of the files from before, or why it is done without.
     """
     result = Result("migrate", run.run_id)
     with reported(result), _planned(run, result, _pending(policy), locked=not dry_run) as found:
         if dry_run:
             _approve(found, plan_digest)
             _preview(result, found.jobs)
-        else:
-            jobs = _left(run, found, result, plan_digest)
-            _apply(run, found.session, result, jobs, single=single, on_drift=on_drift)
+            return result
+        said = evidence.hold(found.files) if evidence else None
+        jobs = _left(run, found, result, plan_digest)
+        _apply(run, found.session, result, jobs, single=single, on_drift=on_drift, said=said)
+        result.data = None if policy.target else {"files": found.files}
     return result
 
 
@@ -171,6 +176,7 @@ class _Planned(NamedTuple):
     """What remains to be done in a target, and the history that says so."""
 
     session: Session
+    files: str  # the digest of the folder's
     jobs: list[Job]
     rows: tuple[Row, ...]
 
@@ -192,7 +198,7 @@ def _approve(planned: _Planned, digest: str | None) -> None:
     """Refuse anything but the plan of the digest that was approved, where one was."""
     if digest is None:
         return
-    session, jobs, rows = planned
+    session, _, jobs, rows = planned
     found = risk.digest(jobs, session.server.database, rows)
     if found != digest:
         raise once.not_approved(f"approved: {digest}", f"now:      {found}")
@@ -208,7 +214,7 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
         rows = read.read(session.connection)
         jobs = prepare(planner(session, folder, rows))
         result.await_tasks(job.describe() for job in jobs)
-        yield _Planned(session, jobs, rows)
+        yield _Planned(session, folder.digest(), jobs, rows)
 
 
 def _apply(
@@ -219,6 +225,7 @@ def _apply(
     *,
     single: bool = False,
     on_drift: str = "warn",
+    said: str | None = None,
 ) -> None:
     """Run the jobs and keep the schema as they leave it; without jobs nothing is written."""
     deadline = run.conduct.deadline
@@ -230,6 +237,9 @@ def _apply(
     if run.asked is not None:
         tasks = [job.describe() for job in jobs]
         write.begin_run(session.connection, run.run_id, run.asked, tasks)
+    if said is not None:
+        write.remark(session.connection, run.run_id, "without-evidence", {"why": said})
+        result.warnings.append(f"ran without evidence: {said}")
     result.warnings += drift.check(session, on_drift, left=deadline.left())
     drift.begin(session)
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +74,13 @@ class Folder(NamedTuple):
     def by_key(self) -> dict[str, Migration]:
         """Return V and R files by their name in the history."""
         return {migration.key: migration for migration in (*self.versioned, *self.repeatable)}
+
+    def digest(self) -> str:
+        """Return the digest of all files, by name and content: the same files have the same."""
+        files = (*self.versioned, *self.undo.values(), *self.repeatable)
+        content = sorted([migration.name, migration.checksum] for migration in files)
+        text = json.dumps(content, separators=(",", ":"))
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def parse_version(text: str) -> Version:

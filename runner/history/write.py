@@ -191,6 +191,15 @@ def ensure(connection: Connection) -> None:
         cursor.execute(f"begin; {CREATE}; commit")
 
 
+def remark(connection: Connection, run_id: str, action: str, details: Mapping[str, Any]) -> None:
+    """Add a line to the log that is of a run, and of no file."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"insert into {LOG} (action, run_id, details) values (%s, %s, %s)",
+            (action, run_id, json.dumps(details)),
+        )
+
+
 def begin_run(connection: Connection, run_id: str, asked: str, tasks: Sequence[Task]) -> None:
     """Keep what a run sets out to do, unless the same call began it before.
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.result import VERSION, Document, Event, Finding, Plan, Preview, Proofs, Standing
+from runner.result import (
+    VERSION,
+    Carried,
+    Document,
+    Event,
+    Finding,
+    Plan,
+    Preview,
+    Proofs,
+    Standing,
+)
 from runner.shape import misfit
 
 # What each command's data is; that of any other is lines of text.
 _DATA: dict[str, Any] = {
     "status": list[Standing], "history": list[Event], "lint": list[Finding], "verify": Proofs,
-    "plan": Plan, "migrate": list[Preview], "rollback": list[Preview],
+    "plan": Plan, "migrate": Carried | list[Preview], "rollback": list[Preview],
 }  # fmt: skip
 
 

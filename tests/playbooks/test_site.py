@@ -166,7 +166,7 @@ def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: st
         "PGDATABASE",
         "PGSSLMODE",
         "DATABASE_SECRET_ARN",
-        *(["REQUIRE_PLAN_DIGEST"] if env == "prod" else []),
+        *(["REQUIRE_PLAN_DIGEST", "REQUIRE_EVIDENCE"] if env == "prod" else []),
     }
     aliases = functions.list_aliases(FunctionName=name)["Aliases"]
     assert {a["Name"]: a["FunctionVersion"] for a in aliases} == dict.fromkeys(
@@ -275,6 +275,8 @@ def test_migrate_action_names_function_role_and_run(provisioned: Stack) -> None:
         "INVOKE_ROLE_ARN": "arn:aws:iam::444455556666:role/schema-migrations-invoke-live",
         "RUN_ID": "#{codepipeline.PipelineExecutionId}-prod",
         "PLAN_DIGEST": "#{ProdPlan.PLAN_DIGEST}",
+        "PROVED": "#{Check.PROVED}",
+        "PROMOTED": "#{DevMigrate.APPLIED}",
     }
 
 

@@ -77,7 +77,7 @@ def verified() -> Document:
     wrong = {**proved, "file": "V002__b.sql", "proved": False, "problems": problems}
     gone = {**proved, "file": "V003__c.sql", "undo": None, "undo_checksum": None,
             "proved": False, "irreversible": "the notes are gone"}  # fmt: skip
-    data = {"server_version": "17.7", "migrations": [proved, wrong, gone]}
+    data = {"server_version": "17.7", "files": "sha256:3", "migrations": [proved, wrong, gone]}
     return document(
         command="verify", outcome="failed", exit_code=7, data=data,
         error=error("refused", "1 of 3 migrations are not proved", fix="mend the U files"),
@@ -168,8 +168,14 @@ def unrepaired() -> Document:
     return {**repaired(), "outcome": "planned"}
 
 
+def carried() -> Document:
+    """Return a run that left nothing, and says of which files."""
+    return document(data={"files": "sha256:4"})
+
+
 ALL = {
-    "run": run, "failed": failed, "verified": verified, "planned": planned, "noop": document,
+    "run": run, "carried": carried, "failed": failed, "verified": verified, "planned": planned,
+    "noop": document,
     "status": status, "history": history, "linted": linted, "validated": validated,
     "repaired": repaired, "unrepaired": unrepaired,
 }  # fmt: skip

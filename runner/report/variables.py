@@ -1,4 +1,4 @@
-"""What an approval shows of a plan: a few variables of one line each."""
+"""What later steps of a pipeline are told of a result: a few variables of one line each."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ from runner.result import Document, Plan
 _LONGEST = 600
 
 
-def approval(document: Document) -> str:
-    """Return a plan's digest, number of files and risk as lines that a shell reads.
+def variables(document: Document) -> str:
+    """Return as lines that a shell reads what a result tells later steps.
+
+    Of a plan what an approval shows: digest, number of files, risk. Of a proof and of a run that
+    left nothing the digest of their files: PROVED, APPLIED.
 
     Raises:
-        ConfigurationError: the document is no plan that succeeded.
+        ConfigurationError: the document tells nothing: it is of another command, or failed.
     """
-    found = None if document["error"] else plan(document)
-    if found is None:
+    shown = {} if document["error"] else _told(document)
+    if not shown:
         raise ConfigurationError(
-            "only a plan can be approved, and the result is none", fix="give that of runner plan"
+            "this result tells later steps nothing",
+            fix="give that of a plan, verify or migrate that succeeded",
         )
-    shown = {
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in shown.items())
+
+
+def _told(document: Document) -> dict[str, str]:
+    name = {"verify": "PROVED", "migrate": "APPLIED"}.get(document["command"])
+    if name and isinstance(data := document["data"], dict) and "files" in data:
+        return {name: str(data["files"])}
+    found = plan(document)
+    if found is None:
+        return {}
+    return {
         "PLAN_DIGEST": found["digest"],
         "PLAN_PENDING": str(len(found["files"])),
         "PLAN_RISK": _line(document, found),
     }
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in shown.items())
 
 
 def _line(document: Document, found: Plan) -> str:

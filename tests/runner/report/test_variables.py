@@ -1,4 +1,4 @@
-"""What an approval shows of a plan comes out of a shell as it went in, in one line each."""
+"""What later steps are told comes out of a shell as it went in, in one line each."""
 
 import json
 import subprocess
@@ -8,8 +8,8 @@ import pytest
 
 from runner.commands.report import report
 from runner.errors import ConfigurationError
-from runner.report.approval import approval
-from tests.runner.report.documents import Document, document, error, task
+from runner.report.variables import variables
+from tests.runner.report.documents import Document, document, error, task, verified
 
 
 def planned(*files: Document) -> Document:
@@ -33,12 +33,13 @@ def exported(text: str) -> dict[str, str]:
     told = subprocess.run(
         ["sh", "-c", f"{text}\nenv -0"], env={}, capture_output=True, text=True, check=True
     ).stdout
-    pairs = (pair.split("=", 1) for pair in told.split("\0") if pair.startswith("PLAN_"))
+    names = ("PLAN_", "PROVED", "APPLIED")
+    pairs = (pair.split("=", 1) for pair in told.split("\0") if pair.startswith(names))
     return dict(pairs)
 
 
 def test_digest_number_and_risk_are_told() -> None:
-    shown = exported(approval(planned(file("V1__a.sql"), file("V2__b.sql", risk="block"))))
+    shown = exported(variables(planned(file("V1__a.sql"), file("V2__b.sql", risk="block"))))
     assert shown == {
         "PLAN_DIGEST": "sha256:0f",
         "PLAN_PENDING": "2",
@@ -47,32 +48,32 @@ def test_digest_number_and_risk_are_told() -> None:
 
 
 def test_what_cannot_be_undone_is_told() -> None:
-    shown = exported(approval(planned(file("V1__a.sql", irreversible="drops the past"))))
+    shown = exported(variables(planned(file("V1__a.sql", irreversible="drops the past"))))
     assert shown["PLAN_RISK"].endswith("1 file cannot be undone: V1__a.sql")
 
 
 def test_data_that_is_lost_is_told() -> None:
     hazards = [{"kind": "clients", "text": "renames t"}, {"kind": "data", "text": "drops table t"}]
-    said = exported(approval(planned(file("V1__a.sql", hazards=hazards))))["PLAN_RISK"]
+    said = exported(variables(planned(file("V1__a.sql", hazards=hazards))))["PLAN_RISK"]
     assert said.endswith("; data is lost: drops table t")
 
 
 def test_tables_that_are_rewritten_are_told() -> None:
     lock = {"relation": "t", "mode": "AccessExclusiveLock", "rewrite": True}
-    said = exported(approval(planned(file("V1__a.sql", locks=[lock, lock]))))["PLAN_RISK"]
+    said = exported(variables(planned(file("V1__a.sql", locks=[lock, lock]))))["PLAN_RISK"]
     assert said.endswith("; 1 table rewritten: t")
 
 
 def test_a_name_deceives_neither_shell_nor_pipeline() -> None:
     name = "V1__it's\n$(id) #{Source.CommitId}.sql"
-    said = exported(approval(planned(file(name, irreversible="x"))))["PLAN_RISK"]
+    said = exported(variables(planned(file(name, irreversible="x"))))["PLAN_RISK"]
     assert "it's $(id) # {Source.CommitId}.sql" in said
     assert "\n" not in said
 
 
 def test_a_long_line_is_cut_to_what_codepipeline_takes() -> None:
     files = [file(f"V{n}__{'long' * 9}.sql", irreversible="x") for n in range(60)]
-    said = exported(approval(planned(*files)))["PLAN_RISK"]
+    said = exported(variables(planned(*files)))["PLAN_RISK"]
     assert len(said) == 600
     assert said.endswith("…")
 
@@ -81,13 +82,22 @@ def test_a_long_line_is_cut_to_what_codepipeline_takes() -> None:
     "other",
     [
         document(),
+        document(command="status", data=[]),
+        document(command="migrate", outcome="planned", data=[{"file": "V1__a.sql", "sql": ""}]),
+        verified(),
         document(command="plan", outcome="failed", error=error("validation", "no")),
     ],
-    ids=["a run", "a plan that failed"],
+    ids=["part of the files", "another command", "a dry run", "no proof", "a plan that failed"],
 )
-def test_what_is_no_plan_is_refused(other: Document) -> None:
-    with pytest.raises(ConfigurationError, match="only a plan can be approved"):
-        approval(other)
+def test_what_tells_nothing_is_refused(other: Document) -> None:
+    with pytest.raises(ConfigurationError, match="tells later steps nothing"):
+        variables(other)
+
+
+def test_proof_and_run_tell_the_digest_of_their_files() -> None:
+    proofs = {"server_version": "17.7", "files": "sha256:1a", "migrations": []}
+    assert exported(variables(document(command="verify", data=proofs))) == {"PROVED": "sha256:1a"}
+    assert exported(variables(document(data={"files": "sha256:2b"}))) == {"APPLIED": "sha256:2b"}
 
 
 def test_report_writes_it_and_no_page(tmp_path: Path) -> None:

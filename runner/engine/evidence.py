@@ -1,0 +1,45 @@
+"""What is known of files before they come here: that they were proved, and applied elsewhere."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from runner.errors import ConfigurationError, Refused
+
+
+class Evidence(NamedTuple):
+    """Digests of the files that were proved and that another environment applied, as it is told.
+
+    `without`: why it is to be done without them, for a person in an emergency.
+    """
+
+    proved: str | None = None
+    promoted: str | None = None
+    without: str | None = None
+
+    def hold(self, files: str) -> str | None:
+        """Return why nothing is asked for, None where all that is told fits.
+
+        Parameters:
+            files: the digest of the files that would run now.
+
+        Raises:
+            Refused: other files were proved, or applied.
+            ConfigurationError: there is evidence, and it is to be done without.
+        """
+        told = {"proved by verify": self.proved, "applied before": self.promoted}
+        if self.without is not None:
+            if any(told.values()):
+                raise ConfigurationError(
+                    "--without-evidence and evidence exclude each other",
+                    fix="leave out --without-evidence",
+                )
+            return self.without
+        for what, digest in told.items():
+            if digest not in (None, files):
+                raise Refused(
+                    f"these are not the files that were {what}",
+                    details=(f"{what}: {digest}", f"here: {files}"),
+                    fix="let the pipeline carry them from its beginning",
+                )
+        return None
