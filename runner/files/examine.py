@@ -26,6 +26,11 @@ _SMALL = 1 << 15
 # it before anything in the message runs.
 _odd = re.compile(r"set_config|[^\W]{64}", re.IGNORECASE).search
 
+# Recorded, it could never be filled in: its checksum would be another.
+_EMPTY = Problem(
+    0, "no statement", "write the SQL before you run it; to do nothing on purpose: select 1;"
+)
+
 
 class Message(NamedTuple):
     """What is sent at once: a span of the text, and the span of COPY data that follows it."""
@@ -68,6 +73,8 @@ def examine(migration: Migration, text: str) -> Checked:
         names = None if names is None or touched is None else names.union(touched)
         ordinary = ordinary and statement.keyword in effects.ORDINARY
         _gather(messages, statement)
+    if not count and not problems:
+        problems.append(_EMPTY)
     stray = stray_directive(text, first) if count else None
     if stray is not None:
         problems.append(Problem(stray, "a directive works at the file's top only", ""))

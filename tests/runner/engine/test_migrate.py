@@ -1,5 +1,7 @@
 """Applying what is pending: all or nothing, once, in order."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.runner.project import Project
@@ -106,10 +108,24 @@ def test_unknown_target_is_refused(project: Project) -> None:
     ["", "-- only a comment", "/* nothing */\n", ";;", "﻿-- BOM\n"],
     ids=["empty", "comment", "block comment", "semicolons", "bom"],
 )
-def test_file_without_statements_is_applied_and_recorded(project: Project, text: str) -> None:
-    project.file("V1__a.sql", text)
+def test_file_without_statements_is_refused_and_nothing_is_recorded(
+    project: Project, text: str
+) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    project.file("V2__b.sql", text)
+    document = project.run("migrate")
+    assert document["exit_code"] == 6
+    assert document["error"]["details"][0].startswith("V2__b.sql:1:1: no statement")
+    assert project.query("select to_regclass('a')") == [(None,)]
+    assert project.run("validate")["exit_code"] == 6
+
+
+def test_files_that_new_makes_are_refused_until_they_say_something(project: Project) -> None:
+    made = [Path(path) for path in project.run("new", "orders")["data"]]
+    assert project.run("migrate")["exit_code"] == 6
+    for path, sql in zip(made, ("create table o ()", "drop table o"), strict=True):
+        path.write_text(path.read_text() + sql)
     assert project.run("migrate")["outcome"] == "applied"
-    assert project.history() == [("1", "applied")]
 
 
 @pytest.mark.parametrize(

@@ -229,10 +229,10 @@ def test_versions_that_collide_or_come_too_late_are_found(repository: Repository
     repository.git("switch", "--quiet", "work")
     allowed = "-- runner: out-of-order\n"
     repository.write({
-        "V5__b.sql": CLEAN + "select 1;\n", "U5__b.sql": "",
-        "V3__b.sql": CLEAN, "U3__b.sql": "",
-        "V4__b.sql": allowed + CLEAN, "U4__b.sql": "",
-        "V6__b.sql": CLEAN, "U6__b.sql": "",
+        "V5__b.sql": CLEAN + "select 1;\n", "U5__b.sql": CLEAN,
+        "V3__b.sql": CLEAN, "U3__b.sql": CLEAN,
+        "V4__b.sql": allowed + CLEAN, "U4__b.sql": CLEAN,
+        "V6__b.sql": CLEAN, "U6__b.sql": CLEAN,
     })  # fmt: skip
     assert repository.found("main") == [
         ("V3__b.sql", 1, 1, "version-order"),
