@@ -101,10 +101,9 @@ def accept(session: Session, why: str, lines: list[str]) -> None:
     now = schema(session)
     session.run("begin")
     write.take_snapshot(session.connection, session.run_id, now)
-    noted = write.Writer(session.connection).noted(
-        "accept-drift", session.run_id, {"why": why, "changes": bounded(lines)}
-    )
-    session.run(f"{noted}; commit")
+    details = {"why": why, "changes": bounded(lines)}
+    write.remark(session.connection, session.run_id, "accept-drift", details)
+    session.run("commit")
 
 
 def begin(session: Session) -> None:

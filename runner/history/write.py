@@ -82,13 +82,6 @@ class Writer:
             f" {'null' if duration is None else duration}, {what})"
         )
 
-    def noted(self, action: str, run_id: str, details: Mapping[str, Any]) -> str:
-        """Return the SQL that adds a line to the log which is of no migration."""
-        return (
-            f"insert into {LOG} (run_id, action, details) values"
-            f" ({self._values(run_id, action)}, {self._json(details)})"
-        )
-
     def begin_steps(self, record: Record, state: str) -> str:
         """Return the SQL that opens the journal of a non-transactional migration."""
         if state == "undoing":
