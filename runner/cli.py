@@ -11,9 +11,10 @@ from runner.arguments import Arguments, Usage, parse
 from runner.commands.command import Context
 from runner.commands.table import COMMANDS, new_run_id
 from runner.deadline import Deadline
-from runner.errors import ConfigurationError, RunnerError
+from runner.errors import CODES, ConfigurationError, Interrupted, RunnerError
 from runner.report import text, wording
 from runner.result import Document, Result
+from runner.signals import handled, held
 
 if TYPE_CHECKING:
     from runner.engine.job import Job
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    try:
+        with handled():
+            return _main(arguments)
+    except KeyboardInterrupt:  # before there was anything to tell, or after it was told
+        _say("interrupted")
+        return CODES["interrupted"]
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         asked = parse(arguments)
     except RunnerError as error:
@@ -33,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunnerError as error:
         document = _failed(asked.command.name, run_id, error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    saved = _print(document, asked)
+        document = _failed(asked.command.name, run_id, Interrupted("interrupted", fix="run again"))
+    with held():
+        saved = _print(document, asked)
     return document["exit_code"] if saved else document["exit_code"] or 1
 
 

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
+from runner.database.quoting import identifier
 from runner.database.session import Session
 from runner.engine.run import Run, opened, reported
 from runner.errors import ConfigurationError, ValidationFailed
-from runner.files.folder import Folder, Version, canonical, parse_version, read_folder
-from runner.history import read
-from runner.history.table import CREATE, TABLE, Record
-from runner.history.write import SET_PGMIGRATE_ASIDE, Writer
+from runner.files.folder import Folder, Migration, Version, canonical, parse_version, read_folder
+from runner.history import read, trust
+from runner.history.table import COLUMNS, TABLE, Record, create
+from runner.history.write import SET_PGMIGRATE_ASIDE, Writer, ensure
 from runner.result import Result
 
 
@@ -96,9 +97,30 @@ def _found(session: Session, tool: str, folder: Folder, at: Version | None) -> l
     return found
 
 
-def _rows(session: Session, sql: str) -> list[Any]:
+_SCHEMAS = """
+    select n.nspname from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname = %s and c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_'
+    order by 1
+"""
+
+
+def _rows(session: Session, table: str, columns: str, order: str = "") -> list[Any]:
+    """Return what another tool's table holds, in whatever schema that is.
+
+    Raises:
+        ValidationFailed: there is none, or several, or one that could run others' code.
+    """
     with session.connection.cursor() as cursor:
-        cursor.execute(sql)
+        cursor.execute(_SCHEMAS, (table,))
+        schemas = [schema for (schema,) in cursor]
+        if not schemas:
+            raise psycopg2.errors.UndefinedTable(f"no schema has a table {table}")
+        if len(schemas) > 1:
+            raise ValidationFailed(f"{table} is in several schemas: {', '.join(schemas)}")
+        trust.find(session.connection, [f"{schemas[0]}.{table}"])
+        name = f"{identifier(session.connection, schemas[0])}.{table}"
+        cursor.execute(f"select {columns} from {name}{f' order by {order}' if order else ''}")
         return cursor.fetchall()
 
 
@@ -107,8 +129,9 @@ def _flyway(session: Session, _: Folder) -> list[Applied]:
     found: dict[str, Applied] = {}
     for version, name, kind, script, crc, by, at, success in _rows(
         session,
-        "select version, description, type, script, checksum, installed_by, installed_on, success"
-        " from flyway_schema_history order by installed_rank",
+        "flyway_schema_history",
+        "version, description, type, script, checksum, installed_by, installed_on, success",
+        "installed_rank",
     ):
         if not success:
             raise ValidationFailed(f"Flyway's {script} failed and was never repaired")
@@ -127,7 +150,7 @@ def _flyway(session: Session, _: Folder) -> list[Applied]:
 
 def _golang_migrate(session: Session, folder: Folder) -> list[Applied]:
     """Read golang-migrate's one row: every file up to it is applied."""
-    rows = _rows(session, "select version, dirty from schema_migrations")
+    rows = _rows(session, "schema_migrations", "version, dirty")
     if len(rows) != 1 or rows[0][1]:
         state = "dirty" if rows else "empty"
         raise ValidationFailed(f"golang-migrate's history is {state}: mend it there first")
@@ -139,16 +162,17 @@ def _golang_migrate(session: Session, folder: Folder) -> list[Applied]:
 
 
 def _dbmate(session: Session, _: Folder) -> list[Applied]:
-    rows = _rows(session, "select version from schema_migrations order by version")
+    rows = _rows(session, "schema_migrations", "version", "version")
+    if any(not isinstance(version, str) for (version,) in rows):
+        raise ValidationFailed(
+            "that is not dbmate's history: its versions are numbers", fix="is it golang-migrate's?"
+        )
     return [_numbered(version, version) for (version,) in rows]
 
 
 def _pgmigrate(session: Session, _: Folder) -> list[Applied]:
-    rows = _rows(
-        session,
-        "select version, description, installed_on, installed_by from public.schema_version"
-        " order by version",
-    )
+    columns = "version, description, installed_on, installed_by"
+    rows = _rows(session, TABLE.partition(".")[2], columns, "version")
     return [
         Applied(canonical(parse_version(str(version))), name, at, by)
         for version, name, at, by in rows
@@ -157,14 +181,14 @@ def _pgmigrate(session: Session, _: Folder) -> list[Applied]:
 
 def _knex(session: Session, folder: Folder) -> list[Applied] | None:
     """Read knex_migrations; its files are JavaScript, so only their numbers can be ours."""
-    rows = _rows(session, "select name, migration_time from knex_migrations order by id")
+    rows = _rows(session, "knex_migrations", "name, migration_time", "id")
     found = [_numbered(name, name, at) for name, at in rows]
     files = {file.key for file in folder.versioned}
     return found if files.issuperset(entry.key for entry in found) else None
 
 
 def _alembic(session: Session, _: Folder) -> None:
-    heads = _rows(session, "select version_num from alembic_version")
+    heads = _rows(session, "alembic_version", "version_num")
     if len(heads) != 1:
         raise ValidationFailed(f"Alembic has {len(heads)} heads: merge them there first")
 
@@ -193,9 +217,13 @@ def _mismatches(folder: Folder, found: list[Applied]) -> list[str]:
         file = files.get(entry.key)
         if file is None and entry.kind != "baseline":
             problems.append(f"version {entry.key} ({entry.name}) is applied, but has no file")
-        elif file and entry.crc32 is not None and flyway_crc32(file.text()) != entry.crc32:
+        elif file and entry.kind == "versioned" and _was_edited(file, entry):
             problems.append(f"{file.name}: not the file that Flyway applied (its CRC32 differs)")
     return problems
+
+
+def _was_edited(file: Migration, entry: Applied) -> bool:
+    return entry.crc32 is not None and flyway_crc32(file.text()) != entry.crc32
 
 
 def flyway_crc32(text: str) -> int:
@@ -212,7 +240,11 @@ def flyway_crc32(text: str) -> int:
 def _write(session: Session, run: Run, tool: str, folder: Folder, found: list[Applied]) -> None:
     files = folder.by_key()
     writer = Writer(session.connection)
-    parts = ["begin", *([SET_PGMIGRATE_ASIDE] if tool == "pgmigrate" else []), CREATE]
+    parts = ["begin", *([SET_PGMIGRATE_ASIDE] if tool == "pgmigrate" else [])]
+    if tool == "pgmigrate":
+        parts += [create(name) for name in COLUMNS]
+    else:
+        ensure(session.connection)
     for entry in found:
         file = files.get(entry.key)
         record = Record(
@@ -220,8 +252,8 @@ def _write(session: Session, run: Run, tool: str, folder: Folder, found: list[Ap
             entry.kind,
             file.description if file else entry.name,
             file.name if file else None,
-            # Flyway's repeatables run again when ours would differ; here they are as applied.
-            file.checksum if file else None,
+            # A repeatable that was edited since waits to be run again, with Flyway as with us.
+            file.checksum if file and not _was_edited(file, entry) else None,
             run.run_id,
         )
         parts.append(writer.adopted(record, entry.at, entry.by))

@@ -20,6 +20,8 @@ from runner.result import Target as Described
 # Seconds. libpq's own waits and the server's watch for a client that is gone.
 _CONNECT_TIMEOUT = 10
 _CLIENT_CHECK = "5s"
+LOCK = 10  # that a statement of ours may wait for a lock, on the history above all
+_LOOK = "5s"  # that a look of a second connection may take
 _PAUSES = (0.25, 5.0)  # first and longest pause between two tries to connect
 
 # What an administrator may want to see in pg_stat_activity; the run id follows it.
@@ -137,7 +139,7 @@ def connect(
     fetched_again = False
     while True:
         try:
-            opened: Connection = psycopg2.connect(**_parameters(to, run_id))
+            opened: Connection = psycopg2.connect(**_parameters(to, run_id, wait))
         except psycopg2.OperationalError as error:
             reason = _reason(error)
             if to.secret_arn and _WRONG_PASSWORD.search(reason) and not fetched_again:
@@ -153,17 +155,32 @@ def connect(
             return opened
 
 
-def _parameters(to: Target, run_id: str) -> dict[str, Any]:
+def looking(to: Target, *, run_id: str) -> Connection:
+    """Open a second connection that only looks, and neither waits nor works for long.
+
+    Raises:
+        Unreachable: it cannot be had at once.
+        psycopg2.Error: it was lost.
+    """
+    opened = connect(to, run_id=run_id, wait=0)
+    with opened.cursor() as cursor:
+        cursor.execute(f"set search_path = {SAFE_PATH}; set statement_timeout = '{_LOOK}'")
+    return opened
+
+
+def _parameters(to: Target, run_id: str, wait: float) -> dict[str, Any]:
     login: dict[str, str] = {}
     if to.secret_arn:
         login = credentials.secret(to.secret_arn)
     elif to.iam:
         login = {"password": credentials.token(to.parameters)}
     return {
-        "connect_timeout": _CONNECT_TIMEOUT,
+        # libpq takes 1 for 2; who does not want to wait gives a server that is there its time.
+        "connect_timeout": max(2, min(_CONNECT_TIMEOUT, round(wait))) if wait else _CONNECT_TIMEOUT,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
         **to.parameters,
         **login,
         "application_name": f"{APPLICATION}/{run_id}"[:63],
@@ -192,15 +209,24 @@ def _unreachable(to: Target, reason: str) -> Unreachable:
     return Unreachable(f"cannot connect to {name}: {reason}", fix=fix)
 
 
-# One round trip says all that is refused or needed to know about the session.
-INSPECT = """
+# Where statements of ours look for functions, operators and types: a better match that somebody
+# puts into another schema is none.
+SAFE_PATH = "pg_catalog, pg_temp"
+
+# One round trip says all that is refused or needed to know about the session. The path that it
+# has by itself is kept for the files.
+INSPECT = f"""
+    reset all;
+    select pg_catalog.set_config('runner.path', pg_catalog.current_setting('search_path'), false);
+    set search_path = {SAFE_PATH};
     select pg_catalog.pg_backend_pid() as pid,
            pg_catalog.pg_is_in_recovery() as standby,
            pg_catalog.current_setting('transaction_read_only') = 'on' as read_only,
            pg_catalog.current_setting('server_version_num')::int as version,
            pg_catalog.current_setting('server_version') as version_text,
            pg_catalog.current_database() as database,
-           session_user as login
+           session_user as login,
+           pg_catalog.current_setting('runner.path') as path
 """
 
 
@@ -208,12 +234,17 @@ INSPECT = """
 # with the versions that know it. Limits of time are the runner's own: it pauses on purpose, and
 # sets what each file may take.
 _SETTINGS: tuple[tuple[int, str], ...] = (
+    (0, f"search_path = {SAFE_PATH}"),
     (0, "standard_conforming_strings = on"),
     (0, "client_min_messages = notice"),
     (0, "datestyle = 'ISO, MDY'"),
     (0, "statement_timeout = 0"),
-    (0, "lock_timeout = 0"),
-    (0, "idle_in_transaction_session_timeout = '5min'"),  # of a client that froze, with its locks
+    (0, f"lock_timeout = '{LOCK}s'"),
+    # Of a client that froze, or whose host is gone, with its locks.
+    (0, "idle_in_transaction_session_timeout = '30s'"),
+    (0, "tcp_keepalives_idle = 30"),
+    (0, "tcp_keepalives_interval = 10"),
+    (0, "tcp_keepalives_count = 3"),
     (140000, "idle_session_timeout = 0"),
     (140000, f"client_connection_check_interval = '{_CLIENT_CHECK}'"),
     (170000, "transaction_timeout = 0"),

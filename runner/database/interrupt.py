@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+from runner.signals import SIGNALS, handled
 
 
 @contextlib.contextmanager
@@ -33,19 +33,17 @@ def cancelling(running: Connection) -> Iterator[None]:
 
     def watch() -> None:
         while numbers := reading.recv(64):
-            if _SIGNALS.intersection(numbers):
+            if not {number.value for number in SIGNALS}.isdisjoint(numbers):
                 with contextlib.suppress(psycopg2.Error):
                     running.cancel()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     previous = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-    # A build that is stopped gets SIGTERM: it ends as tidily as by a person's Ctrl-C.
-    ended = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with handled():
+            yield
     finally:
-        signal.signal(signal.SIGTERM, ended)
         signal.set_wakeup_fd(previous)
         writing.close()
         thread.join()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -11,8 +11,11 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection
 
 from runner.database import connection as connections
-from runner.database.quoting import identifier
+from runner.database.quoting import identifier, literal
 from runner.errors import Unreachable
+
+# Before statements of ours in a transaction in which a file may have set another path.
+SAFELY = f"set local search_path = {connections.SAFE_PATH}; "
 
 _ITSELF = "reset session authorization; reset role; "
 # In a transaction of its own: a BEGIN that follows in the same message would take it into the
@@ -48,13 +51,14 @@ class _Notices:
 
 
 class Server(NamedTuple):
-    """What the session was found to be."""
+    """What the session was found to be; `path` is the search_path that it has by itself."""
 
     pid: int
     version: int
     version_text: str
     database: str
     login: str
+    path: str
 
 
 class Session:
@@ -65,6 +69,7 @@ class Session:
         run_id: shown in application_name.
         wait: seconds to wait for a server that does not answer.
         read_only: nothing can be written in it.
+        patience: seconds that its statements may wait for a lock, where that is less than usual.
 
     Raises:
         Unreachable: no connection, or one that cannot serve: a standby, read-only, a pooler.
@@ -77,12 +82,15 @@ class Session:
         run_id: str,
         wait: float,
         read_only: bool = False,
+        patience: float | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ):
         self.target = target
         self.run_id = run_id
         self.wait = wait
-        self._read_only = read_only
+        self._extra = _LOOKING if read_only else ""
+        if patience is not None and patience < connections.LOCK:
+            self._extra += f"set lock_timeout = {max(1, round(patience * 1000))}; "
         self.connection: Connection = connections.connect(
             target, run_id=run_id, wait=wait, progress=progress
         )
@@ -98,7 +106,7 @@ class Session:
             self.close()
             raise
 
-    def run(self, sql: str, values: tuple[Any, ...] | None = None) -> Any:
+    def run(self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """Send one message and return the first row of its last result, None without one."""
         with self.connection.cursor() as cursor:
             cursor.execute(sql, values)
@@ -107,8 +115,7 @@ class Session:
     def reset(self) -> str:
         """Return the SQL that makes the session as it is before each file."""
         settings = connections.settings(self.server.version)
-        reading = _LOOKING if self._read_only else ""
-        return f"{_ITSELF}reset all; {settings}{reading}{self._set_role()}"
+        return f"{_ITSELF}reset all; {settings}{self._extra}{self._set_role()}"
 
     def own_role(self) -> str:
         """Return the SQL that takes back only the role that a file may have taken."""
@@ -122,6 +129,41 @@ class Session:
         return "set local session authorization default; set local role none; " + self._set_role(
             "local role"
         )
+
+    def files_path(self) -> str:
+        """Return an SQL expression that gives a transaction the search_path that files start with.
+
+        What stands in the same statement was looked up before it, in the one of ours.
+        """
+        path = literal(self.connection, self.server.path)
+        return f"pg_catalog.set_config('search_path', {path}, true)"
+
+    def look(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> Any:
+        """Return the first row of a query of ours, whatever search_path a file has set."""
+        try:
+            row = self.run(f"begin; {SAFELY}{sql}", values)
+            self.run("commit")
+        except psycopg2.Error:
+            self.rollback()
+            raise
+        return row
+
+    def resolve(self, names: Sequence[str | None]) -> list[int | None]:
+        """Return the ids of relations that a file's text names, None where there is none."""
+        row = self.run(
+            "select pg_catalog.array_agg(pg_catalog.to_regclass(n)::pg_catalog.oid order by o)"
+            " from pg_catalog.unnest(%s::pg_catalog.text[]) with ordinality u (n, o)",
+            (list(names),),
+        )
+        return list(row[0] or [])
+
+    def resolve_for_files(self, names: Sequence[str]) -> list[int | None]:
+        """Return the ids of relations as `resolve` does, by the path that files start with."""
+        self.run(f"begin; select {self.files_path()}")
+        try:
+            return self.resolve(names)
+        finally:
+            self.rollback()
 
     def _set_role(self, what: str = "role") -> str:
         role = self.target.role
@@ -154,7 +196,7 @@ class Session:
 
     def _inspect(self) -> Server:
         row = self.run(connections.INSPECT)
-        pid, standby, read_only, version, version_text, database, login = row
+        pid, standby, read_only, version, version_text, database, login, path = row
         problem = None
         if standby:
             problem = "this server is a standby", "connect to the writer (the cluster endpoint)"
@@ -172,4 +214,4 @@ class Session:
             problem = f"PostgreSQL {version_text} is too old", "13 or newer is needed"
         if problem:
             raise Unreachable(problem[0], fix=problem[1])
-        return Server(pid, version, version_text, database, login)
+        return Server(pid, version, version_text, database, login, path)

@@ -25,6 +25,19 @@ _HOLDER = f"""
       and (l.classid::bigint << 32 | l.objid::bigint) = %s
 """
 
+_ON_TABLES = f"""
+    select {_SESSION}, l.mode, n.nspname || '.' || c.relname as relation
+    from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    join pg_catalog.pg_class c on c.oid = l.relation
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where l.granted and l.pid <> pg_catalog.pg_backend_pid()
+      and n.nspname || '.' || c.relname = any(%s)
+      and l.database = (select oid from pg_catalog.pg_database
+                        where datname = pg_catalog.current_database())
+      and l.mode not in ('AccessShareLock', 'RowShareLock')
+    order by a.xact_start limit 5
+"""
+
 _BLOCKERS = f"""
     select {_SESSION}, w.mode, w.relation::regclass::text as relation
     from unnest(pg_catalog.pg_blocking_pids(%s)) as b (pid)
@@ -54,6 +67,11 @@ def lock_holder(connection: Connection, key: int) -> Session | None:
     """Return the session that holds an advisory lock in this database, None if it was freed."""
     found = _rows(connection, _HOLDER, (key,))
     return found[0] if found else None
+
+
+def table_holders(connection: Connection, tables: tuple[str, ...]) -> list[Session]:
+    """Return the other sessions that hold locks on tables, which of them and how, to write."""
+    return _rows(connection, _ON_TABLES, (list(tables),))
 
 
 def blockers(connection: Connection, pid: int) -> list[Session]:

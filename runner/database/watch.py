@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import psycopg2
@@ -13,6 +15,8 @@ from psycopg2.extensions import connection as Connection
 
 from runner.database.sessions import blockers
 from runner.errors import RunnerError, Session
+
+_GRACE = 3.0  # seconds that a cancelled statement has to end, or a look
 
 
 class Watch:
@@ -60,7 +64,7 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         if self._thread:
-            self._thread.join()
+            self._thread.join(_GRACE)  # it may be connecting, where nobody answers
 
     def _watch(self) -> None:
         began = time.monotonic()
@@ -71,14 +75,18 @@ class Watch:
                 if self._seconds is not None and passed >= self._seconds:
                     self.cancelled = True
                     self._seconds = None
-                    with contextlib.suppress(psycopg2.Error):  # statement_timeout is as good
-                        self._running.cancel()
+                    # In a thread of its own: it connects, which may hang where the network does.
+                    threading.Thread(target=self._cancel, daemon=True).start()
                 if self._tick:
                     self._tick(passed)
                 self._see(pid)
         finally:
             if self._second:
                 self._second.close()
+
+    def _cancel(self) -> None:
+        with contextlib.suppress(psycopg2.Error):  # statement_timeout is as good
+            self._running.cancel()
 
     def _see(self, pid: int) -> None:
         """Look who blocks us; a look must not break what runs, nor its clock."""
@@ -100,3 +108,36 @@ class Watch:
         if self._seconds is None:
             return self._period
         return max(0.0, min(self._period, began + self._seconds - time.monotonic()))
+
+
+@contextlib.contextmanager
+def cut_at(running: Connection, seconds: float | None) -> Iterator[None]:
+    """Cut the connection where it is still used so long after what was asked of it.
+
+    The server's own limits end a statement; where the network stands still nobody hears of it.
+
+    Parameters:
+        seconds: from now until nothing may be waited for; None: for ever.
+    """
+    over = threading.Event()
+
+    def wait() -> None:
+        if not over.wait((seconds or 0) + _GRACE):
+            with contextlib.suppress(OSError, psycopg2.Error):
+                _shut(running.fileno())
+
+    thread = threading.Thread(target=wait, daemon=True)
+    if seconds is not None:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if seconds is not None:
+            thread.join()
+
+
+def _shut(descriptor: int) -> None:
+    """End a connection under whoever waits for it; the descriptor itself stays libpq's to close."""
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        copy.shutdown(socket.SHUT_RDWR)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from runner.database.connection import connect
+from runner.database.connection import looking
 from runner.database.session import Session
 from runner.database.watch import Watch
 from runner.deadline import Deadline, backoff
@@ -101,7 +101,7 @@ def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Wa
         conduct.progress.tick(job, seconds)
 
     def second() -> Connection:
-        return connect(session.target, run_id=session.run_id, wait=0)
+        return looking(session.target, run_id=session.run_id)
 
     return Watch(
         session.connection,

@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg2
 
+from runner.database import checks
 from runner.database.session import DISCARD, Session
 from runner.database.watch import Watch
 from runner.engine import guard, trace
@@ -28,6 +29,7 @@ from runner.engine.lock import TRANSACTION_LOCK
 from runner.engine.outcome import settle
 from runner.engine.transaction import Blocked, Transactions
 from runner.history.read import last_events
+from runner.signals import held
 
 # A file's name, how many milliseconds it took, and its trace, as the log has them.
 Event = tuple[str, int, Any]
@@ -92,7 +94,8 @@ class Batches:
         if error or not self._all(jobs, events):
             done, error = settle(self._session, jobs, error, self._conduct.deadline)
         self._adapt(time.monotonic() - began, failed=error is not None)
-        yield from self._done(jobs[:done], events)
+        with held():
+            yield from self._done(jobs[:done], events)
         if error and not isinstance(error, psycopg2.Error):
             raise error  # somebody's interrupt, whatever was committed before it
         if done == len(jobs):
@@ -115,7 +118,7 @@ class Batches:
         self, job: Job, error: psycopg2.Error, start: int, watch: Watch, seconds: float
     ) -> None:
         """Raise what an error means for the first job that was not committed, but for a lock."""
-        if guard.code(error) == guard.LOCK_LOST:
+        if checks.code(error) == checks.LOCK_LOST:
             raise lock_lost(job) from error
         with contextlib.suppress(Blocked):
             self._transactions.fail([job], error, watch, base=-start, seconds=seconds)
@@ -133,10 +136,11 @@ class Batches:
         return message + last_events(len(jobs)), starts
 
     def _opening(self, job: Job) -> str:
-        locked = guard.kept(TRANSACTION_LOCK, guard.LOCK_LOST)
+        locked = checks.kept(TRANSACTION_LOCK, checks.LOCK_LOST)
         return (
             f"{BEGIN}{timeouts(job, self._conduct)}{self._transactions.before(job)}"
-            f" select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN}; "
+            f" select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN},"
+            f" {self._session.files_path()}; "
         )
 
     def _all(self, jobs: Sequence[Job], events: Sequence[Event]) -> bool:

@@ -8,10 +8,11 @@ from typing import TypedDict
 import psycopg2
 from psycopg2 import errorcodes
 
+from runner.database import checks
 from runner.database.sessions import describe_session
 from runner.engine.job import Job
 from runner.errors import LockNotObtained, MigrationFailed, NeedsAttention, Session
-from runner.history.table import Doubt
+from runner.history.table import TABLE, Doubt
 from runner.syntax import statements
 
 # A lock was not to be had: what was tried is rolled back and may be tried again.
@@ -51,6 +52,12 @@ _FIXES = {
 }
 
 
+# What a statement of ours says where the file dropped the history's tables or their schema.
+_NO_HISTORY = {
+    errorcodes.UNDEFINED_TABLE, errorcodes.INVALID_SCHEMA_NAME, errorcodes.UNDEFINED_COLUMN,
+}  # fmt: skip
+
+
 def migration_failed(
     job: Job,
     error: psycopg2.Error,
@@ -77,6 +84,13 @@ def migration_failed(
         inside = base + int(diag.statement_position) - 1
         offset = inside if 0 <= inside <= len(job.text) else offset  # else it is in SQL of ours
     message = diag.message_primary or str(error).strip().split("\n")[0] or "the connection was lost"
+    fix = _FIXES.get(state or _LOST, "correct the file and run again")
+    if checks.code(error) == checks.UNWRITTEN:
+        message = "the history did not take what was to be recorded"
+        fix = f"see what is on {TABLE} and its log: a trigger? or did the file change them?"
+    elif base is None and state in _NO_HISTORY:
+        message = f"the history is gone ({message})"
+        fix = f"the file must leave {TABLE}, its log and their schema alone"
     details = [f"blocked by {describe_session(blocker)}" for blocker in blockers]
     details += [f"to end it: select pg_terminate_backend({b['pid']});" for b in blockers]
     details += [note] if note else []
@@ -88,7 +102,7 @@ def migration_failed(
         hint=diag.message_hint,
         context=diag.context,
         blockers=blockers,
-        fix=_FIXES.get(state or _LOST, "correct the file and run again"),
+        fix=fix,
         details=tuple(details),
     )
 

@@ -5,32 +5,14 @@ Transaction control is refused before anything runs; this catches what got throu
 
 from __future__ import annotations
 
-import re
-
-import psycopg2
-from psycopg2 import errorcodes
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
+from runner.database.checks import ANOTHER, NOT_OWNED, kept
 from runner.database.quoting import literal
 from runner.database.session import Session
 from runner.engine.failures import needs_attention
 from runner.engine.job import Job
 from runner.errors import MigrationFailed, NeedsAttention
-
-# What our own failures are known by.
-ANOTHER = "RN001"  # the transaction is another one
-NOT_OWNED = "RN002"  # objects were made for another owner; the SQLSTATE that `owned_by` raises
-LOCK_LOST = "RN003"  # the runner's lock is somebody else's
-
-
-def kept(condition: str, code: str) -> str:
-    """Return an SQL expression that fails with our code unless a condition holds.
-
-    A cast that cannot be made costs a tenth of a DO block that raises; that it is ours shows in
-    the code, which the server repeats in every language.
-    """
-    return f"case when {condition} then 1 else ('{code} ' || pg_catalog.pg_backend_pid())::int end"
-
 
 # The transaction's id, as the transaction itself keeps it.
 XID = "pg_catalog.set_config('runner.xid', pg_catalog.pg_current_xact_id()::text, true)"
@@ -46,16 +28,6 @@ def same_transaction(xid: str) -> str:
     """Return SQL that fails if the open transaction is another one than the given."""
     same = f"pg_catalog.pg_current_xact_id()::text = '{xid}'"
     return f"select {kept(same, ANOTHER)}; "
-
-
-def code(error: psycopg2.Error) -> str | None:
-    """Return which guard of ours raised an error, None where it is somebody else's."""
-    if error.pgcode == NOT_OWNED:
-        return NOT_OWNED
-    said = error.diag.message_primary or ""
-    found = re.search(rf'"({ANOTHER}|{LOCK_LOST}) \d+"', said)
-    ours = error.pgcode == errorcodes.INVALID_TEXT_REPRESENTATION
-    return found[1] if found and ours else None
 
 
 def owned_by(session: Session, role: str) -> str:

@@ -6,15 +6,18 @@ it block every concurrent index build.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
 
+import psycopg2
+
 from runner.database.session import Session
-from runner.database.sessions import describe_session, lock_holder
+from runner.database.sessions import describe_session, lock_holder, table_holders
 from runner.deadline import Deadline, backoff
 from runner.errors import LockNotObtained
-from runner.history.table import TABLE
+from runner.history.table import COLUMNS, TABLE
 
 # The lock is the database's; its number comes from the history's name, so that two
 # histories in one database do not wait for each other.
@@ -59,3 +62,18 @@ def take(
             )
             told = True
         time.sleep(pause)
+
+
+def unavailable(session: Session, error: psycopg2.Error) -> LockNotObtained:
+    """Return the error for a lock that a statement of ours, outside of any file, did not get."""
+    details: tuple[str, ...] = ()
+    with contextlib.suppress(psycopg2.Error):
+        session.rollback()
+        holders = table_holders(session.connection, tuple(COLUMNS))
+        details = tuple(f"held by {describe_session(holder)}" for holder in holders)
+    said = (error.diag.message_primary or str(error)).strip()
+    return LockNotObtained(
+        f"another session keeps the runner from its history ({said})",
+        details=details,
+        fix="wait for it to end, or end it, and run again",
+    )

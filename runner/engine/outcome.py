@@ -70,7 +70,7 @@ def _asked_anew(
 ) -> dict[str, Standing]:
     """Ask over a new connection what a lost one had committed."""
     left = deadline.left()
-    wait = session.wait if left is None else min(session.wait, left)
+    wait = session.wait if left is None else min(session.wait, max(left, 1.0))
     try:
         other = Session(session.target, run_id=session.run_id, wait=wait)
     except Unreachable as error:

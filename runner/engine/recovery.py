@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from runner.database.session import Session
 from runner.deadline import Deadline, backoff
 from runner.errors import Incomplete
 from runner.syntax import names
 from runner.syntax.lexer import unquoted
-from runner.syntax.names import Index
+from runner.syntax.names import Detach, Index, Rebuilt
 from runner.syntax.scanner import Statement
 
 DONE = "done"
 RUN = "run"
+
+_EVERYTHING = {"DATABASE", "SYSTEM"}
 
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at another's build
 
@@ -39,29 +42,40 @@ _INDEX = f"""
     from pg_catalog.pg_index i
     join pg_catalog.pg_class c on c.oid = i.indexrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where i.indrelid = pg_catalog.to_regclass(%s) and c.relname = %s and c.relkind = 'i'
+    where i.indrelid = %s::oid and c.relname = %s and c.relkind = 'i'
 """
 
-# What a failed REINDEX CONCURRENTLY leaves, on the table of an index or on a table.
+# What a failed REINDEX CONCURRENTLY leaves on what it rebuilds: an index, a table with its
+# partitions, a schema, everything; and on what is stored beside them.
 _LEFTOVERS = f"""
-    select format('%%I.%%I', n.nspname, c.relname)
+    with recursive named (oid) as (
+        select c.oid from pg_catalog.pg_class c
+        where c.oid = %(relation)s::oid or c.relnamespace = %(schema)s::oid or %(everything)s
+        union
+        select i.indrelid from pg_catalog.pg_index i where i.indexrelid = %(relation)s::oid
+    ), meant (oid) as (
+        select oid from named
+        union
+        select h.inhrelid from meant m join pg_catalog.pg_inherits h on h.inhparent = m.oid
+    )
+    select pg_catalog.array_agg(format('%%I.%%I', n.nspname, c.relname))
     from pg_catalog.pg_index i
     join pg_catalog.pg_class c on c.oid = i.indexrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where not i.indisvalid and c.relname ~ '_cc(new|old)[0-9]*$' and c.relkind = 'i'
       and i.indrelid in (
-          select pg_catalog.to_regclass(%(name)s)::oid union all
-          select indrelid from pg_catalog.pg_index
-          where indexrelid = pg_catalog.to_regclass(%(name)s))
+          select oid from meant union
+          select t.reltoastrelid from meant join pg_catalog.pg_class t on t.oid = meant.oid)
       and not {_BUSY}
 """
+_SCHEMA = "select oid from pg_catalog.pg_namespace where nspname = %s"
 
 # Partitions are detached concurrently from version 14 on; before, the column is not there.
 _PARTITION = """
     select p.inhrelid,
            coalesce((pg_catalog.to_jsonb(p) ->> 'inhdetachpending')::boolean, false)
     from pg_catalog.pg_inherits p
-    where p.inhrelid = pg_catalog.to_regclass(%s) and p.inhparent = pg_catalog.to_regclass(%s)
+    where p.inhrelid = %s::oid and p.inhparent = %s::oid
 """
 
 _CATALOGS = {
@@ -82,15 +96,30 @@ def identity(session: Session, statement: Statement) -> int | None:
     tokens = list(statement.tokens())
     row = None
     if index := names.index_built(statement):
-        row = session.run(_INDEX, (index.table, index.name))
+        row = _index(session, index)
     elif dropped := names.index_dropped(tokens):
-        row = session.run("select pg_catalog.to_regclass(%s)::oid", (dropped,))
+        row = session.resolve([dropped])
     elif detached := names.detached(tokens):
-        row = session.run(_PARTITION, (detached.partition, detached.parent))
-    elif tokens[0] in {"CREATE", "DROP"} and tokens[1] in _CATALOGS:
-        name = tokens[4] if tokens[2:4] == ["IF", "EXISTS"] else tokens[2]
-        row = session.run(_CATALOGS[tokens[1]], (unquoted(name),))
+        row = _partition(session, detached)
+    elif name := _cataloged(tokens):
+        row = session.look(_CATALOGS[tokens[1]], (name,))
     return row[0] if row else None
+
+
+def _index(session: Session, index: Index) -> Any:
+    return session.look(_INDEX, (*session.resolve([index.table]), index.name))
+
+
+def _partition(session: Session, detached: Detach) -> Any:
+    return session.look(_PARTITION, session.resolve([detached.partition, detached.parent]))
+
+
+def _cataloged(tokens: list[str]) -> str | None:
+    """Return the name of the database, tablespace or subscription that is made or dropped."""
+    if tokens[0] not in {"CREATE", "DROP"} or not tokens[2:] or tokens[1] not in _CATALOGS:
+        return None
+    name = tokens[4:5] if tokens[2:4] == ["IF", "EXISTS"] else tokens[2:3]
+    return unquoted(name[0]) if name else None
 
 
 def in_doubt(session: Session, statement: Statement, before: int | None) -> str | None:
@@ -101,17 +130,17 @@ def in_doubt(session: Session, statement: Statement, before: int | None) -> str 
     """
     tokens = list(statement.tokens())
     if index := names.index_built(statement):
-        row = session.run(_INDEX, (index.table, index.name))
+        row = _index(session, index)
         return DONE if row and row[1] and row[0] != before else RUN
     now = identity(session, statement)
     if names.index_dropped(tokens):
         return RUN if now or not before else DONE
     if detached := names.detached(tokens):
-        row = session.run(_PARTITION, (detached.partition, detached.parent))
+        row = _partition(session, detached)
         if row and row[1]:
             return f"alter table {detached.parent} detach partition {detached.partition} finalize"
         return RUN if now or not before else DONE
-    if tokens[1:2] and tokens[1] in _CATALOGS and tokens[0] in {"CREATE", "DROP"}:
+    if _cataloged(tokens):
         took_effect = now not in {None, before} if tokens[0] == "CREATE" else before and not now
         return DONE if took_effect else RUN
     return RUN if tokens[0] in _REPEATABLE else None
@@ -124,14 +153,23 @@ def heal(
     index = names.index_built(statement)
     if index:
         heal_index(session, index, deadline, note)
-    table = names.reindexed(list(statement.tokens()))
-    if table:
-        with session.connection.cursor() as cursor:
-            cursor.execute(_LEFTOVERS, {"name": table})
-            leftovers = [name for (name,) in cursor]
-        for name in leftovers:
-            note(f"index {name} is invalid, left by a REINDEX that failed: dropping it")
-            session.run(f"drop index concurrently if exists {name}")
+    for name in _leftovers(session, names.reindexed(list(statement.tokens()))):
+        note(f"index {name} is invalid, left by a REINDEX that failed: dropping it")
+        session.run(f"drop index concurrently if exists {name}")
+
+
+def _leftovers(session: Session, rebuilt: Rebuilt | None) -> list[str]:
+    if rebuilt is None:
+        return []
+    meant: dict[str, int | bool | None] = {
+        "relation": None, "schema": None, "everything": rebuilt.kind in _EVERYTHING,
+    }  # fmt: skip
+    if rebuilt.kind == "SCHEMA":
+        row = session.look(_SCHEMA, (unquoted(rebuilt.name),))
+        meant["schema"] = row[0] if row else None
+    elif rebuilt.name:
+        (meant["relation"],) = session.resolve([rebuilt.name])
+    return session.look(_LEFTOVERS, meant)[0] or []
 
 
 def heal_index(
@@ -147,7 +185,7 @@ def heal_index(
     """
     told = False
     for pause in backoff(*_POLL):
-        row = session.run(_INDEX, (index.table, index.name))
+        row = _index(session, index)
         if row is None or row[1]:
             return
         _, _, name, busy = row

@@ -37,8 +37,8 @@ _RELATIONS = """
     select w.name, {size}, greatest(c.reltuples, 0)::bigint,
            coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) / since.seconds,
            coalesce(s.seq_scan + coalesce(s.idx_scan, 0), 0) / since.seconds
-    from unnest(%s::text[]) w (name)
-    join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass(w.name)
+    from unnest(%s::text[], %s::oid[]) w (name, id)
+    join pg_catalog.pg_class c on c.oid = w.id
     left join pg_catalog.pg_stat_user_tables s on s.relid = c.oid
     cross join (
         select greatest(60, extract(epoch from clock_timestamp() - coalesce(
@@ -116,11 +116,12 @@ def digest(jobs: Iterable[Job], database: str, rows: Iterable[Row]) -> str:
 
 
 def _relations(session: Session, names: list[str]) -> dict[str, Relation]:
+    found = session.resolve_for_files(names)
     with session.connection.cursor() as cursor:
         try:
-            cursor.execute(_RELATIONS.format(size=_SIZE), (names,))
+            cursor.execute(_RELATIONS.format(size=_SIZE), (names, found))
         except psycopg2.errors.LockNotAvailable:
-            cursor.execute(_RELATIONS.format(size=_SIZE_SEEN), (names,))
+            cursor.execute(_RELATIONS.format(size=_SIZE_SEEN), (names, found))
         return {
             name: {
                 "relation": name,

@@ -16,6 +16,7 @@ from psycopg2 import errorcodes
 from runner.database.connection import Target
 from runner.database.interrupt import cancelling
 from runner.database.session import Session
+from runner.database.watch import cut_at
 from runner.engine import drift, lock, once, risk
 from runner.engine.attempt import Conduct
 from runner.engine.batch import Batches
@@ -37,6 +38,7 @@ from runner.files.folder import Folder, Migration, Version, read_folder
 from runner.history import read, write
 from runner.history.table import Row
 from runner.result import Action, Applied, Preview, Result
+from runner.signals import held
 
 # Says what remains to be done: files and history in, tasks out.
 _Planner = Callable[[Session, Folder, Sequence[Row]], list[Task]]
@@ -282,12 +284,14 @@ def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
     Without the lock the session is read-only, whatever is sent.
     """
     result.target = run.target.describe()
-    progress = run.conduct.progress.note
+    progress, deadline = run.conduct.progress.note, run.conduct.deadline
+    left = deadline.left()
     session = Session(
         run.target,
         run_id=run.run_id,
-        wait=run.connect_wait,
+        wait=run.connect_wait if left is None else min(run.connect_wait, left),
         read_only=not locked,
+        patience=left,
         progress=progress,
     )
     try:
@@ -297,10 +301,12 @@ def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
             "user": session.server.login,
             "server_version": session.server.version_text,
         }
-        if locked:
-            lock.take(session, wait=run.lock_wait, deadline=run.conduct.deadline, progress=progress)
-        with cancelling(session.connection):
+        with cancelling(session.connection), cut_at(session.connection, deadline.left()):
+            if locked:
+                lock.take(session, wait=run.lock_wait, deadline=deadline, progress=progress)
             yield session
+    except psycopg2.errors.LockNotAvailable as error:  # of a statement of ours
+        raise lock.unavailable(session, error) from error
     finally:
         session.close()
 
@@ -312,7 +318,8 @@ def execute(
     entries = _at_once if single else _one_by_one
     try:
         for job, done in entries(run, session, result, jobs):
-            result.done(done.entry(job))
+            with held():
+                result.done(done.entry(job))
     except KeyboardInterrupt as stop:
         raise _interrupted(jobs[len(result.applied) :]) from stop
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import psycopg2
 from psycopg2 import errorcodes
 
-from runner.database.session import DISCARD, Session
+from runner.database.session import DISCARD, SAFELY, Session
 from runner.database.watch import Watch
 from runner.engine import recovery, trace
 from runner.engine.attempt import BEGIN, Conduct, limits, pauses, send, timeouts, watch_job
@@ -37,6 +37,7 @@ from runner.errors import Incomplete, NeedsAttention
 from runner.files.examine import Message
 from runner.history.table import Doubt
 from runner.history.write import Writer
+from runner.signals import held
 from runner.syntax.names import Index, index_built
 from runner.syntax.nontransactional import non_transactional
 from runner.syntax.remains import remains
@@ -80,8 +81,9 @@ class Steps:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
                 self._session.run(f"{self._session.reset()}{DISCARD}")
-        yield job, done
-        self._progress.finished(job, done.duration_ms)
+        with held():
+            yield job, done
+            self._progress.finished(job, done.duration_ms)
         if late:
             raise late
 
@@ -106,6 +108,7 @@ class Steps:
         """Run what is left of a job's statements and return what the server said."""
         done, doubt = self._open(job)
         self._progress.started(job)
+        self._session.run("set search_path to default")
         said: list[str] = []
         count = 0
         for statement in scan(job.text):
@@ -160,6 +163,7 @@ class Steps:
                 with watch:
                     alone = alone or not self._together(job, statement)
                     if alone:
+                        self._session.run(limits(job, self._conduct, statement))
                         recovery.heal(self._session, statement, self._deadline, self._progress.note)
                         sql = self._decide(job, statement, doubt)
                         doubt = self._announce(job, statement) if sql else doubt
@@ -181,7 +185,8 @@ class Steps:
             with self._session.connection.cursor() as cursor:
                 send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
             self._session.run(
-                f"{limited}{self._session.own_role_locally()}{done}; select {LOCK}; commit"
+                "set constraints all immediate; "
+                f"{limited}{self._session.own_role_locally()}{SAFELY}{done}; select {LOCK}; commit"
             )
         except psycopg2.Error as error:
             self._session.rollback()
@@ -232,6 +237,7 @@ class Steps:
     def _write(self, job: Job, sql: str, *, then: str = "") -> Any:
         """Write to the journal as ourselves, whatever the file made of the session."""
         own = f"{BEGIN}{timeouts(job, self._conduct)}{self._session.own_role_locally()}"
+        own += SAFELY
         return self._session.run(f"{own}{sql}; commit; {then}")
 
     def _decide(self, job: Job, statement: Statement, doubt: Doubt | None) -> str | None:

@@ -5,8 +5,8 @@ Read from pg_locks at the end of the migration's transaction, in messages that a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from runner.database.quoting import literal
+from runner.database.session import SAFELY, Session
 from runner.engine.job import Job
 from runner.history.table import OURS
 from runner.result import Trace
@@ -19,9 +19,21 @@ _FILES = "runner.files"  # a setting of the transaction that holds what `before`
 _TOUCHABLE = f"""c.relkind in ('r', 'p', 'm', 'v', 'f')
       and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relname !~ '{OURS}'"""
 
-_NAMED = """where c.oid in (
+_NAMES = "runner.names"  # as well: the ids of what the file names
+
+# What a name means is told by the path that the file has, and nothing else is.
+_RESOLVE = f"""
+    select {{path}};
+    select pg_catalog.set_config('{_NAMES}', (
+        select pg_catalog.jsonb_agg(pg_catalog.to_regclass(name)::pg_catalog.oid)
+        from pg_catalog.unnest(array[{{names}}]) name)::pg_catalog.text, true);
+    {SAFELY}
+"""
+
+_NAMED = f"""where c.oid in (
         with recursive named (oid) as (
-            select pg_catalog.to_regclass(name)::oid from pg_catalog.unnest(array[{names}]) name
+            select name::oid from pg_catalog.jsonb_array_elements_text(
+                pg_catalog.current_setting('{_NAMES}')::jsonb) name
             union
             select i.inhrelid from pg_catalog.pg_inherits i join named n on n.oid = i.inhparent)
         select oid from named) and"""
@@ -36,21 +48,19 @@ _BEFORE = f"""
 """
 
 
-def before(job: Job, quote: Callable[[str], str]) -> str:
+def before(job: Job, session: Session) -> str:
     """Return SQL that notes name and storage of what a file may rewrite or drop.
 
     That is what its text names, so that the cost is the file's and not the database's; all
     relations only where the text cannot tell, as for code that it calls.
-
-    Parameters:
-        quote: returns a text as SQL writes it.
     """
     if job.replaced is None:
         return _BEFORE.format(where="where")
     if not job.replaced:
         return ""
-    names = ", ".join(map(quote, job.replaced))
-    return _BEFORE.format(where=_NAMED.format(names=names))
+    names = ", ".join(literal(session.connection, name) for name in job.replaced)
+    resolved = _RESOLVE.format(path=session.files_path(), names=names)
+    return resolved + _BEFORE.format(where=_NAMED)
 
 
 # A relation is old where one of its columns, system columns included, was not written by this

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import NamedTuple, NoReturn
 
 import psycopg2
 from psycopg2 import errorcodes
 
-from runner.database.quoting import literal
-from runner.database.session import DISCARD, Session
+from runner.database import checks
+from runner.database.session import DISCARD, SAFELY, Session
 from runner.database.watch import Watch
 from runner.engine import guard, trace
 from runner.engine.attempt import BEGIN, Conduct, pauses, send, timeouts, watch_job
@@ -32,6 +31,7 @@ from runner.errors import Incomplete, MigrationFailed
 from runner.history.read import LAST_DURATION, last_events
 from runner.history.write import Writer
 from runner.result import Trace
+from runner.signals import held
 
 _XID = "pg_catalog.pg_current_xact_id()::text"
 _REPLAY = 5.0  # seconds: a file that failed within them is run again to find the statement
@@ -88,9 +88,10 @@ class Transactions:
                 if last or not next(pausing):
                     raise blocked.failure from blocked.__cause__
             else:
-                for job, entry in zip(jobs, done, strict=True):
-                    yield job, entry._replace(attempts=attempt)
-                    self._conduct.progress.finished(job, entry.duration_ms)
+                with held():
+                    for job, entry in zip(jobs, done, strict=True):
+                        yield job, entry._replace(attempts=attempt)
+                        self._conduct.progress.finished(job, entry.duration_ms)
                 if late:
                     raise late
                 return
@@ -158,7 +159,8 @@ class Transactions:
         """Return the SQL that begins a file's transaction and notes what it starts from."""
         return (
             f"{BEGIN}{timeouts(job, self._conduct)}{self.before(job)}"
-            f" select {TRANSACTION_LOCK}, {_XID}, {trace.OPENED}, {trace.BEGAN}, ({last_events(1)})"
+            f" select {TRANSACTION_LOCK}, {_XID}, {trace.OPENED}, {trace.BEGAN},"
+            f" ({last_events(1)}), {self._session.files_path()}"
         )
 
     def _send(self, job: Job, sent: _Sent) -> None:
@@ -187,12 +189,14 @@ class Transactions:
         sql = self.closing(job, duration, guard.same_transaction(xid), inside)
         if inside:
             row = self._session.run(
-                f"{sql}; {self.before(inside)} select {trace.BEGAN}, ({last_events(1)})"
+                f"{sql}; {self.before(inside)}"
+                f" select {trace.BEGAN}, {self._session.files_path()}, ({last_events(1)})"
             )
             self._begun = _Open(locked=True, xid=xid)
         elif following and not self._conduct.deadline.passed():
             row = self._session.run(f"{sql}; commit; {DISCARD}{self.opening(following)}")
             self._begun = _Open(*row[:2])
+            row = row[:-1]
         else:
             row = self._session.run(f"{sql}; commit; {DISCARD}{last_events(1)}")
         _, took, traced = row[-1][0]
@@ -216,9 +220,12 @@ class Transactions:
             self._write.undone(record) if undo else self._write.applied(record, LAST_DURATION)
         )
         return (
+            # What the file deferred is due under its own settings, not under ours. Where another
+            # file follows in the transaction it stays deferred, as it would be for psql.
+            f"{'' if inside else 'set constraints all immediate; '}"
             # Our limits come first, for the file's may be too short for anything. The trace is
             # read before the reset, which would wipe what it compares with.
-            f"{limits}{same}{self._session.own_role()}{logged}; "
+            f"{limits}{SAFELY}{same}{self._session.own_role()}{logged}; "
             f"{self._session.reset()}{limits}"
             f"{guard.owned_by(self._session, role) if role else ''}"
             f"{recorded}; select {LOCK}"
@@ -226,7 +233,7 @@ class Transactions:
 
     def before(self, job: Job) -> str:
         """Return the SQL that notes what a file may rewrite or drop."""
-        return trace.before(job, partial(literal, self._session.connection))
+        return trace.before(job, self._session)
 
     def fail(
         self,
@@ -246,7 +253,7 @@ class Transactions:
         """
         job = jobs[-1]
         lost = self._session.lost()
-        if guard.code(error) == guard.ANOTHER:  # and the one we began was rolled back
+        if checks.code(error) == checks.ANOTHER:  # and the one we began was rolled back
             raise guard.ended(job) from error
         passed = watch.cancelled or self._conduct.deadline.passed()
         if error.pgcode == errorcodes.QUERY_CANCELED and passed:

@@ -18,7 +18,9 @@ from runner.files.directives import Directives
 
 Version = tuple[int, ...]
 
-_NAME = re.compile(r"(?:(?P<kind>[VU])(?P<version>\d+(?:[._]\d+)*)|R)__(?P<description>.+)\.sql")
+_NAME = re.compile(
+    r"(?:(?P<kind>[VU])(?P<version>[0-9]+(?:[._][0-9]+)*)|R)__(?P<description>.+)\.sql"
+)
 _CHUNK = 1 << 20  # bytes read at a time while hashing
 
 
@@ -90,7 +92,7 @@ def parse_version(text: str) -> Version:
         ConfigurationError: the text is not digits separated by dots or underscores.
 
     """
-    if not re.fullmatch(r"[Vv]?\d+(?:[._]\d+)*", text):
+    if not re.fullmatch(r"[Vv]?[0-9]{1,4000}(?:[._][0-9]{1,4000})*", text):
         raise ConfigurationError(
             f"{text!r} is not a version", fix="a version is digits, dots allowed: 3, 003, 1.2"
         )
@@ -104,6 +106,14 @@ def version_of(name: str) -> Version | None:
     """Return the version of a V file's name, None for any other name."""
     match = _NAME.fullmatch(name)
     return parse_version(match["version"]) if match and match["kind"] == "V" else None
+
+
+def is_canonical(text: str) -> bool:
+    """Return whether a text is a version as the history writes it."""
+    try:
+        return canonical(parse_version(text)) == text
+    except (ConfigurationError, ValueError):  # more digits than Python makes a number of
+        return False
 
 
 def canonical(version: Version) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog import Catalog
 from runner.errors import ValidationFailed
-from runner.history.table import LOG, RUN, SNAPSHOT, TABLE, Begun, Row
+from runner.history import trust
+from runner.history.table import COLUMNS, LOG, RUN, SNAPSHOT, TABLE, Begun, Row, types
 from runner.result import Event, Trace
 
 # How long the file took that was recorded last, for what is recorded with it.
@@ -44,11 +46,6 @@ def standings(connection: Connection, versions: Sequence[str]) -> dict[str, Stan
         return {version: Standing(*rest) for version, *rest in cursor}
 
 
-_COLUMNS = """
-    select array_agg(attname::text) from pg_catalog.pg_attribute
-    where attrelid = pg_catalog.to_regclass(%s) and attnum > 0 and not attisdropped
-"""
-
 _READ = f"""
     select version, kind, state, description, file, checksum, applied_order, applied_at,
            applied_by, run_id, duration_ms, steps, step_in_doubt
@@ -56,34 +53,31 @@ _READ = f"""
 """
 
 
-def exists(connection: Connection) -> bool:
-    """Return whether the history is there.
+def tables(connection: Connection) -> set[str]:
+    """Return which of the history's tables are there.
 
     Raises:
-        ValidationFailed: a table of that name belongs to something else.
-
+        ValidationFailed: a relation of such a name is somebody else's.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, (TABLE,))
-        columns = (cursor.fetchone() or (None,))[0]
-    if columns is None:
-        return False
-    missing = {"version", "state", "checksum", "steps"} - set(columns)
-    if missing:
-        raise ValidationFailed(
-            f"{TABLE} exists, but it is not this runner's (no column {', '.join(sorted(missing))})",
-            fix="if pgmigrate made it: runner adopt pgmigrate; else rename it",
-        )
-    return True
+    found = trust.find(connection, list(COLUMNS))
+    for name, relation in found.items():
+        trust.require_columns(relation, types(name))
+    return set(found)
 
 
 def read(connection: Connection) -> tuple[Row, ...]:
     """Return the rows in the order of application; nothing where there is no history yet."""
-    if not exists(connection):
+    if TABLE not in tables(connection):
         return ()
-    with connection.cursor() as cursor:
-        cursor.execute(_READ)
-        return tuple(Row.of(row) for row in cursor)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_READ)
+            return tuple(Row.of(row) for row in cursor)
+    except (ValueError, OverflowError, psycopg2.DataError) as error:
+        raise ValidationFailed(
+            f"{TABLE} holds what this version does not know: {error}".strip(),
+            fix="was it written by a newer version, or by hand? nothing is run on it",
+        ) from error
 
 
 class Recorded(NamedTuple):
@@ -98,7 +92,7 @@ class Recorded(NamedTuple):
 
 def log(connection: Connection, limit: int) -> list[Event]:
     """Return the newest entries of the log, the oldest of them first."""
-    if not exists(connection):
+    if LOG not in tables(connection):
         return []
     with connection.cursor() as cursor:
         cursor.execute(
@@ -128,16 +122,9 @@ def log(connection: Connection, limit: int) -> list[Event]:
         ]  # fmt: skip
 
 
-def is_complete(connection: Connection) -> bool:
-    """Return whether every table of the history is there; older versions had fewer."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_catalog.to_regclass(%s) is not null", (RUN,))
-        return bool((cursor.fetchone() or (False,))[0])
-
-
 def begun(connection: Connection, run_id: str) -> Begun | None:
     """Return how a run began, None where it did not or is not kept."""
-    if not is_complete(connection):
+    if RUN not in tables(connection):
         return None
     with connection.cursor() as cursor:
         cursor.execute(f"select asked, log_id, tasks from {RUN} where run_id = %s", (run_id,))
@@ -167,7 +154,7 @@ def stopped_rollback(connection: Connection) -> list[str]:
 
     Those of them that are still in force are what it left to do when it stopped.
     """
-    if not is_complete(connection):
+    if RUN not in tables(connection):
         return []
     with connection.cursor() as cursor:
         cursor.execute(
@@ -185,10 +172,9 @@ def stopped_rollback(connection: Connection) -> list[str]:
 
 def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:
     """Return the schema as the last run left it, when that was and which run; None if none did."""
+    if SNAPSHOT not in tables(connection):
+        return None
     with connection.cursor() as cursor:
-        cursor.execute("select pg_catalog.to_regclass(%s) is not null", (SNAPSHOT,))
-        if not (cursor.fetchone() or (False,))[0]:
-            return None
         cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
         row = cursor.fetchone()
     return (Catalog(row[0], row[1]), row[2], row[3]) if row else None

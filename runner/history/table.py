@@ -8,10 +8,10 @@ migration may leave search_path empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from runner.files.folder import is_canonical
 from runner.result import Task
 
 TABLE = "public.schema_version"
@@ -22,56 +22,76 @@ RUN = "public.schema_version_run"
 # What the relations above and their sequences are called; nobody else's schema is judged by them.
 OURS = "^schema_version(_log|_snapshot|_run)?(_.*seq)?$"
 
-CREATE = f"""
-create table if not exists {TABLE} (
-    version text constraint schema_version_pkey primary key,
-    kind text not null constraint schema_version_kind
-        check (kind in ('versioned', 'repeatable', 'baseline')),
-    state text not null constraint schema_version_state
-        check (state in ('applied', 'applying', 'undoing')),
-    description text not null,
-    file text,
-    checksum text,
-    applied_order bigint generated always as identity,
-    applied_at timestamptz not null default clock_timestamp(),
-    applied_by text not null default session_user,
-    run_id text not null,
-    duration_ms bigint,
-    steps text[] not null default '{{}}',
-    step_in_doubt jsonb
-);
-create table if not exists {LOG} (
-    id bigint generated always as identity constraint schema_version_log_pkey primary key,
-    at timestamptz not null default clock_timestamp(),
-    action text not null,
-    version text,
-    description text,
-    file text,
-    checksum text,
-    run_id text not null,
-    by text not null default session_user,
-    duration_ms bigint,
-    details jsonb
-);
-create table if not exists {SNAPSHOT} (
-    one boolean constraint schema_version_snapshot_pkey primary key default true check (one),
-    taken_at timestamptz not null,
-    run_id text not null,
-    major integer not null,
-    objects jsonb not null
-);
-create table if not exists {RUN} (
-    run_id text constraint schema_version_run_pkey primary key,
-    at timestamptz not null default clock_timestamp(),
-    asked text not null,
-    log_id bigint not null,
-    tasks jsonb not null
-);
-comment on table {RUN} is 'what runs that may be asked for again set out to do';
-comment on table {SNAPSHOT} is 'the schema after the last run, to tell drift';
-comment on table {TABLE} is 'migrations in force; written by the migration runner';
-comment on table {LOG} is 'what the migration runner did, by whom, when, in which run'
-"""
+# How each column is made; its first word is its type, by which a table is known as ours.
+COLUMNS = {
+    TABLE: {
+        "version": "text constraint schema_version_pkey primary key",
+        "kind": "text not null constraint schema_version_kind"
+        " check (kind in ('versioned', 'repeatable', 'baseline'))",
+        "state": "text not null constraint schema_version_state"
+        " check (state in ('applied', 'applying', 'undoing'))",
+        "description": "text not null",
+        "file": "text",
+        "checksum": "text",
+        "applied_order": "bigint generated always as identity"
+        " constraint schema_version_order unique",
+        "applied_at": "timestamptz not null default clock_timestamp()",
+        "applied_by": "text not null default session_user",
+        "run_id": "text not null",
+        "duration_ms": "bigint",
+        "steps": "text[] not null default '{}'",
+        "step_in_doubt": "jsonb",
+    },
+    LOG: {
+        "id": "bigint generated always as identity constraint schema_version_log_pkey primary key",
+        "at": "timestamptz not null default clock_timestamp()",
+        "action": "text not null",
+        "version": "text",
+        "description": "text",
+        "file": "text",
+        "checksum": "text",
+        "run_id": "text not null",
+        "by": "text not null default session_user",
+        "duration_ms": "bigint",
+        "details": "jsonb",
+    },
+    SNAPSHOT: {
+        "one": "boolean constraint schema_version_snapshot_pkey primary key"
+        " default true check (one)",
+        "taken_at": "timestamptz not null",
+        "run_id": "text not null",
+        "major": "integer not null",
+        "objects": "jsonb not null",
+    },
+    RUN: {
+        "run_id": "text constraint schema_version_run_pkey primary key",
+        "at": "timestamptz not null default clock_timestamp()",
+        "asked": "text not null",
+        "log_id": "bigint not null",
+        "tasks": "jsonb not null",
+    },
+}
+_COMMENTS = {
+    TABLE: "migrations in force; written by the migration runner",
+    LOG: "what the migration runner did, by whom, when, in which run",
+    SNAPSHOT: "the schema after the last run, to tell drift",
+    RUN: "what runs that may be asked for again set out to do",
+}
+KINDS = ("versioned", "repeatable", "baseline")
+STATES = ("applied", "applying", "undoing")
+_SPELT_OUT = {"timestamptz": "timestamp with time zone"}
+
+
+def types(table: str) -> dict[str, str]:
+    """Return the type of each column of a table of ours, as format_type writes it."""
+    made = {name: definition.split()[0] for name, definition in COLUMNS[table].items()}
+    return {name: _SPELT_OUT.get(type_, type_) for name, type_ in made.items()}
+
+
+def create(table: str) -> str:
+    """Return the SQL that makes a table of ours; it fails where somebody has made it meanwhile."""
+    columns = ", ".join(f"{name} {definition}" for name, definition in COLUMNS[table].items())
+    return f"create table {table} ({columns}); comment on table {table} is '{_COMMENTS[table]}'"
 
 
 class Doubt(NamedTuple):
@@ -89,13 +109,21 @@ class Doubt(NamedTuple):
     failed: bool = False
 
     @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Doubt:
-        """Return it from what the history keeps."""
-        builds = kept.get("builds") or kept.get("index")  # as older versions kept it
-        return cls(
-            kept["digest"], kept["before"], kept["text"],
-            (builds[0], builds[1]) if builds else None, bool(kept.get("failed")),
-        )  # fmt: skip
+    def of(cls, kept: Any) -> Doubt:
+        """Return it from what the history keeps.
+
+        Raises:
+            ValueError: that is something else.
+        """
+        match kept:
+            case {"digest": str(digest), "text": str(text), "before": int() | None as before}:
+                builds = kept.get("builds") or kept.get("index")  # as older versions kept it
+                match builds:
+                    case [str(index), str(table)]:
+                        return cls(digest, before, text, (index, table), bool(kept.get("failed")))
+                    case None:
+                        return cls(digest, before, text, None, bool(kept.get("failed")))
+        raise ValueError("a statement in doubt that is none")
 
 
 class Row(NamedTuple):
@@ -117,8 +145,20 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, values: tuple[Any, ...]) -> Row:
-        """Return the row of what `read` selects."""
-        return cls(*values[:-1], Doubt.of(values[-1]) if values[-1] else None)  # type: ignore[call-arg]
+        """Return the row of what `read` selects.
+
+        Raises:
+            ValueError: it holds what no version of ours has written.
+        """
+        doubt = values[-1]
+        row = cls(*values[:-1], None if doubt is None else Doubt.of(doubt))  # type: ignore[call-arg]
+        if row.kind not in KINDS or row.state not in STATES:
+            raise ValueError(f"version {row.version!r} is {row.kind!r} and {row.state!r}")
+        if row.version is None or not (row.kind == "repeatable" or is_canonical(row.version)):
+            raise ValueError(f"{row.version!r} is no version")
+        if None in (row.description, row.applied_at, row.run_id, row.steps, *(row.steps or ())):
+            raise ValueError(f"version {row.version!r} lacks something")
+        return row
 
 
 class Begun(NamedTuple):

@@ -10,9 +10,10 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog import Catalog
+from runner.database.checks import UNWRITTEN, kept
 from runner.database.quoting import literal
-from runner.history.read import exists, is_complete
-from runner.history.table import CREATE, LOG, RUN, SNAPSHOT, TABLE, Doubt, Record
+from runner.history.read import tables
+from runner.history.table import COLUMNS, LOG, RUN, SNAPSHOT, TABLE, Doubt, Record, create
 from runner.result import Task
 
 # pgmigrate's table has our table's name; it is kept under this one.
@@ -21,6 +22,18 @@ SET_PGMIGRATE_ASIDE = (
     f"alter table {TABLE} rename to {PGMIGRATE_KEPT};"
     f" alter index if exists {TABLE}_pkey rename to {PGMIGRATE_KEPT}_pkey"
 )
+
+
+# The order is what the rows say themselves: copies of a database come without its sequences.
+_NEXT = f"(select coalesce(pg_catalog.max(applied_order), 0) + 1 from {TABLE})"
+
+_NEXT_ENTRY = f"(select coalesce(pg_catalog.max(id), 0) + 1 from {LOG})"
+
+
+def _once(written: str) -> str:
+    """Return SQL that writes, and fails unless exactly one row was written."""
+    count = "(select pg_catalog.count(*) from written) = 1"
+    return f"with written as ({written} returning 1) select {kept(count, UNWRITTEN)}"
 
 
 class Writer:
@@ -43,9 +56,10 @@ class Writer:
                 file = excluded.file, checksum = excluded.checksum, run_id = excluded.run_id,
                 duration_ms = excluded.duration_ms, applied_at = clock_timestamp(),
                 applied_by = session_user, state = 'applied'"""
-        return (
-            f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id,"
-            f" duration_ms) values ({self._row(record)}, {duration}){again}"
+        return _once(
+            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
+            f" checksum, run_id, duration_ms) overriding system value"
+            f" values ({_NEXT}, {self._row(record)}, {duration}){again}"
         )
 
     def undone(self, record: Record) -> str:
@@ -53,12 +67,9 @@ class Writer:
 
         Repeatables may rest on what is gone: without their checksum the next run repeats them.
         """
-        version = self._literal(record.version)
         return (
-            f"do $undo$ begin delete from {TABLE} where version = {version};"
-            f" if not found then raise exception 'version % is not in force', {version}"
-            " using errcode = 'no_data_found'; end if; end $undo$; "
-            f"update {TABLE} set checksum = null where kind = 'repeatable'"
+            _once(f"delete from {TABLE} {self._of(record.version)}")
+            + f"; update {TABLE} set checksum = null where kind = 'repeatable'"
         )
 
     def event(
@@ -76,16 +87,17 @@ class Writer:
             details: as a mapping, or as an SQL expression of type jsonb.
         """
         what = details if isinstance(details, str) else self._json(details)
-        return (
-            f"insert into {LOG} (version, description, file, checksum, run_id, action, duration_ms,"
-            f" details) values ({self._identity(record)}, {self._literal(action)},"
+        return _once(
+            f"insert into {LOG} (id, version, description, file, checksum, run_id, action,"
+            f" duration_ms, details) overriding system value"
+            f" values ({_NEXT_ENTRY}, {self._identity(record)}, {self._literal(action)},"
             f" {'null' if duration is None else duration}, {what})"
         )
 
     def begin_steps(self, record: Record, state: str) -> str:
         """Return the SQL that opens the journal of a non-transactional migration."""
         if state == "undoing":
-            return (
+            return _once(
                 f"update {TABLE} set state = 'undoing', steps = '{{}}', step_in_doubt = null"
                 f" {self._of(record.version)}"
             )
@@ -93,33 +105,34 @@ class Writer:
         if record.kind == "repeatable":
             again = """ on conflict (version) do update set state = excluded.state,
                 checksum = excluded.checksum, steps = '{}', step_in_doubt = null"""
-        return (
-            f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id)"
-            f" values ({self._row(record, state)}){again}"
+        return _once(
+            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
+            f" checksum, run_id) overriding system value"
+            f" values ({_NEXT}, {self._row(record, state)}){again}"
         )
 
     def step_begun(self, version: str, doubt: Doubt) -> str:
         """Return the SQL that says which statement is about to run."""
-        kept = self._json(doubt._asdict())
-        return f"update {TABLE} set step_in_doubt = {kept} {self._of(version)}"
+        written = self._json(doubt._asdict())
+        return _once(f"update {TABLE} set step_in_doubt = {written} {self._of(version)}")
 
     def step_done(self, version: str, digest: str) -> str:
         """Return the SQL that records a finished statement by the digest of its text."""
-        return (
+        return _once(
             f"update {TABLE} set steps = steps || {self._literal(digest)}::text,"
             f" step_in_doubt = null {self._of(version)}"
         )
 
     def step_failed(self, version: str) -> str:
         """Return the SQL that says that the statement begun last is known to have failed."""
-        return (
+        return _once(
             f"update {TABLE} set step_in_doubt = step_in_doubt || '{{\"failed\": true}}'"
             f" {self._of(version)}"
         )
 
     def steps_finished(self, record: Record, duration_ms: int) -> str:
         """Return the SQL that puts a non-transactional migration into force."""
-        return (
+        return _once(
             f"update {TABLE} set state = 'applied', checksum = {self._literal(record.checksum)},"
             f" duration_ms = {duration_ms}, applied_at = clock_timestamp(),"
             f" run_id = {self._literal(record.run_id)} {self._of(record.version)}"
@@ -127,30 +140,31 @@ class Writer:
 
     def baselined(self, record: Record) -> str:
         """Return the SQL that begins a history at a version."""
-        return (
-            f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id)"
-            f" values ({self._row(record)})"
+        return _once(
+            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
+            f" checksum, run_id) overriding system value values ({_NEXT}, {self._row(record)})"
         )
 
     def adopted(self, record: Record, at: datetime | None, by: str | None) -> str:
         """Return the SQL that takes over what another tool applied, when and by whom it says."""
         when = f"{self._literal(at.isoformat())}::timestamptz" if at else "clock_timestamp()"
-        return (
-            f"insert into {TABLE} (version, kind, state, description, file, checksum, run_id,"
-            f" applied_at, applied_by) values ({self._row(record)}, {when},"
+        return _once(
+            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
+            f" checksum, run_id, applied_at, applied_by) overriding system value"
+            f" values ({_NEXT}, {self._row(record)}, {when},"
             f" {self._literal(by) if by else 'session_user'})"
         )
 
     def accepted(self, version: str, checksum: str, file: str) -> str:
         """Return the SQL that takes a file as what was applied."""
-        return (
+        return _once(
             f"update {TABLE} set checksum = {self._literal(checksum)},"
             f" file = {self._literal(file)} {self._of(version)}"
         )
 
     def forgotten(self, version: str) -> str:
         """Return the SQL that takes a row out, whatever the database holds of it."""
-        return f"delete from {TABLE} {self._of(version)}"
+        return _once(f"delete from {TABLE} {self._of(version)}")
 
     def _of(self, version: str) -> str:
         return f"where version = {self._literal(version)}"
@@ -177,11 +191,10 @@ class Writer:
 
 
 def ensure(connection: Connection) -> None:
-    """Make the history, or what it lacks. Called with the runner's lock held."""
-    if exists(connection) and is_complete(connection):
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(f"begin; {CREATE}; commit")
+    """Make what is missing of the history. Called with the runner's lock held."""
+    if missing := [create(name) for name in COLUMNS if name not in tables(connection)]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"begin; {'; '.join(missing)}; commit")
 
 
 def remark(connection: Connection, run_id: str, action: str, details: Mapping[str, Any]) -> None:

@@ -25,6 +25,13 @@ class Detach(NamedTuple):
     partition: str
 
 
+class Rebuilt(NamedTuple):
+    """What REINDEX rebuilds: INDEX, TABLE, SCHEMA, DATABASE or SYSTEM, and its name as SQL."""
+
+    kind: str
+    name: str
+
+
 def index_built(statement: Statement) -> Index | None:
     """Return the index that CREATE INDEX CONCURRENTLY builds, None for another statement.
 
@@ -36,7 +43,9 @@ def index_built(statement: Statement) -> Index | None:
     if tokens[:3] != ["CREATE", "INDEX", "CONCURRENTLY"] or "ON" not in tokens:
         return None
     rest = tokens[6:] if tokens[3:6] == ["IF", "NOT", "EXISTS"] else tokens[3:]
-    name = "" if rest[0] == "ON" else unquoted(rest[0])
+    name = "" if rest[:1] in ([], ["ON"]) else unquoted(rest[0])
+    if "ON" not in rest:
+        return None
     return Index(name, qualified(_without(rest[rest.index("ON") + 1 :], "ONLY")))
 
 
@@ -47,12 +56,14 @@ def index_dropped(tokens: list[str]) -> str | None:
     return qualified(tokens[5:] if tokens[3:5] == ["IF", "EXISTS"] else tokens[3:])
 
 
-def reindexed(tokens: list[str]) -> str | None:
-    """Return the table or index that REINDEX rebuilds, None for another statement."""
+def reindexed(tokens: list[str]) -> Rebuilt | None:
+    """Return what REINDEX rebuilds, None for another statement."""
     rest = [token for token in tokens[1:] if token != "CONCURRENTLY"]
     if rest[:1] == ["("] and ")" in rest:
         rest = rest[rest.index(")") + 1 :]
-    return qualified(rest[1:]) if tokens[0] == "REINDEX" and rest[0] in {"INDEX", "TABLE"} else None
+    if tokens[:1] != ["REINDEX"] or not rest:
+        return None
+    return Rebuilt(rest[0], qualified(rest[1:]))
 
 
 def detached(tokens: list[str]) -> Detach | None:
@@ -65,8 +76,8 @@ def detached(tokens: list[str]) -> Detach | None:
 
 
 def qualified(tokens: list[str]) -> str:
-    """Return the possibly qualified name that the tokens begin with, as SQL."""
-    name = _sql(tokens[0])
+    """Return the possibly qualified name that the tokens begin with, as SQL; empty without one."""
+    name = _sql(tokens[0]) if tokens else ""
     for dot, part in zip(tokens[1::2], tokens[2::2], strict=False):
         if dot != ".":
             break
