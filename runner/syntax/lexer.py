@@ -6,6 +6,7 @@ needs: the first word, a routine's BEGIN ATOMIC body, the data after COPY … FR
 """
 
 import re
+import string
 from collections.abc import Iterator
 
 # Only these are blanks to PostgreSQL; everything from U+0080 on is a letter, blank-looking or not.
@@ -57,6 +58,7 @@ _INSTEAD = {
     "\\connect": "leave it out: a file is for one database (pg_dump without --create)",
     "\\.": "leave it out: it ends the data of COPY … FROM stdin, which has none here",
 }
+_FOLDING = frozenset(string.ascii_letters + "_")
 _line_end = re.compile(r"[^\n\r]*+").match
 
 
@@ -89,12 +91,15 @@ class Lexer:
 
     def tokens(self, start: int, end: int) -> Iterator[str]:
         """Yield the tokens between two offsets: words in capitals, the rest as written."""
-        for first, last in self.spans(start, end):
-            token = self.text[first:last]
+        text, pos = self.text, self.skip_trivia(start)
+        while pos < end:
+            token = _token(text, pos)
+            stop = token.end() if token else self.token_end(pos)
+            found = text[pos:stop]
             # Only ASCII folds: U+017F in capitals is an S to Python, but not to PostgreSQL.
-            word = word_at(self.text, first)
-            folds = word and word.end() == last and token.isascii()
-            yield token.upper() if folds else token
+            folds = found[0] in _FOLDING and found[-1] not in "'\"" and found.isascii()
+            yield found.upper() if folds else found
+            pos = self.skip_trivia(stop)
 
     def spans(self, pos: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield where each token starts and ends."""
@@ -106,8 +111,7 @@ class Lexer:
         """Return where the next token starts, or the text's length."""
         text = self.text
         while True:
-            trivia = _trivia(text, pos)
-            pos = trivia.end() if trivia else pos
+            pos = _trivia(text, pos).end()  # type: ignore[union-attr]  # it matches nothing as well
             if not text.startswith("/*", pos):
                 return pos
             depth = 0

@@ -18,6 +18,7 @@ _copy_rest = re.compile(rf"[ \t\f\v\r]*+(?:{LINE_COMMENT})?\r?\n").match
 _data_end = re.compile(r"\\\.\r?(?:\n|\Z)").match
 _atomic = re.compile("[aA][tT][oO][mM][iI][cC]").search
 HEAD_TOKENS = 5
+_KEPT = 2_000  # characters of a statement whose tokens are kept: several rules ask for them
 
 
 class Statement:
@@ -28,7 +29,7 @@ class Statement:
     that follow COPY … FROM stdin, without the closing line.
     """
 
-    __slots__ = ("copy_data", "end", "keyword", "source", "start", "terminated")
+    __slots__ = ("_tokens", "copy_data", "end", "keyword", "source", "start", "terminated")
 
     def __init__(self, source: str, start: int, end: int, keyword: str, terminated: bool) -> None:
         self.source = source
@@ -37,6 +38,7 @@ class Statement:
         self.keyword = keyword
         self.terminated = terminated
         self.copy_data: tuple[int, int] | None = None
+        self._tokens: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -50,7 +52,11 @@ class Statement:
 
     def tokens(self) -> Iterator[str]:
         """Yield its tokens: words in capitals, anything quoted as it is written."""
-        return Lexer(self.source).tokens(self.start, self.end)
+        if self.end - self.start > _KEPT:
+            return Lexer(self.source).tokens(self.start, self.end)
+        if self._tokens is None:
+            self._tokens = tuple(Lexer(self.source).tokens(self.start, self.end))
+        return iter(self._tokens)
 
     def __repr__(self) -> str:
         return f"Statement({self.start}, {self.end}, {self.text[:60]!r})"
