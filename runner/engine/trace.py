@@ -15,9 +15,17 @@ from runner.syntax.modes import MODES
 
 _FILES = "runner.files"  # a setting of the transaction that holds what `before` found
 
-# Relations that a user's migration may touch: not the system's, and not our own.
-_TOUCHABLE = f"""c.relkind in ('r', 'p', 'm', 'v', 'f')
-      and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relname !~ '{OURS}'"""
+# Relations that a user's migration may touch: not the system's, and not our own. Functions tell of
+# one relation at a time, for planning a join with the catalog takes longer than all of them.
+_PG_CLASS = 1259  # the oid of the catalog of relations
+_KINDS = "('table', 'view', 'materialized view', 'foreign table')"
+_TOUCHABLE = (
+    f"(o).type in {_KINDS} and (o).schema !~ '^pg_' and (o).schema <> 'information_schema'"
+    f" and (o).name !~ '{OURS}'"
+)
+# 13 fails to identify what is gone.
+_THERE = "case when pg_catalog.pg_table_is_visible(oid) is not null then oid end"
+_IDENTIFIED = f"pg_catalog.pg_identify_object({_PG_CLASS}, {_THERE}, 0) as o"
 
 _NAMES = "runner.names"  # as well: the ids of what the file names
 
@@ -30,20 +38,19 @@ _RESOLVE = f"""
     {SAFELY}
 """
 
-_NAMED = f"""where c.oid in (
-        with recursive named (oid) as (
-            select name::oid from pg_catalog.jsonb_array_elements_text(
-                pg_catalog.current_setting('{_NAMES}')::jsonb) name
-            union
-            select i.inhrelid from pg_catalog.pg_inherits i join named n on n.oid = i.inhparent)
-        select oid from named) and"""
-
+_NAMED = f"""recursive named (oid) as (
+        select name::oid from pg_catalog.jsonb_array_elements_text(
+            pg_catalog.current_setting('{_NAMES}')::jsonb) name
+        union
+        select i.inhrelid from pg_catalog.pg_inherits i join named n on n.oid = i.inhparent)"""
+_EVERY = """named (oid) as (
+        select oid from pg_catalog.pg_class where relkind in ('r', 'p', 'm', 'v', 'f'))"""
 _BEFORE = f"""
     select pg_catalog.set_config('{_FILES}', (
-        select pg_catalog.jsonb_object_agg(c.oid, pg_catalog.jsonb_build_array(
-            pg_catalog.format('%I.%I', n.nspname, c.relname), c.relfilenode))::text
-        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        {{where}} {_TOUCHABLE}
+        with {{those}}
+        select pg_catalog.jsonb_object_agg(oid, pg_catalog.jsonb_build_array(
+            (o).identity, pg_catalog.pg_relation_filenode(oid)))::text
+        from (select oid, {_IDENTIFIED} from named offset 0) named where {_TOUCHABLE}
     ), true);
 """
 
@@ -55,12 +62,12 @@ def before(job: Job, session: Session) -> str:
     relations only where the text cannot tell, as for code that it calls.
     """
     if job.replaced is None:
-        return _BEFORE.format(where="where")
+        return _BEFORE.format(those=_EVERY)
     if not job.replaced:
         return ""
     names = ", ".join(literal(session.connection, name) for name in job.replaced)
     resolved = _RESOLVE.format(path=session.files_path(), names=names)
-    return resolved + _BEFORE.format(where=_NAMED)
+    return resolved + _BEFORE.format(those=_NAMED)
 
 
 # A relation is old where one of its columns, system columns included, was not written by this
@@ -68,29 +75,26 @@ def before(job: Job, session: Session) -> str:
 # a frozen row's id may be of any age.
 _REACH = 10_000_000
 _OLD = f"""exists (
-    select from pg_catalog.pg_attribute a where a.attrelid = c.oid
-    and pg_catalog.age(a.xmin) not between -{_REACH} and 0 offset 0)"""
+    select from pg_catalog.pg_attribute a where a.attrelid = oid
+    and pg_catalog.age(a.xmin) not between -{_REACH} and 0)"""
 
 _FIRST_OID = 16_384  # that a user's object can have (FirstNormalObjectId in access/transam.h)
-_ORDER = f"pg_catalog.array_position('{{{','.join(MODES)}}}', l.mode)"
+_MODES = f"('{{{','.join(MODES)}}}'::text[])"
 
-# The few locks first, then what they are on: planning every join at once took longer than all.
 _LOCKS = f"""
-    select l.mode, c.oid is null as dropped,
-           coalesce(b.noted ->> 0, pg_catalog.format(
-               '%s.%I', c.relnamespace::pg_catalog.regnamespace, c.relname)) as relation,
-           c.relfilenode <> 0 and c.relfilenode <> (b.noted ->> 1)::bigint as rewritten
-    from (select distinct on (l.relation) l.relation, l.mode from pg_catalog.pg_lock_status() l
-          where l.locktype = 'relation' and l.pid = pg_catalog.pg_backend_pid() and l.granted
-            and l.database <> 0 and l.relation >= {_FIRST_OID}
-          order by l.relation, {_ORDER} desc offset 0) l
-    cross join (select nullif(pg_catalog.current_setting('{_FILES}', true), '')::jsonb as noted
-                offset 0) f
-    cross join lateral (select f.noted -> l.relation::text as noted) b
-    left join pg_catalog.pg_class c on c.oid = l.relation
-    where b.noted is not null
-       or (c.relkind in ('r', 'p', 'm', 'v', 'f') and c.relname !~ '{OURS}'
-           and c.relnamespace::pg_catalog.regnamespace::text !~ '^pg_' and {_OLD})
+    select {_MODES}[strength] as mode, o is null as dropped,
+           coalesce(noted ->> 0, (o).identity) as relation,
+           pg_catalog.pg_relation_filenode(oid) <> (noted ->> 1)::oid as rewritten
+    from (select oid, strength, {_IDENTIFIED},
+                 (select nullif(pg_catalog.current_setting('{_FILES}', true), '')::jsonb)
+                     -> oid::text as noted
+          from (select relation as oid,
+                       max(pg_catalog.array_position({_MODES}, mode)) as strength
+                from pg_catalog.pg_lock_status()
+                where locktype = 'relation' and pid = pg_catalog.pg_backend_pid() and granted
+                  and database <> 0 and relation >= {_FIRST_OID}
+                group by relation) held offset 0) locked
+    where noted is not null or ({_TOUCHABLE} and {_OLD})
 """
 
 # Two moments that a transaction keeps, in seconds since 1970: its own beginning, and a file's.
