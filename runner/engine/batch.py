@@ -34,7 +34,7 @@ from runner.signals import held
 # A file's name, how many milliseconds it took, and its trace, as the log has them.
 Event = tuple[str, int, Any]
 
-_FIRST, _MOST = 8, 128  # files of the first message, and of the largest
+_FIRST, _MOST = 32, 128  # files of the first message, and of the largest
 _CHARACTERS = 1 << 18  # of all files in a message
 _LONG = 0.25  # seconds: where a message took longer, the next one holds fewer files
 
