@@ -133,6 +133,9 @@ def _say(text: str, end: str = "\n") -> None:
 
 def _write(stream: TextIO, text: str, end: str = "\n") -> None:
     """Write a text; whoever reads no further, as `head`, must not stop the work."""
+    # What the stream's encoding lacks is shown by its number.
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(text, end=end, file=stream, flush=True)
     except BrokenPipeError:  # nor may the interpreter fail at its end over what is left

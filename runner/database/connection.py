@@ -105,9 +105,11 @@ def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
         raise ConfigurationError(
             "the database URL cannot be read", fix="write postgresql://user@host:5432/database"
         ) from error
-    for name, variable in _VARIABLES.items():
-        if environ.get(variable):
-            parameters.setdefault(name, environ[variable])
+    # A service's own parameters count more than the environment: libpq looks after that.
+    if not (parameters.get("service") or environ.get("PGSERVICE")):
+        for name, variable in _VARIABLES.items():
+            if environ.get(variable):
+                parameters.setdefault(name, environ[variable])
     return Target(
         parameters,
         secret_arn=environ.get("DATABASE_SECRET_ARN"),
@@ -196,6 +198,8 @@ def _reason(error: psycopg2.OperationalError) -> str:
 def _unreachable(to: Target, reason: str) -> Unreachable:
     where = to.describe()
     name = f"{where.get('host', 'the local socket')}:{where.get('port', '5432')}"
+    if "host" not in where and (service := to.parameters.get("service")):
+        name = f"service {service}"
     if to.iam and "authentication" in reason:
         fix = "check that the user is a member of rds_iam and this role may rds-db:connect as it"
     elif _WRONG_PASSWORD.search(reason) or "authentication" in reason:

@@ -40,8 +40,8 @@ def parse(head: str) -> Directives:
         ConfigurationError: one is unknown, malformed or given twice.
     """
     found: dict[str, str | bool | int] = {}
-    for line in head.splitlines():
-        match = _DIRECTIVE.match(line.strip())
+    for line in re.split(r"[\r\n]", head):  # where a line ends for the server
+        match = _DIRECTIVE.match(line.strip(" \t\f\v"))
         if match:
             for name, value in _parse_directive(match["body"].strip()):
                 if name in found:

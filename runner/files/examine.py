@@ -11,7 +11,7 @@ from typing import NamedTuple
 from runner.files.directives import stray_directive
 from runner.files.folder import Migration
 from runner.syntax import effects, statements
-from runner.syntax.lexer import Problem
+from runner.syntax.lexer import Problem, unquoted
 from runner.syntax.names import index_built
 from runner.syntax.nontransactional import non_transactional
 from runner.syntax.scanner import Statement, scan
@@ -75,6 +75,9 @@ def examine(migration: Migration, text: str) -> Checked:
         _gather(messages, statement)
     if not count and not problems:
         problems.append(_EMPTY)
+    problems += _way_back(text)
+    if migration.directives.no_transaction or cannot:
+        problems += [problem for statement in scan(text) for problem in _limit(statement)]
     stray = stray_directive(text, first) if count else None
     if stray is not None:
         problems.append(Problem(stray, "a directive works at the file's top only", ""))
@@ -103,6 +106,40 @@ def described(migration: Migration, text: str, problem: Problem) -> str:
     line, column = statements.position(text, problem.offset)
     fix = f": {problem.fix}" if problem.fix else ""
     return f"{migration.name}:{line}:{column}: {problem.message}{fix}"
+
+
+# How files of dbmate, goose, sql-migrate and MyBatis say where their way back begins.
+_BACK = re.compile(
+    r"^[ \t]*--[ \t]*(?:migrate:down|\+goose[ \t]+Down|\+migrate[ \t]+Down|//@UNDO)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def _way_back(text: str) -> list[Problem]:
+    """Return the problem of a file that holds both ways, of which both would run."""
+    found = _BACK.search(text)
+    if not found:
+        return []
+    fix = "put what is below it into the U file of this version"
+    return [Problem(found.start(), "another tool's way back, which would run as well", fix)]
+
+
+_LIMITS = {"lock_timeout", "statement_timeout"}
+
+
+def _limit(statement: Statement) -> list[Problem]:
+    """Return the problem of a limit that the runner's own for each statement would override."""
+    words = [word for word in statement.head if word not in {"SESSION", "LOCAL"}]
+    name = unquoted(words[1]).lower() if words[:1] == ["SET"] and words[1:] else ""
+    if name not in _LIMITS:
+        return []
+    return [
+        Problem(
+            statement.start,
+            f"SET {name} has no effect in a file without a transaction",
+            f"say it on top of the file, for each of its statements: -- runner: {name}=…",
+        )
+    ]
 
 
 def _unnamed(statement: Statement) -> list[Problem]:

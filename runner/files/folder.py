@@ -6,6 +6,7 @@ Everything here is offline and pure but for reading the folder.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import hashlib
 import json
 import os
@@ -141,13 +142,11 @@ def read_folder(folder: Path) -> Folder:
         )
     problems: list[str] = []
     found: list[Migration] = []
-    try:
-        names = sorted(_names(str(folder)))
-    except OSError as error:
-        raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from error
-    for name in names:
+    for name in sorted(_names(str(folder), problems, folder.resolve())):
         try:
             found.append(_read(folder, name))
+        except OSError as error:
+            problems.append(f"{folder / name}: cannot be read: {error.strerror}")
         except ConfigurationError as error:
             problems.append(f"{folder / name}: {error.message}")
     result = _arrange(found, folder, problems)
@@ -160,19 +159,54 @@ def read_folder(folder: Path) -> Folder:
     return result
 
 
-def _names(folder: str, below: str = "") -> Iterator[str]:
+def _names(folder: str, problems: list[str], top: Path, below: str = "") -> Iterator[str]:
     """Yield the SQL files below a folder, as paths with slashes; what begins with a dot is hidden.
 
+    What only looks like a migration is a problem: nothing else is passed over in silence.
     Strings, not Paths: with thousands of files these take longer than the files.
     """
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.name.endswith(".sql"):
-                yield below + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _names(entry.path, f"{below}{entry.name}/")
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except OSError as error:
+        problems.append(f"{folder}: cannot be read: {error.strerror}")
+        return
+    for entry in entries:
+        if problem := _strange(entry, top):
+            problems.append(f"{shown(entry.path)}: {problem}")
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _names(entry.path, problems, top, f"{below}{entry.name}/")
+        elif entry.name.endswith(".sql"):
+            yield below + entry.name
+
+
+def _strange(entry: os.DirEntry[str], top: Path) -> str | None:
+    """Return why an entry of the folder is neither a migration nor certainly none."""
+    is_named = entry.name.lower().endswith(".sql")
+    target = Path(os.path.realpath(entry.path)) if entry.is_symlink() else None
+    if target and target.is_dir():
+        return "a linked folder, whose files would be passed over: put them here"
+    if not is_named:
+        return None
+    if shown(entry.name) != entry.name:
+        return "its name is not UTF-8"
+    if target and not target.is_relative_to(top):
+        return "a link that leaves the folder: put the file itself here"
+    return _no_file(entry)
+
+
+def _no_file(entry: os.DirEntry[str]) -> str | None:
+    if not entry.name.endswith(".sql"):
+        return "its name must end in .sql, in small letters"
+    with contextlib.suppress(OSError):  # a link to itself
+        if entry.is_file():
+            return None
+    return "there is no file behind that name"
+
+
+def shown(path: str) -> str:
+    """Return a path as text that every output takes, whatever bytes its name has."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _read(folder: Path, name: str) -> Migration:

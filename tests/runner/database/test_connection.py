@@ -167,3 +167,12 @@ def test_pooler_that_may_move_the_session_is_refused(project: Project) -> None:
         document = project.run("migrate")
     assert document["exit_code"] == 9
     assert "pooler" in document["error"]["message"]
+
+
+@pytest.mark.parametrize("named", ["in the URL", "in the environment"])
+def test_service_counts_more_than_the_environment_as_for_libpq(named: str) -> None:
+    environ = {"PGDATABASE": "wrong", "PGHOST": "wrong", "PGUSER": "wrong"}
+    if named == "in the environment":
+        environ["PGSERVICE"] = "prod"
+    found = target("service=prod" if named == "in the URL" else None, environ)
+    assert "wrong" not in found.parameters.values()

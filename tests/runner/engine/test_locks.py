@@ -59,7 +59,7 @@ def test_gives_up_naming_the_blocker_and_the_statement_that_would_end_it(
     pid = bystander.info.backend_pid
     assert blocker["pid"] == pid
     assert (blocker["user"], blocker["application"]) == ("postgres", "reporting")
-    assert (blocker["relation"], blocker["mode"]) == ("t", "AccessExclusiveLock")
+    assert (blocker["relation"], blocker["mode"]) == ("public.t", "AccessExclusiveLock")
     assert blocker["transaction_seconds"] > 0
     assert "select count(*) from t" in blocker["query"]
     text = "\n".join(error["details"])
@@ -78,7 +78,7 @@ def test_person_reads_who_is_in_the_way(busy: Project, bystander: Bystander) -> 
         "user postgres",
         "application reporting",
         "idle in transaction, in a transaction for",
-        "in the way of AccessExclusiveLock on t",
+        "in the way of AccessExclusiveLock on public.t",
         "query: ",
         "pg_terminate_backend",
     ):

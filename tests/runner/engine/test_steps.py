@@ -445,7 +445,7 @@ def test_statement_in_doubt_that_was_removed_stops_as_well(
 ) -> None:
     batches.file("V2__b.sql", BATCHES)
     crash(batches, wait_for)
-    batches.file("V2__b.sql", "-- runner: no-transaction\n")
+    batches.file("V2__b.sql", "-- runner: no-transaction\nselect 'nothing of it'")
     document = batches.run("migrate")
     assert (document["exit_code"], journal(batches)[0]) == (4, "applying")
 
