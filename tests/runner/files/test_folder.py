@@ -197,3 +197,24 @@ def test_missing_folder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         read_folder(tmp_path / "none")
     assert "runner new" in str(raised.value.fix)
+
+
+def test_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(ConfigurationError, match="cannot be read: Permission denied") as raised:
+        read_folder(tmp_path)
+    assert str(tmp_path) in raised.value.message
+
+
+def test_directive_far_below_the_first_comment_is_seen(tmp_path: Path) -> None:
+    """The comments at the top may be many, and are read as lines whatever ends them."""
+    top = "".join(
+        f"  -- line {number}{end}" for number, end in enumerate(["\n", "\r\n", "\r"] * 99)
+    )
+    folder = read(tmp_path, {"V1__a.sql": f"{top}\n-- runner: out-of-order\nselect 1;\n"})
+    assert folder.versioned[0].directives.out_of_order
