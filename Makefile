@@ -94,13 +94,14 @@ define invoke
 	    --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID"
 endef
 
-# The function of the environment, as it is now, plans the new files and runs none of them. Where
-# there is none yet, everything is new: the digest is that of a database without a history. What
+# The function of the environment, as it is now, plans the new files and runs none of them. In the
+# pipeline this Makefile is the planner's, and what was pushed lies beside it, as data. Where there is none yet, everything is new: the digest is that of a database without a history. What
 # the approval shows goes into build/told.sh, from where the build exports it; its link is this
 # build's page, which stays.
 .PHONY: pipeline-plan
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
-	$(invoke) --send-files --first "$${RUNNER_DATABASE:?the name of its database}" plan --save build/plan.json
+	$(invoke) --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
+	    --first "$${RUNNER_DATABASE:?the name of its database}" plan --save build/plan.json
 	$(BIN)/runner report build/plan.json --variables build/told.sh
 	@IFS=: read -r _ _ _ region account build id <<<"$${CODEBUILD_BUILD_ARN:?}"; project=$${build#build/}; \
 	    console="https://$$region.console.aws.amazon.com/codesuite/codebuild/$$account/projects"; \

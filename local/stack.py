@@ -106,8 +106,17 @@ class Stack:
             return f"postgresql://{user}@{host}:{port}/{name}", path
         raise LocalError("there is no database yet: make local")
 
-    def client(self, service: str, account: str = ACCOUNT) -> Any:
-        """Return a boto3 client that talks to this stack as root of `account`."""
+    def client(
+        self, service: str, account: str = ACCOUNT, keys: Mapping[str, str] | None = None
+    ) -> Any:
+        """Return a boto3 client that talks to this stack as root of `account`, or with a session.
+
+        Args:
+            service: its name for boto3.
+            account: whose root it is.
+            keys: the Credentials of an sts:AssumeRole answer.
+
+        """
         import boto3  # noqa: PLC0415 (half a second, and most commands do without)
 
         environment = self.environment(account)
@@ -116,8 +125,11 @@ class Stack:
             service,
             endpoint_url=environment.get(variable, environment["AWS_ENDPOINT_URL"]),
             region_name=REGION,
-            aws_access_key_id=account,
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=keys["AccessKeyId"] if keys else account,
+            aws_secret_access_key=(keys or {}).get(
+                "SecretAccessKey", environment["AWS_SECRET_ACCESS_KEY"]
+            ),
+            aws_session_token=keys["SessionToken"] if keys else None,
         )
 
     def exports(self, account: str = ACCOUNT) -> str:

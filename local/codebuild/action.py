@@ -1,5 +1,6 @@
 """Run a CodeBuild action of an emulated pipeline on this machine, as its service role."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -35,6 +36,7 @@ class Action:
     project: str
     variables: Mapping[str, str]
     pipeline: str
+    primary: str | None = None  # of several artifacts the one whose buildspec is run
 
 
 def resolve(text: str, known: Mapping[str, str]) -> str:
@@ -77,23 +79,38 @@ def action_of(
         project=settings["ProjectName"],
         variables=variables,
         pipeline=pipeline,
+        primary=settings.get("PrimarySource"),
     )
 
 
-def run_action(stack: Stack, action: Action, source: Source, keep: Path | None = None) -> Outcome:
-    """Run the action's build in a folder of its own, made of the source.
+def run_action(
+    stack: Stack, action: Action, sources: Mapping[str, Source], keep: Path | None = None
+) -> Outcome:
+    """Run the action's build in a folder of its own, made of its primary source.
 
     Parameters:
+        sources: by the names of the action's input artifacts.
         keep: where to put the files that the build leaves in `reports`.
+
+    Raises:
+        LocalError: there are several, and nothing says which is the primary one.
     """
-    with source.unpacked(stack.state.tmp) as folder:
-        outcome = _run(stack, action, folder)
+    primary = action.primary or next(iter(sources))
+    if primary not in sources or (len(sources) > 1 and not action.primary):
+        raise LocalError(f"action {action.name}: PrimarySource is none of {', '.join(sources)}")
+    with contextlib.ExitStack() as stack_of_folders:
+        folders = {
+            name: stack_of_folders.enter_context(source.unpacked(stack.state.tmp))
+            for name, source in sources.items()
+        }
+        folder = folders.pop(primary)
+        outcome = _run(stack, action, folder, folders)
         if keep and (folder / "reports").is_dir():
             shutil.copytree(folder / "reports", keep, dirs_exist_ok=True)
         return outcome
 
 
-def _run(stack: Stack, action: Action, source: Path) -> Outcome:
+def _run(stack: Stack, action: Action, source: Path, others: Mapping[str, Path]) -> Outcome:
     project = _project(stack, action)
     file = project["source"].get("buildspec") or "buildspec.yml"
     text = file if "\n" in file else _read(source / file)
@@ -110,6 +127,7 @@ def _run(stack: Stack, action: Action, source: Path) -> Outcome:
         environment = {
             **_basics(stack, action),
             **_codebuild(action, project, identity, source),
+            **{f"CODEBUILD_SRC_DIR_{name}": str(path) for name, path in others.items()},
             **credentials.environment,
         }
         return Build(spec, source, environment).run()

@@ -11,6 +11,7 @@ from local.codebuild.action import action_of, resolve, run_action
 from local.codebuild.source import Source
 from local.errors import LocalError
 from local.stack import Stack
+from local.state import REGION
 
 Approve = Callable[[str], bool]
 Known = dict[str, str]
@@ -69,13 +70,17 @@ def run_pipeline(
         source if isinstance(source, Source) else Source.of_folder(source),
         approve, keep,
         {"codepipeline.PipelineExecutionId": identity, "codepipeline.PipelineName": name},
+        definition["roleArn"], {},
     )  # fmt: skip
     return all(execution.stage(stage, only) for stage in definition["stages"])
 
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """One execution of a pipeline; `known` are the variables that its actions have set."""
+    """One execution of a pipeline.
+
+    `known` are the variables that its actions have set, `artifacts` what its sources gave.
+    """
 
     stack: Stack
     pipeline: str
@@ -84,10 +89,12 @@ class Execution:
     approve: Approve
     keep: Path | None
     known: Known
+    role: str
+    artifacts: dict[str, Source]
 
     def stage(self, stage: dict[str, Any], only: Collection[str]) -> bool:
         """Run a stage's actions by their order, unless its entry condition skips it."""
-        actions = [a for a in stage["actions"] if not only or a["name"] in only]
+        actions = [a for a in stage["actions"] if not only or a["name"] in only or _gives(a)]
         if actions and not self._enters(stage):
             return True
         for action in sorted(actions, key=lambda action: int(action.get("runOrder", 1))):
@@ -110,8 +117,11 @@ class Execution:
     def _run(self, action: dict[str, Any]) -> bool:
         kind, settings = action["actionTypeId"], action.get("configuration", {})
         match kind["category"], kind["provider"]:
-            case "Source", _:
-                _say(f"source: {self.source.name}")
+            case "Source", provider:
+                source = self._object(settings) if provider == "S3" else self.source
+                _say(f"source: {source.name}")
+                for artifact in action.get("outputArtifacts", []):
+                    self.artifacts[artifact["name"]] = source
                 return True
             case "Approval", _:
                 shown = [settings.get("CustomData") or "Approve?"]
@@ -121,11 +131,31 @@ class Execution:
                 build = action_of(
                     action, account=self.account, pipeline=self.pipeline, known=self.known
                 )
-                outcome = run_action(self.stack, build, self.source, self.keep)
+                inputs = [artifact["name"] for artifact in action["inputArtifacts"]]
+                sources = {name: self.artifacts[name] for name in inputs}
+                outcome = run_action(self.stack, build, sources, self.keep)
                 if space := action.get("namespace"):
                     self.known.update({f"{space}.{k}": v for k, v in outcome.exported.items()})
                 return outcome.succeeded
         raise LocalError(f"{kind['category']} by {kind['provider']} is not supported here")
+
+    def _object(self, settings: Known) -> Source:
+        """Fetch a source that is an object of S3, as the pipeline's role."""
+        keys = self.stack.client("sts", self.account).assume_role(
+            RoleArn=self.role,
+            RoleSessionName="CodePipeline",
+            # The emulator takes it for aws:SourceArn.
+            ExternalId=f"arn:aws:codepipeline:{REGION}:{self.account}:{self.pipeline}",
+        )["Credentials"]
+        return Source.of_object(
+            self.stack.client("s3", self.account, keys), settings["S3Bucket"],
+            settings["S3ObjectKey"],
+        )  # fmt: skip
+
+
+def _gives(action: dict[str, Any]) -> bool:
+    """Whether an action is a source: without it no other has anything to work on."""
+    return bool(action["actionTypeId"]["category"] == "Source")
 
 
 def _met(rule: dict[str, Any], known: Known) -> bool:

@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from local.errors import LocalError
 from local.state import CLONE
@@ -50,6 +51,11 @@ class Source:
         if done.returncode:
             raise LocalError(f"{repository}: {done.stderr.decode(errors='replace').strip()}")
         return cls(done.stdout, commit)
+
+    @classmethod
+    def of_object(cls, client: Any, bucket: str, key: str) -> "Source":
+        """Take a zip that is an object of S3."""
+        return cls(client.get_object(Bucket=bucket, Key=key)["Body"].read(), f"{bucket}/{key}")
 
     @contextlib.contextmanager
     def unpacked(self, tmp: Path) -> Iterator[Path]:

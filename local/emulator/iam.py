@@ -40,8 +40,18 @@ def patch() -> None:
     wrap(actions, "request_tag_context", _with_boundary)
     wrap(evaluator, "evaluate_trust_policy", _with_source)
     wrap(evaluator, "_gather_role_policies", _without_path)
+    wrap(evaluator, "_resolve_condition_key", _over_tls)
     for action in ("CreateRole", "UpdateAssumeRolePolicy"):
         wrap(iam, "_IAM_HANDLERS", _keeping_principals, entry=action)
+
+
+def _over_tls(original: Any) -> Any:
+    """Take a request for one over TLS, as AWS's endpoints have it and ours do not."""
+
+    def resolve(key: str, context: Any) -> Any:
+        return "true" if key.lower() == "aws:securetransport" else original(key, context)
+
+    return resolve
 
 
 def _named(request: Request, arn: str) -> str:

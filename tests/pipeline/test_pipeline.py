@@ -1,7 +1,9 @@
 """A pipeline's actions run in their order, as the project's role, and stop at the first failure."""
 
+import io
 import json
 import sys
+import zipfile
 
 import pytest
 
@@ -22,6 +24,8 @@ phases:
       - echo "$WHAT $RUN_ID" >> {folder}/ran
       - test "$WHAT" != fail
       - test -z "${{AWS_ACCESS_KEY_ID:-}}"
+      - ls "$CODEBUILD_SRC_DIR" > {folder}/primary
+      - ls "${{CODEBUILD_SRC_DIR_source:-.}}" > {folder}/other
       - cd {folder}
       - {python} -c "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])" > who
 """
@@ -77,15 +81,16 @@ def pipeline(stack):
     """Make a pipeline of the given actions after its source; delete it after the test."""
     codepipeline = stack.client("codepipeline")
 
-    def make(*actions, after=()):
+    def make(*actions, after=(), also=(), role="any"):
         source = action("Source", "Source", "CodeCommit", RepositoryName="r", BranchName="main")
+        source["outputArtifacts"] = [{"name": "source"}]
         codepipeline.create_pipeline(
             pipeline={
                 "name": "test-line",
-                "roleArn": f"arn:aws:iam::{ACCOUNT}:role/any",
+                "roleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}",
                 "artifactStore": {"type": "S3", "location": "bucket"},
                 "stages": [
-                    {"name": "Source", "actions": [source]},
+                    {"name": "Source", "actions": [source, *also]},
                     {"name": "Test", "actions": list(actions)},
                     *after,
                 ],
@@ -112,10 +117,11 @@ def action(name, category, provider, order=1, **configuration):
 
 def build(name, project, order=1, **variables):
     listed = [{"name": key, "value": value} for key, value in variables.items()]
-    return action(
+    made = action(
         name, "Build", "CodeBuild", order,
         ProjectName=project, EnvironmentVariables=json.dumps(listed),
     )  # fmt: skip
+    return {**made, "inputArtifacts": [{"name": "source"}]}
 
 
 def run(stack, folder, **options):
@@ -219,6 +225,66 @@ def test_a_value_that_codepipeline_would_refuse_is_refused(stack, project, pipel
     )
     with pytest.raises(LocalError, match="longer than the 1000 characters"):
         run(stack, tmp_path, approve=lambda _: True)
+
+
+@pytest.fixture
+def planner(stack):
+    """A source that is an object of S3, and the pipeline's role, which may read it."""
+    arn = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:test-line"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "codepipeline.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
+        },
+    }
+    may = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::planners/*"}
+    policy = {"Version": "2012-10-17", "Statement": may}
+    iam, s3 = stack.client("iam"), stack.client("s3")
+    iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=json.dumps(policy))
+    s3.create_bucket(Bucket="planners", CreateBucketConfiguration={"LocationConstraint": REGION})
+    everything = {"Effect": "Deny", "Principal": "*", "Action": "s3:*"}
+    plain = {"Bool": {"aws:SecureTransport": "false"}}
+    closed = {**everything, "Resource": "arn:aws:s3:::planners/*", "Condition": plain}
+    tls = json.dumps({"Version": "2012-10-17", "Statement": closed})
+    s3.put_bucket_policy(Bucket="planners", Policy=tls)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("planner", "")
+    s3.put_object(Bucket="planners", Key="one.zip", Body=buffer.getvalue())
+    source = action("Planner", "Source", "S3", S3Bucket="planners", S3ObjectKey="one.zip")
+    yield {**source, "outputArtifacts": [{"name": "planner"}]}
+    s3.delete_object(Bucket="planners", Key="one.zip")
+    s3.delete_bucket(Bucket="planners")
+    iam.delete_role_policy(RoleName="reader", PolicyName="p")
+    iam.delete_role(RoleName="reader")
+
+
+def test_a_build_of_two_sources_works_in_the_primary_one(
+    stack, project, pipeline, planner, tmp_path
+):
+    (tmp_path / "pushed").touch()
+    two = build("Plan", project(), WHAT="x")
+    two["inputArtifacts"] = [{"name": "source"}, {"name": "planner"}]
+    two["configuration"]["PrimarySource"] = "planner"
+    pipeline(two, also=[planner], role="reader")
+    assert run(stack, tmp_path)
+    primary, other = ((tmp_path / n).read_text().split() for n in ("primary", "other"))
+    assert ("planner" in primary, "pushed" in primary) == (True, False)
+    assert ("planner" in other, "pushed" in other) == (False, True)
+
+
+def test_which_of_two_sources_is_the_primary_one_must_be_said(
+    stack, project, pipeline, planner, tmp_path
+):
+    two = build("Plan", project(), WHAT="x")
+    two["inputArtifacts"] = [{"name": "source"}, {"name": "planner"}]
+    pipeline(two, also=[planner], role="reader")
+    with pytest.raises(LocalError, match="PrimarySource is none of source, planner"):
+        run(stack, tmp_path)
 
 
 @pytest.mark.parametrize("answer", ["yes", "no"])

@@ -26,7 +26,10 @@ POLICIES = {outcome: f"schema-migrations-deploy-{outcome}" for outcome in OUTCOM
 POLICIES["pipeline"] = "schema-migrations-pipeline-operator"
 # moto has these, and enforces nothing.
 UNENFORCED = {"codepipeline", "codecommit"}
-REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+REFUSED = {
+    "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation",
+    "403",  # the answer to a HEAD has no body, and so no other code
+}  # fmt: skip
 # S3's operations are older than the names of their actions.
 S3_ACTIONS = {
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
@@ -35,6 +38,7 @@ S3_ACTIONS = {
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
     "ListBucketInventoryConfigurations": "GetInventoryConfiguration",
     "PutBucketEncryption": "PutEncryptionConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
@@ -52,6 +56,8 @@ STATED: dict[str, str] = {
     "iam:TagInstanceProfile": "AWS asks for it when a profile is made with tags",
     "iam:UpdateAssumeRolePolicy": "mends a role that somebody changed",
     "iam:UpdateRole": "mends a role that somebody changed",
+    "kms:Decrypt": "S3 asks for it in the name of who looks at what is encrypted",
+    "kms:GenerateDataKey": "S3 asks for it in the name of who writes what it encrypts",
     "lambda:ListTags": "without it GetFunction leaves a function's tags out",
     "rds:EnableHttpEndpoint": "for a Data API that somebody turned off",
     "rds:ModifyDBSubnetGroup": "follows other subnets",

@@ -254,7 +254,7 @@ def test_pipeline_goes_from_dev_to_prod(provisioned: Stack) -> None:
     orders = [a["runOrder"] for a in pipeline["stages"][-1]["actions"]]
     assert (pipeline["pipelineType"], pipeline["executionMode"]) == ("V2", "QUEUED")
     assert stages == {
-        "Source": ["Source"],
+        "Source": ["Source", "Planner"],
         "Check": ["Check"],
         "Dev": ["Deploy", "Migrate"],
         "ProdPlan": ["Plan"],
