@@ -102,7 +102,8 @@ endef
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
 	$(invoke) --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
 	    --first "$${RUNNER_DATABASE:?the name of its database}" plan --save build/plan.json
-	$(BIN)/runner report build/plan.json --variables build/told.sh
+	$(BIN)/runner report build/plan.json --variables build/told.sh \
+	    --source-code "$${CODEBUILD_SRC_DIR_source:-.}"
 	@IFS=: read -r _ _ _ region account build id <<<"$${CODEBUILD_BUILD_ARN:?}"; project=$${build#build/}; \
 	    console="https://$$region.console.aws.amazon.com/codesuite/codebuild/$$account/projects"; \
 	    echo "export REPORT_URL='$$console/$$project/build/$$project%3A$$id/'" >> build/told.sh

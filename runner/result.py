@@ -156,9 +156,13 @@ class Open(TypedDict):
 
 
 class Plan(TypedDict):
-    """The data of `plan`: the files that would run, and the digest that can be approved."""
+    """The data of `plan`: the files that would run, and the digest that can be approved.
+
+    `runner` is the digest of the code that made it, null where there is no function yet.
+    """
 
     digest: str
+    runner: str | None
     longest_transaction: Open | None
     files: list[Planned]
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from runner.errors import ConfigurationError, extra
+from runner.files.code import code_digest
 from runner.report.border import refused
 from runner.report.markdown import markdown
 from runner.report.variables import variables
+from runner.report.wording import plan
 from runner.result import VERSION, Document, Result
 
 
@@ -21,6 +22,8 @@ def report(
     output: Path | None,
     comment: Path | None,
     told: Path | None = None,
+    *,
+    source_code: Path | None = None,
 ) -> Result:
     """Write what is asked for; the result's data is the paths.
 
@@ -29,6 +32,8 @@ def report(
         output: where the HTML page goes; where nothing is asked for, it goes beside the result.
         comment: where the Markdown goes.
         told: where the variables go that later steps of a pipeline are told.
+        source_code: the project that is to be deployed; where its runner is another one than made
+            the plan, that is told too.
 
     Raises:
         ConfigurationError: nothing says where to write, the source is no result of this version,
@@ -40,9 +45,14 @@ def report(
     document = _read(source)
     result = Result("report", run_id)
     written = []
-    for path, write in ((output, _page), (comment, _comment), (told, _variables)):
+    ways = (
+        (output, _page),
+        (comment, markdown),
+        (told, lambda found: variables(found, _changes(found, source_code))),
+    )
+    for path, write in ways:
         if path:
-            _write(path, write()(document))
+            _write(path, write(document))
             written.append(str(path))
     result.data = written
     return result
@@ -58,18 +68,19 @@ def _beside(source: str) -> Path:
     return page
 
 
-def _page() -> Callable[[Document], str]:
+def _page(document: Document) -> str:
     with extra("report", what="a page"):
         from runner.report.page import page  # noqa: PLC0415 - an extra, for the page alone
-    return page
+    return page(document)
 
 
-def _comment() -> Callable[[Document], str]:
-    return markdown
-
-
-def _variables() -> Callable[[Document], str]:
-    return variables
+def _changes(document: Document, source_code: Path | None) -> list[str]:
+    """Return what of the runner changes with a deployment of a project."""
+    planned = plan(document)
+    if planned is None or planned["runner"] is None or source_code is None:
+        return []
+    changes = code_digest(source_code / "runner") != planned["runner"]
+    return ["the runner itself changes"] if changes else []
 
 
 def _write(path: Path, text: str) -> None:

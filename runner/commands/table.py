@@ -132,6 +132,7 @@ def _report(context: Context, options: Options) -> Document:
         options.get("output"),
         options.get("markdown"),
         options.get("variables"),
+        source_code=options.get("source_code"),
     ).document()
 
 
@@ -295,6 +296,8 @@ _ALL = (
             Option("markdown", "Markdown, for a comment", "FILE", str, Path),
             Option("variables", "what later steps of a pipeline are told, as variables of a shell",
                    "FILE", str, Path),
+            Option("source_code", "with that of a plan: tell whether this project's runner is"
+                   " another than planned", "DIR", str, Path),
         ),
         lines=text.strings, summary=lambda _: "written",
     ),

@@ -12,6 +12,7 @@ import psycopg2
 from runner.database.session import Session
 from runner.database.sessions import longest_transaction
 from runner.engine.job import Job
+from runner.files.code import code_digest
 from runner.history.table import Row
 from runner.report.wording import many, size
 from runner.result import Hazard, Open, Plan, Planned, Relation, Risk
@@ -71,6 +72,7 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan
     relations = _relations(session, sorted({lock.relation for one in read for lock in one.locks}))
     return {
         "digest": digest(jobs, session.server.database, rows),
+        "runner": code_digest(),
         "longest_transaction": _longest(session),
         "files": [_file(job, one, relations) for job, one in zip(jobs, read, strict=True)],
     }
@@ -80,6 +82,7 @@ def first(jobs: Sequence[Job], database: str) -> Plan:
     """Return the plan for a database that is still to be made: nothing is there to wait for."""
     return {
         "digest": digest(jobs, database, ()),
+        "runner": None,
         "longest_transaction": None,
         "files": [_file(job, _look(job.text), {}) for job in jobs],
     }

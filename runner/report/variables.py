@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from runner.errors import ConfigurationError
 from runner.report.wording import many, plan, verdict
@@ -12,16 +13,19 @@ from runner.result import Document, Plan
 _LONGEST = 600
 
 
-def variables(document: Document) -> str:
+def variables(document: Document, remarks: Sequence[str] = ()) -> str:
     """Return as lines that a shell reads what a result tells later steps.
 
     Of a plan what an approval shows: digest, number of files, risk. Of a proof and of a run that
     left nothing the digest of their files: PROVED, APPLIED.
 
+    Parameters:
+        remarks: what else who approves a plan must know.
+
     Raises:
         ConfigurationError: the document tells nothing: it is of another command, or failed.
     """
-    shown = {} if document["error"] else _told(document)
+    shown = {} if document["error"] else _told(document, remarks)
     if not shown:
         raise ConfigurationError(
             "this result tells later steps nothing",
@@ -30,7 +34,7 @@ def variables(document: Document) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in shown.items())
 
 
-def _told(document: Document) -> dict[str, str]:
+def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
     name = {"verify": "PROVED", "migrate": "APPLIED"}.get(document["command"])
     if name and isinstance(data := document["data"], dict) and "files" in data:
         return {name: str(data["files"])}
@@ -40,14 +44,14 @@ def _told(document: Document) -> dict[str, str]:
     return {
         "PLAN_DIGEST": found["digest"],
         "PLAN_PENDING": str(len(found["files"])),
-        "PLAN_RISK": _line(document, found),
+        "PLAN_RISK": _line(document, found, remarks),
     }
 
 
-def _line(document: Document, found: Plan) -> str:
+def _line(document: Document, found: Plan, remarks: Sequence[str]) -> str:
     """Return what a person must know before all else, in one line."""
     seen = verdict(document)
-    said = [f"{seen.word}: {seen.sentence}"]
+    said = [f"{seen.word}: {seen.sentence}", *remarks]
     forever = [file["file"] for file in found["files"] if file["irreversible"]]
     if forever:
         said.append(f"{many(len(forever), 'file')} cannot be undone: {', '.join(forever)}")

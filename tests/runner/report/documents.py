@@ -105,7 +105,7 @@ def planned() -> Document:
             "locks": [], "relations": [], "irreversible": None}  # fmt: skip
     longest = {"pid": 4711, "user": "app", "application": "web", "state": "active",
                "query": "select 1 for update", "seconds": 912.0}  # fmt: skip
-    data = {"digest": "sha256:" + "9f" * 32, "longest_transaction": longest,
+    data = {"digest": "sha256:" + "9f" * 32, "runner": None, "longest_transaction": longest,
             "files": [block, notice, calm]}  # fmt: skip
     pending = [task(file["file"], action=file["action"]) for file in data["files"]]
     return document(command="plan", outcome="planned", data=data, pending=pending)

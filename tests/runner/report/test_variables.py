@@ -1,6 +1,7 @@
 """What later steps are told comes out of a shell as it went in, in one line each."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,13 +9,19 @@ import pytest
 
 from runner.commands.report import report
 from runner.errors import ConfigurationError
+from runner.files.code import OWN, code_digest
 from runner.report.variables import variables
 from tests.runner.report.documents import Document, document, error, task, verified
 
 
 def planned(*files: Document) -> Document:
     """Return a plan of these files."""
-    data = {"digest": "sha256:0f", "longest_transaction": None, "files": list(files)}
+    data = {
+        "digest": "sha256:0f",
+        "runner": code_digest(),
+        "longest_transaction": None,
+        "files": list(files),
+    }
     return document(command="plan", outcome="planned", pending=[task("x")], data=data)
 
 
@@ -98,6 +105,17 @@ def test_proof_and_run_tell_the_digest_of_their_files() -> None:
     proofs = {"server_version": "17.7", "files": "sha256:1a", "migrations": []}
     assert exported(variables(document(command="verify", data=proofs))) == {"PROVED": "sha256:1a"}
     assert exported(variables(document(data={"files": "sha256:2b"}))) == {"APPLIED": "sha256:2b"}
+
+
+@pytest.mark.parametrize("change", [None, "more", "lint"])
+def test_runner_that_changes_is_told(tmp_path: Path, change: str | None) -> None:
+    shutil.copytree(OWN, tmp_path / "runner")
+    if change:
+        (tmp_path / "runner" / {"more": "more.py", "lint": "lint/more.py"}[change]).touch()
+    (tmp_path / "plan.json").write_text(json.dumps(planned(file("V1__a.sql"))))
+    report(str(tmp_path / "plan.json"), "r", None, None, tmp_path / "told.sh", source_code=tmp_path)
+    said = exported((tmp_path / "told.sh").read_text())["PLAN_RISK"]
+    assert ("; the runner itself changes" in said) == (change == "more")
 
 
 def test_report_writes_it_and_no_page(tmp_path: Path) -> None:
