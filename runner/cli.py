@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -133,13 +134,19 @@ def _say(text: str, end: str = "\n") -> None:
 
 def _write(stream: TextIO, text: str, end: str = "\n") -> None:
     """Write a text; whoever reads no further, as `head`, must not stop the work."""
-    # What the stream's encoding lacks is shown by its number.
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
-        print(text, end=end, file=stream, flush=True)
+        print(_encodable(text, stream), end=end, file=stream, flush=True)
     except BrokenPipeError:  # nor may the interpreter fail at its end over what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Return a text with numbers for what a stream's encoding lacks, as JSON writes them."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
+    return text
 
 
 class _Terminal:
@@ -149,22 +156,23 @@ class _Terminal:
         self.wants_ticks = sys.stderr.isatty()
 
     def note(self, text: str) -> None:
-        _say(self._clear() + text)
+        _say(self._clear() + wording.clean(text))
 
     def started(self, job: Job) -> None:
         if self.wants_ticks:
-            _say(f"  {job.migration.name} …", end="")
+            _say(f"  {wording.clean(job.migration.name)} …", end="")
 
     def tick(self, job: Job, seconds: float) -> None:
         clock = wording.duration(seconds * 1000)
-        _say(f"{self._clear()}  {job.migration.name} … {clock}", end="")
+        _say(f"{self._clear()}  {wording.clean(job.migration.name)} … {clock}", end="")
 
     def notices(self, job: Job, texts: list[str]) -> None:
         for said in texts:
-            _say(f"{self._clear()}{job.migration.name}: {said}")
+            _say(self._clear() + wording.clean(f"{job.migration.name}: {said}"))
 
     def finished(self, job: Job, duration_ms: int) -> None:
-        _say(f"{self._clear()}  {job.migration.name} ({wording.duration(duration_ms)})")
+        name = wording.clean(job.migration.name)
+        _say(f"{self._clear()}  {name} ({wording.duration(duration_ms)})")
 
     def _clear(self) -> str:
         return "\r\033[K" if self.wants_ticks else ""

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 _MARGIN = 5.0  # seconds kept for recording and for the answer before a deadline
 
 
+_FOREVER = 1e9  # seconds: what outlasts every run
+
+
 class Deadline:
     """The moment when the run must have stopped.
 
@@ -17,7 +20,7 @@ class Deadline:
     """
 
     def __init__(self, seconds: float | None = None):
-        self._at = None if seconds is None else time.monotonic() + seconds
+        self._at = None if seconds is None else time.monotonic() + min(seconds, _FOREVER)
 
     def left(self) -> float | None:
         """Return the seconds that work may still take, None where there is no deadline."""

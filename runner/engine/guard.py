@@ -39,8 +39,8 @@ def owned_by(session: Session, role: str) -> str:
     superuser, who is nobody's login on RDS.
     """
     owner = literal(session.connection, role)
-    return (
-        "do $owner$ declare strange text; begin"
+    block = (
+        "declare strange text; begin"
         " select pg_catalog.string_agg(pg_catalog.pg_describe_object(classid, objid, objsubid)"
         "        || ' of ' || pg_catalog.pg_get_userbyid(refobjid), ', ') into strange"
         " from pg_catalog.pg_shdepend where deptype = 'o'"
@@ -52,8 +52,9 @@ def owned_by(session: Session, role: str) -> str:
         f"  raise exception 'made for another owner than %: %', {owner}, strange"
         f"  using errcode = '{NOT_OWNED}',"
         "   hint = 'make them as the owner role, or alter … owner to in the file';"
-        " end if; end $owner$; "
+        " end if; end"
     )
+    return f"do {literal(session.connection, block)}; "
 
 
 def check(session: Session, job: Job) -> None:

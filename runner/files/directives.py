@@ -9,7 +9,8 @@ from runner.errors import ConfigurationError
 
 _DIRECTIVE = re.compile(r"--[ \t]*(?i:runner):[ \t]*(?P<body>[^\r\n]*)")
 _STRAY = re.compile(r"^--[ \t]*(?i:runner):", re.MULTILINE)
-_DURATION = re.compile(r"\d+(?:us|ms|s|min|h|d)?")
+_DURATION = re.compile(r"[0-9]{1,12}(?:us|ms|s|min|h|d)?")
+_MOST = 2**31 - 1  # milliseconds: some 24 days, the most that the server takes
 _UNITS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ALLOW = "allow "
 _KNOWN = (
@@ -96,7 +97,10 @@ def milliseconds(duration: str) -> int:
     if not _DURATION.fullmatch(duration):
         raise ConfigurationError(f"{duration!r} is not a duration such as 500ms, 5s, 10min")
     number = duration.rstrip("abcdefghijklmnopqrstuvwxyz")
-    return round(int(number) * _UNITS[duration[len(number) :]])
+    found = round(int(number) * _UNITS[duration[len(number) :]])
+    if found > _MOST:
+        raise ConfigurationError(f"{duration} is more than the server takes, which is 24 days")
+    return found
 
 
 def with_unit(duration: str) -> int:

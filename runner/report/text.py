@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,15 @@ _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
 _VERBS: dict[Action, str] = {"apply": "applied", "repeat": "applied", "undo": "undone"}
 
 
+# Controls beyond ASCII, and what turns the direction of text or hides in it. Lone halves of pairs
+# are nothing that a file could hold.
+_OBEYED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
 def as_json(document: Mapping[str, Any]) -> str:
-    """Return the document as one JSON text."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    """Return the document as one JSON text; what a terminal would obey is written as a number."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write_text(path: Path, text: str) -> None:
