@@ -72,11 +72,13 @@ class Report:
         ]
         return min(names, key=lambda name: self._wall(work, name), default=None)
 
-    def markdown(self) -> str:
-        """Return every table."""
-        parts = [self._table(work) for work in self._found]
-        notes = "\n".join(f"- {note}" for note in self.notes)
-        return "\n".join([*parts, notes]).rstrip() + "\n"
+    def tables(self, works: Sequence[Work]) -> str:
+        """Return a table for each of these works."""
+        return "\n".join(map(self._table, works))
+
+    def remarks(self) -> str:
+        """Return what is missing or went wrong."""
+        return "".join(f"- {note}\n" for note in self.notes)
 
     def svg(self) -> str:
         """Return the fastest of each work as bars."""
