@@ -177,4 +177,11 @@ def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:
     with connection.cursor() as cursor:
         cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
         row = cursor.fetchone()
-    return (Catalog(row[0], row[1]), row[2], row[3]) if row else None
+    if row is None or not _is_catalog(row[1]):
+        return None
+    return Catalog(row[0], row[1]), row[2], row[3]
+
+
+def _is_catalog(objects: object) -> bool:
+    """Return whether this is what a run keeps; nothing is compared with anything else."""
+    return isinstance(objects, dict) and all(isinstance(text, str) for text in objects.values())
