@@ -64,7 +64,7 @@ pipeline-check: setup  ## validate, prove and lint the migrations (the pipeline 
 	$(BIN)/runner validate
 	$(BIN)/runner verify --sample-rows --junit reports/verify.xml --save build/verify.json \
 	    --evidence build/evidence.json
-	$(BIN)/runner lint --junit reports/lint.xml
+	$(BIN)/runner lint --junit reports/lint.xml $${LINT_BASE:+--base "$$LINT_BASE"}
 	$(BIN)/runner report build/verify.json --variables build/told.sh
 
 # Whatever came of a step, what it says of itself is made into pages.

@@ -81,6 +81,7 @@ class Stack:
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.state.port('aws')}",
             "AWS_ENDPOINT_URL_CODEPIPELINE": pipeline,
             "AWS_ENDPOINT_URL_CODECOMMIT": pipeline,
+            "AWS_ENDPOINT_URL_SERVICE_QUOTAS": pipeline,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": account,

@@ -3,8 +3,10 @@
 
 import fnmatch
 import itertools
+import json
 import re
 from typing import Any
+from xml.sax.saxutils import escape
 
 from local.emulator.patches import Wrapper, add, module, wrap
 
@@ -16,6 +18,13 @@ _AMIS = {
     "al2023-ami-minimal-kernel-default-arm64": "ami-0c2023a1b2c3d4e61",
 }
 _INTERFACE = "NetworkInterface.1."
+# The policy that EC2 writes into an endpoint that is made without one.
+OPEN = json.dumps(
+    {
+        "Version": "2008-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
+    }
+)
 _METADATA_DEFAULTS = {
     "HttpTokens": "optional",
     "HttpPutResponseHopLimit": "1",
@@ -156,7 +165,7 @@ def _interface_xml(instance: dict[str, Any]) -> str:
 
 
 def _patch_endpoints() -> None:
-    """Keep the security groups of VPC endpoints, and describe those of the VPC asked for."""
+    """Keep groups and policies of VPC endpoints, and describe those of the VPC asked for."""
     _wrap_action("CreateVpcEndpoint", _keeping_groups)
     _wrap_action("ModifyVpcEndpoint", _changing_groups)
     _wrap_action("DescribeVpcEndpoints", _of_the_vpc)
@@ -170,6 +179,7 @@ def _keeping_groups(create: Any) -> Any:
         groups = ec2._parse_member_list(parameters, "SecurityGroupId")
         for identifier in set(ec2._vpc_endpoints.keys()) - known:
             ec2._vpc_endpoints[identifier]["_groups"] = groups
+            ec2._vpc_endpoints[identifier]["PolicyDocument"] = ec2._p(parameters, "PolicyDocument")
         return response
 
     return creating
@@ -182,6 +192,8 @@ def _changing_groups(modify: Any) -> Any:
             added = ec2._parse_member_list(parameters, "AddSecurityGroupId")
             removed = ec2._parse_member_list(parameters, "RemoveSecurityGroupId")
             endpoint["_groups"] = sorted({*endpoint.get("_groups", []), *added} - {*removed})
+            if ec2._p(parameters, "ResetPolicy") == "true":
+                endpoint["PolicyDocument"] = ""
         return modify(parameters)
 
     return modifying
@@ -204,7 +216,9 @@ def _with_groups(write: Any) -> Any:
         groups = "".join(
             f"<item><groupId>{group}</groupId></item>" for group in endpoint.get("_groups", [])
         )
-        return f"{head}<groupSet>{groups}</groupSet>{end}{tail}"
+        policy = escape(endpoint.get("PolicyDocument") or OPEN)
+        guard = f"<policyDocument>{policy}</policyDocument>"
+        return f"{head}<groupSet>{groups}</groupSet>{guard}{end}{tail}"
 
     return described
 

@@ -11,6 +11,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection
 
 from runner.database import connection as connections
+from runner.database import owner
 from runner.database.quoting import identifier, literal
 from runner.errors import Unreachable
 
@@ -73,6 +74,7 @@ class Session:
 
     Raises:
         Unreachable: no connection, or one that cannot serve: a standby, read-only, a pooler.
+        ConfigurationError: what is there already belongs to another role than the target's.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Session:
             self._notices = _Notices()
             self.connection.notices = self._notices  # type: ignore[assignment] # any with append()
             self.server = self._inspect()
+            self._role = self._prepared_role()
             self.run(self.reset())
         except psycopg2.Error as error:
             self.close()
@@ -166,8 +169,16 @@ class Session:
             self.rollback()
 
     def _set_role(self, what: str = "role") -> str:
-        role = self.target.role
+        role = self._role
         return f"set {what} {identifier(self.connection, role)}; " if role else ""
+
+    def _prepared_role(self) -> str | None:
+        """Return the role to act as, made where the login is the master user's own secret."""
+        role = self.target.role
+        if not role or not self.target.secret_arn:
+            return role
+        ready = owner.prepare(self.connection, role, read_only=self._read_only)
+        return role if ready else None
 
     def notices(self) -> list[str]:
         """Return what the server said since the last call, and how much more it was."""

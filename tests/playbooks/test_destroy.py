@@ -34,6 +34,7 @@ def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> No
     found = {r["RoleName"] for r in stack.client("iam", DEV).list_roles()["Roles"]}
     assert {r for r in found if r.startswith("schema-migrations")} == {
         "schema-migrations-deploy",
+        "schema-migrations-destroy",
         "schema-migrations-invoke-read",
         "schema-migrations-invoke-live",
         "schema-migrations-invoke-admin",

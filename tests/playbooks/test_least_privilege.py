@@ -1,4 +1,4 @@
-"""The deploy role's policies hold what the plays need, and nothing that they do not.
+"""The policies of the roles that deploy and destroy hold what the plays need, and no more.
 
 Every request of every play is recorded with the role that made it. What was called must be
 granted; what is granted must have been called, or AWS asks for it in the name of one that was. Then
@@ -21,9 +21,12 @@ from tests.roles.readme import listed
 
 LOCAL = ACCOUNTS["local"]
 OUTCOMES = ("network", "database", "runner", "bastion", "pipeline")
-# What a role of ours takes is a policy of who deploys; of the pipeline, of its operators.
-POLICIES = {outcome: f"schema-migrations-deploy-{outcome}" for outcome in OUTCOMES}
-POLICIES["pipeline"] = "schema-migrations-pipeline-operator"
+# The roles that act: what playbooks/destroy.yml does is done as the second one. What changes the
+# pipeline is a policy of its operators.
+KINDS = ("deploy", "destroy")
+ACTING = [(kind, outcome) for kind in KINDS for outcome in OUTCOMES]
+NAMES = {(kind, outcome): f"schema-migrations-{kind}-{outcome}" for kind, outcome in ACTING}
+NAMES["deploy", "pipeline"] = "schema-migrations-pipeline-operator"
 # moto has these, and enforces nothing.
 UNENFORCED = {"codepipeline", "codecommit"}
 REFUSED = {
@@ -46,7 +49,10 @@ S3_ACTIONS = {
 }
 # What is granted although no request needs it here, and why.
 STATED: dict[str, str] = {
+    "cloudwatch:DeleteAlarms": "removes the alarms that an earlier release made of the builds",
+    "cloudwatch:ListTagsForResource": "looks at them",
     "codecommit:TagResource": "AWS asks for it when a repository is made with tags",
+    "ec2:DisassociateRouteTable": "follows other subnets",
     "ec2:ModifyInstanceAttribute": "gives the bastion another type",
     "ec2:ModifyInstanceMetadataOptions": "mends the bastion's metadata options",
     "ec2:ModifyVpcEndpoint": "follows other subnets, and mends an endpoint's groups",
@@ -54,7 +60,6 @@ STATED: dict[str, str] = {
     "iam:CreateServiceLinkedRole": "RDS makes its role for who creates an account's first database",
     "iam:PutRolePermissionsBoundary": "mends a role that somebody changed",
     "iam:TagInstanceProfile": "AWS asks for it when a profile is made with tags",
-    "iam:UpdateAssumeRolePolicy": "mends a role that somebody changed",
     "iam:UpdateRole": "mends a role that somebody changed",
     "kms:Decrypt": "S3 asks for it in the name of who looks at what is encrypted",
     "kms:GenerateDataKey": "S3 asks for it in the name of who writes what it encrypts",
@@ -89,14 +94,23 @@ def requests(
 
 
 @pytest.fixture(scope="session")
-def deploy_policies(provisioned: Stack) -> dict[str, dict[str, Any]]:
-    """Give the policies of who deploys, by outcome."""
+def policies(provisioned: Stack) -> dict[tuple[str, str], dict[str, Any]]:
+    """Give the policies of the roles that deploy and destroy, by role and outcome."""
     iam, found = provisioned.client("iam", LOCAL), {}
-    for outcome, name in POLICIES.items():
-        arn = f"arn:aws:iam::{LOCAL}:policy/{name}"
+    for kind, outcome in ACTING:
+        arn = f"arn:aws:iam::{LOCAL}:policy/{NAMES[kind, outcome]}"
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-        found[outcome] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
-    return {outcome: version["Document"] for outcome, version in found.items()}
+        answer = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
+        found[kind, outcome] = answer["Document"]
+    return found
+
+
+def called(requests: list[Request], kind: str, outcome: str) -> set[str]:
+    """Return the actions that an outcome's tasks take as the role that deploys or destroys."""
+    destroying = kind == "destroy"
+    return {
+        action(r) for r in requests if r.role == outcome and (r.playbook == "destroy") == destroying
+    }
 
 
 def granted(policy: dict[str, Any]) -> set[str]:
@@ -108,22 +122,27 @@ def as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize(("kind", "outcome"), ACTING)
 def test_what_a_role_calls_is_granted(
-    requests: list[Request], deploy_policies: dict[str, dict[str, Any]], outcome: str
+    requests: list[Request],
+    policies: dict[tuple[str, str], dict[str, Any]],
+    kind: str,
+    outcome: str,
 ) -> None:
-    called = {action(r) for r in requests if r.role == outcome}
-    assert called - granted(deploy_policies[outcome]) == set()
+    assert called(requests, kind, outcome) - granted(policies[kind, outcome]) == set()
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize(("kind", "outcome"), ACTING)
 def test_what_is_granted_is_called(
-    requests: list[Request], deploy_policies: dict[str, dict[str, Any]], outcome: str
+    requests: list[Request],
+    policies: dict[tuple[str, str], dict[str, Any]],
+    kind: str,
+    outcome: str,
 ) -> None:
-    called = {action(r) for r in requests if r.role == outcome}
-    known = [reference.action(name) for name in called]
+    made = called(requests, kind, outcome)
+    known = [reference.action(name) for name in made]
     implied = {one for action in known if action for one in action.dependents}
-    assert granted(deploy_policies[outcome]) - called - implied - STATED.keys() == set()
+    assert granted(policies[kind, outcome]) - made - implied - STATED.keys() == set()
 
 
 @pytest.mark.parametrize("role", ["preflight", "account", "pipeline_account"])
@@ -133,12 +152,18 @@ def test_readme_lists_what_an_administrators_role_calls(requests: list[Request],
 
 
 @pytest.fixture(scope="session")
-def samples(requests: list[Request]) -> dict[str, Request]:
-    """Give a request of the deployment of `local` for each action that the emulator enforces."""
+def samples(requests: list[Request]) -> dict[str, dict[str, Request]]:
+    """Give a request of `local` for each action that the emulator enforces, by acting role."""
     return {
-        action(r): r
-        for r in requests
-        if r.role in OUTCOMES and r.environment == "local" and r.service not in UNENFORCED
+        kind: {
+            action(r): r
+            for r in requests
+            if r.role in OUTCOMES
+            and r.environment == "local"
+            and r.service not in UNENFORCED
+            and (r.playbook == "destroy") == (kind == "destroy")
+        }
+        for kind in KINDS
     }
 
 
@@ -164,20 +189,22 @@ def without(policy: dict[str, Any], name: str) -> dict[str, Any]:
     return {**policy, "Statement": [s for s in statements if s["Action"]]}
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_action_that_is_taken_out_is_missed(
     provisioned: Stack,
     proband: str,
-    deploy_policies: dict[str, dict[str, Any]],
-    samples: dict[str, Request],
+    policies: dict[tuple[str, str], dict[str, Any]],
+    samples: dict[str, dict[str, Request]],
+    kind: str,
 ) -> None:
     iam = provisioned.client("iam", LOCAL)
     keys = provisioned.client("sts", LOCAL).assume_role(
         RoleArn=f"arn:aws:iam::{LOCAL}:role/{proband}", RoleSessionName="proof"
     )["Credentials"]
     not_missed = []
-    for name, request in sorted(samples.items()):
-        for outcome, policy in deploy_policies.items():
-            text = json.dumps(without(policy, name))
+    for name, request in sorted(samples[kind].items()):
+        for outcome in OUTCOMES:
+            text = json.dumps(without(policies[kind, outcome], name))
             iam.put_role_policy(RoleName=proband, PolicyName=outcome, PolicyDocument=text)
         if ask(provisioned, keys, request) not in REFUSED:
             not_missed.append(name)

@@ -8,7 +8,7 @@ import botocore.exceptions
 import pytest
 
 from local.stack import Stack
-from tests.playbooks.identities import client, roles, session
+from tests.playbooks.identities import acting, client, roles, session
 from tests.playbooks.plays import ACCOUNTS
 
 DEV, PROD = ACCOUNTS["dev"], ACCOUNTS["prod"]
@@ -171,6 +171,84 @@ def test_the_deploy_role_cannot_change_itself(provisioned: Stack) -> None:
         iam.put_role_policy(
             RoleName="schema-migrations-deploy", PolicyName="more", PolicyDocument="{}"
         )
+
+
+def test_an_approver_may_answer_the_approval_and_start_nothing(provisioned: Stack) -> None:
+    iam = provisioned.client("iam", DEV)
+    arn = f"arn:aws:iam::{DEV}:policy/schema-migrations-approver"
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    see, answer = found["Statement"]
+    assert all(verb.startswith(("codepipeline:Get", "codepipeline:List")) for verb in see["Action"])
+    assert answer["Action"] == "codepipeline:PutApprovalResult"
+    pipeline = f"arn:aws:codepipeline:eu-central-1:{DEV}:schema-migrations"
+    assert answer["Resource"] == [f"{pipeline}/Prod/Approve"]
+
+
+def test_the_deploy_role_cannot_remove_the_database(provisioned: Stack) -> None:
+    rds = acting(provisioned, "rds", PROD, "schema-migrations-deploy")
+    name = "schema-migrations-prod"
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    for instance in rds.describe_db_instances()["DBInstances"]:
+        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+            rds.delete_db_instance(DBInstanceIdentifier=instance["DBInstanceIdentifier"])
+
+
+def test_the_deploy_role_cannot_have_a_role_trust_another(provisioned: Stack) -> None:
+    iam, role = (
+        acting(provisioned, "iam", PROD, "schema-migrations-deploy"),
+        "schema-migrations-prod-runner",
+    )
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument="{}")
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        iam.delete_role(RoleName=role)
+
+
+@pytest.mark.parametrize("env", ACCOUNTS)
+def test_only_operators_may_take_the_role_that_destroys(provisioned: Stack, env: str) -> None:
+    role = roles(provisioned, ACCOUNTS[env])["schema-migrations-destroy"]
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNTS[env]}:root"}
+
+
+@pytest.mark.parametrize("build", ["build-check", "build-deploy-prod", "build-migrate-prod"])
+def test_no_build_may_take_the_role_that_destroys(provisioned: Stack, build: str) -> None:
+    for account in (DEV, PROD):
+        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+            session(provisioned, build).assume_role(
+                RoleArn=f"arn:aws:iam::{account}:role/schema-migrations-destroy",
+                RoleSessionName="build",
+            )
+
+
+def test_a_bounded_role_opens_no_other_databases_secret(provisioned: Stack) -> None:
+    """Whatever the deploy role writes into the runner's policy, the boundary is what counts."""
+    secrets = provisioned.client("secretsmanager", PROD)
+    foreign = secrets.create_secret(Name="somebody-elses", SecretString="hidden")["ARN"]
+    cluster = provisioned.client("rds", PROD).describe_db_clusters()["DBClusters"][0]
+    iam = provisioned.client("iam", PROD)
+    anything = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{PROD}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    iam.create_role(
+        RoleName="greedy",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        PermissionsBoundary=f"arn:aws:iam::{PROD}:policy/schema-migrations-boundary",
+    )
+    document = json.dumps({"Version": "2012-10-17", "Statement": [anything]})
+    iam.put_role_policy(RoleName="greedy", PolicyName="all", PolicyDocument=document)
+    greedy = acting(provisioned, "secretsmanager", PROD, "greedy")
+    assert greedy.get_secret_value(SecretId=cluster["MasterUserSecret"]["SecretArn"])
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        greedy.get_secret_value(SecretId=foreign)
+    iam.delete_role_policy(RoleName="greedy", PolicyName="all")
+    iam.delete_role(RoleName="greedy")
+    secrets.delete_secret(SecretId=foreign, ForceDeleteWithoutRecovery=True)
 
 
 def statements(stack: Stack, action: str) -> list[dict[str, Any]]:

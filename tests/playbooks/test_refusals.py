@@ -28,6 +28,25 @@ def test_bootstrap_refuses_another_account_too(playbook: Playbooks) -> None:
     assert "but the inventory 'dev' is account 111122223333" in play.message
 
 
+def test_bootstrap_refuses_an_account_that_may_not_build(playbook: Playbooks) -> None:
+    builds = [
+        {
+            "service": "codebuild",
+            "name": "Concurrently running builds for ARM/Small environment",
+            "at_least": 2,
+            "key": "pipeline_container",
+            "refused": "Cannot have more than 1 builds in queue",
+            "fix": "ask for more",
+        }
+    ]
+    quotas = json.dumps({"bootstrap_builds": builds})
+    play = playbook("playbooks/bootstrap.yml", "dev", "-e", quotas)
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "pipeline_container: this account's quota" in play.message
+    assert "AWS would say later: Cannot have more than 1 builds in queue" in play.message
+
+
 def test_missing_credentials_are_asked_for(playbook: Playbooks) -> None:
     play = playbook("site.yml", "prod", AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
     assert play.status != 0

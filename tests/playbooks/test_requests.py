@@ -179,6 +179,15 @@ def test_an_endpoint_has_what_its_kind_takes(
         assert not has_not & request.keys()
 
 
+def test_every_endpoint_says_what_may_pass(asked: Asked) -> None:
+    for request in of(asked, "ec2", "CreateVpcEndpoint"):
+        (statement,) = json.loads(request["PolicyDocument"])["Statement"]
+        if request["VpcEndpointType"] == "Gateway":
+            assert statement["Resource"] == "arn:aws:s3:::al2023-repos-eu-central-1-de612dc2/*"
+        else:
+            assert statement["Condition"]["StringEquals"]["aws:PrincipalAccount"].isdigit()
+
+
 def test_names_of_endpoints_resolve_inside_the_vpc(asked: Asked) -> None:
     attributes = of(asked, "ec2", "ModifyVpcAttribute")
     assert {"EnableDnsHostnames": {"Value": True}}.items() <= attributes[0].items()
@@ -231,7 +240,11 @@ def test_the_build_image_fits_its_processor(asked: Asked) -> None:
 
 def test_the_trigger_may_start_the_pipeline_by_a_role(asked: Asked) -> None:
     for request in of(asked, "events", "PutTargets"):
-        assert all(target["RoleArn"].endswith("-trigger") for target in request["Targets"])
+        (target,) = request["Targets"]
+        if request["Rule"].endswith("-trigger"):
+            assert target["RoleArn"].endswith("-trigger")
+        else:  # the topic's own policy lets the rule publish
+            assert target["Arn"].endswith("-pipeline-alarms")
 
 
 def test_rotation_is_left_to_rds(asked: Asked) -> None:

@@ -14,7 +14,9 @@ from tests.policies.rendered import Policy, policies
 
 POLICIES = policies()
 # The boundary allows nothing by itself: it only says how far other policies may go.
+BOUNDARIES = [policy for policy in POLICIES if policy.name == "boundary"]
 GRANTS = [policy for policy in POLICIES if policy.name != "boundary"]
+MANAGED = ("boundary", "deploy-policy", "destroy-policy")
 MANAGED_LIMIT = 6144  # characters of a managed policy, white space not counted
 
 LAMBDA_INTERFACES = (
@@ -27,8 +29,8 @@ BOTH_NAMES = "AWS asks for it under its old and new name, whatever the name in t
 # Policy and finding, as patterns, and why it is no mistake.
 REASONS = {
     ("bastion-policy", "ssm:UpdateInstanceInformation"): "the instance's id is not known before",
-    ("*-deploy-policy", "ec2:Describe*Attribute"): LOOKING,
-    ("database-deploy-policy", "rds:Describe*"): LOOKING,
+    ("*-de*oy-policy", "ec2:Describe*Attribute"): LOOKING,
+    ("database-de*oy-policy", "rds:Describe*"): LOOKING,
     ("runner-policy*", "ec2:*PrivateIpAddresses"): LAMBDA_INTERFACES,
     ("runner-policy*", "ec2:*NetworkInterface"): LAMBDA_INTERFACES,
     ("runner-policy*", "ec2:CreateNetworkInterface needs ec2:CreateTags"): "Lambda tags none",
@@ -37,10 +39,11 @@ REASONS = {
     ("*", "kms:CreateKey needs iam:CreateServiceLinkedRole"): "only for keys of several regions",
     ("*", "rds:* needs iam:PassRole"): NO_ROLE,
     ("*", "rds:* needs rds:*TenantDatabase"): NOT_ORACLE,
+    ("account-operator-policy", "servicequotas:*"): "only of services that have their own values",
     ("*", "lambda:CreateFunction needs lambda:PassCapacityProvider"): "no instances of our own",
     ("account-connect", "aws:resourcetag of ec2-instance-connect:*"): "a key of its instances",
     ("account-connect", "ssmmessages:OpenDataChannel on *"): "AWS's samples name the session",
-    ("*-connection", "codestar-connections:UseConnection on *"): BOTH_NAMES,
+    ("*", "arn:aws:code*:connection/* under code*connections:*"): BOTH_NAMES,
 }
 Check = Callable[[Policy], Iterator[str]]
 CHECKS = [
@@ -65,8 +68,26 @@ def test_reference_has_nothing_against_the_policy(check: Check, policy: Policy) 
 
 
 def test_boundary_names_actions_that_exist() -> None:
-    (boundary,) = (policy for policy in POLICIES if policy.name == "boundary")
-    assert list(audit.unknown(boundary)) == []
+    for boundary in BOUNDARIES:
+        assert list(audit.unknown(boundary)) == []
+
+
+@pytest.mark.parametrize("verb", ["secretsmanager:GetSecretValue", "kms:Decrypt", "rds-db:connect"])
+def test_boundary_names_what_opens_the_database(verb: str) -> None:
+    for boundary in BOUNDARIES:
+        found = [statement for statement, name in audit.named(boundary) if name == verb]
+        assert found
+        for statement in found:
+            assert statement["Resource"] != "*"
+            assert "Condition" in statement or verb == "rds-db:connect"
+
+
+@pytest.mark.parametrize("policy", [p for p in POLICIES if p.name == "deploy-policy"], ids=str)
+def test_who_deploys_cannot_remove_a_database_or_change_a_trust(policy: Policy) -> None:
+    granted = {name for _, name in audit.named(policy)}
+    assert not {name for name in granted if fnmatchcase(name, "rds:Delete*")}
+    # A role that may be made anew may be made with another trust.
+    assert not granted & {"iam:UpdateAssumeRolePolicy", "iam:DeleteRole"}
 
 
 def test_every_reason_has_its_finding() -> None:
@@ -74,8 +95,8 @@ def test_every_reason_has_its_finding() -> None:
     assert REASONS.keys() - used == set()
 
 
-@pytest.mark.parametrize("policy", [p for p in POLICIES if p.name == "deploy-policy"], ids=str)
-def test_deploy_policy_fits_a_managed_policy(policy: Policy) -> None:
+@pytest.mark.parametrize("policy", [p for p in POLICIES if p.name in MANAGED], ids=str)
+def test_policy_fits_a_managed_policy(policy: Policy) -> None:
     document = {"Version": "2012-10-17", "Statement": policy.statements}
     assert len(json.dumps(document, separators=(",", ":"))) <= MANAGED_LIMIT
 
@@ -100,6 +121,32 @@ def test_a_service_is_trusted_for_our_account_and_one_resource(policy: Policy) -
         if service := statement["Principal"].get("Service"):
             asked = {key for block in statement.get("Condition", {}).values() for key in block}
             assert asked == {"aws:SourceAccount", "aws:SourceArn"} - WITHOUT.get(service, set())
+
+
+@pytest.mark.parametrize(
+    ("name", "verb", "key"),
+    [
+        ("pipeline-deploy-policy-connection", "PassConnection", "PassedToService"),
+        ("pipeline_account-pipeline-connection", "UseConnection", "FullRepositoryId"),
+        ("pipeline_account-clone-connection", "UseConnection", "FullRepositoryId"),
+    ],
+)
+def test_a_connection_is_passed_and_used_by_both_names(name: str, verb: str, key: str) -> None:
+    (policy,) = (p for p in POLICIES if str(p) == name)
+    for service in ("codeconnections", "codestar-connections"):
+        (found,) = (s for s, n in audit.named(policy) if n == f"{service}:{verb}")
+        assert {arn.split(":")[2] for arn in found["Resource"]} == {
+            "codeconnections",
+            "codestar-connections",
+        }
+        (condition,) = found["Condition"].values()
+        assert condition.keys() == {f"{service}:{key}"}
+
+
+def test_a_connections_source_may_set_the_artifacts_acl() -> None:
+    (policy,) = (p for p in POLICIES if str(p) == "pipeline_account-pipeline-connection")
+    granted = {name for _, name in audit.named(policy)}
+    assert {"s3:PutObjectAcl", "s3:GetBucketAcl"} <= granted
 
 
 def policy(**statement: object) -> Policy:

@@ -9,8 +9,8 @@ from tests.policies.rendered import ROOT, policies
 from tests.roles.readme import listed
 
 ROLES = sorted((ROOT / "roles").iterdir())
-# What a role takes: of the deploy role, or of the operator at bootstrap.
-TAKEN = ("deploy-policy", "operator-policy")
+# What a role takes: of the deploy role and the one that destroys, or of the operator at bootstrap.
+TAKEN = ("deploy-policy", "destroy-policy", "operator-policy")
 POLICIES = [policy for policy in policies() if policy.name in TAKEN]
 
 

@@ -26,7 +26,8 @@ class Alarms:
         scope = f"{run.module.region}:{self.p['account_id']}"
         self.arn = f"arn:aws:cloudwatch:{scope}:alarm:"
         alarms = f"{self.arn}{self.p['name']}-*"
-        self.topic = Topic(run, f"arn:aws:sns:{scope}:{self.p['name']}-alarms", alarms)
+        rules = [f"arn:aws:events:{scope}:rule/{rule}" for rule in self.p["rules"]]
+        self.topic = Topic(run, f"arn:aws:sns:{scope}:{self.p['name']}-alarms", alarms, rules)
         self.found = {alarm["AlarmName"]: alarm for alarm in self._describe()}
 
     def _describe(self) -> list[Document]:

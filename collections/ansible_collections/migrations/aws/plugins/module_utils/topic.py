@@ -23,17 +23,18 @@ class Topic:
     It is not encrypted: it carries no secret, only an alarm's text and numbers. With the default
     key of SNS it would drop what CloudWatch sends, and a key of its own would cost more than the
     alarms and be one more policy that must be right for a mail to arrive. Its policy lets the
-    alarms publish and nobody else.
+    alarms and the rules publish and nobody else.
 
     Parameters:
         arn: the topic's.
         alarms: pattern of the ARNs of the alarms that may publish.
+        rules: ARNs of the rules of EventBridge that may.
     """
 
-    def __init__(self, run: Converge, arn: str, alarms: str) -> None:
+    def __init__(self, run: Converge, arn: str, alarms: str, rules: list[str]) -> None:
         self.run, self.arn = run, arn
         self.sns = run.client("sns")
-        self.wanted_policy = policy(arn, alarms)
+        self.wanted_policy = policy(arn, alarms, rules)
         found = self._subscriptions()
         self.exists = found is not None
         self.subscriptions = found or {}
@@ -111,25 +112,31 @@ class Topic:
             self.run.send(self.sns.delete_topic, TopicArn=self.arn)
 
 
-def policy(topic: str, alarms: str) -> Document:
-    """Return the policy of a topic that alarms of its own account may publish to.
+def policy(topic: str, alarms: str, rules: list[str]) -> Document:
+    """Return the policy of a topic that alarms and rules of its own account may publish to.
 
     Parameters:
-        alarms: pattern of their ARNs.
+        alarms: pattern of the alarms' ARNs.
+        rules: the rules' ARNs.
     """
+    publishers = [publisher("Alarms", "cloudwatch.amazonaws.com", topic, "ArnLike", alarms)]
+    if rules:
+        publishers.append(publisher("Rules", "events.amazonaws.com", topic, "ArnEquals", rules))
+    return {"Version": "2012-10-17", "Statement": publishers}
+
+
+def publisher(
+    sid: str, service: str, topic: str, operator: str, sources: str | list[str]
+) -> Document:
+    """Return the statement by which a service may publish for some things of the account."""
     return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "Alarms",
-                "Effect": "Allow",
-                "Principal": {"Service": "cloudwatch.amazonaws.com"},
-                "Action": "sns:Publish",
-                "Resource": topic,
-                "Condition": {
-                    "ArnLike": {"aws:SourceArn": alarms},
-                    "StringEquals": {"aws:SourceAccount": topic.split(":")[4]},
-                },
-            }
-        ],
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sns:Publish",
+        "Resource": topic,
+        "Condition": {
+            operator: {"aws:SourceArn": sources},
+            "StringEquals": {"aws:SourceAccount": topic.split(":")[4]},
+        },
     }

@@ -33,6 +33,11 @@ options:
     type: list
     elements: str
     default: []
+  rules:
+    description: Names of the rules of EventBridge whose events the topic takes too.
+    type: list
+    elements: str
+    default: []
   alarms:
     description: The alarms.
     type: list
@@ -117,6 +122,7 @@ SPEC = {
     "name": STRING,
     "account_id": STRING,
     "emails": {"type": "list", "elements": "str", "default": []},
+    "rules": {"type": "list", "elements": "str", "default": []},
     "alarms": {"type": "list", "elements": "dict", "default": [], "options": ALARM},
     "tags": TAGS,
     "state": STATE,

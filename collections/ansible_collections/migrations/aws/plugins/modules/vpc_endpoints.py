@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
@@ -55,6 +56,12 @@ options:
     type: list
     elements: str
     default: []
+  policies:
+    description:
+      - What may pass each endpoint, by the service that it leads to.
+      - An endpoint of a service without a policy here lets everything pass, as AWS's own default.
+    type: dict
+    default: {}
   timeout:
     description: Seconds to wait until endpoints are available, or gone.
     type: int
@@ -75,6 +82,16 @@ EXAMPLES = r"""
     interface: [secretsmanager]
     subnets: [subnet-0123456789abcdef0]
     security_groups: [sg-0123456789abcdef0]
+    policies:
+      secretsmanager:
+        Version: "2012-10-17"
+        Statement:
+          - Effect: Allow
+            Principal: "*"
+            Action: secretsmanager:GetSecretValue
+            Resource: "*"
+            Condition:
+              StringEquals: { aws:PrincipalAccount: "111122223333" }
 
 - name: Remove all endpoints
   migrations.aws.vpc_endpoints:
@@ -98,8 +115,14 @@ SPEC = {
     "subnets": STRINGS,
     "security_groups": STRINGS,
     "route_tables": STRINGS,
+    "policies": {"type": "dict", "default": {}},
     "timeout": {"type": "int", "default": 600},
     "tags": TAGS,
+}
+# What AWS writes where no policy was given.
+OPEN = {
+    "Version": "2008-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
 }
 GONE = ("deleting", "deleted", "rejected", "failed", "expired")
 POLL = 5
@@ -156,6 +179,8 @@ class Endpoints:
     def _create(self, service: str, kind: str, lists: Document) -> None:
         tags = {"ResourceType": "vpc-endpoint", "Tags": tag_list(self._tags(service))}
         private = {"PrivateDnsEnabled": True} if kind == "Interface" else {}
+        policy = self.p["policies"].get(service)
+        guarded = {"PolicyDocument": json.dumps(policy)} if policy else {}
         answer = self.run.send(
             self.ec2.create_vpc_endpoint,
             VpcId=self.p["vpc_id"],
@@ -164,11 +189,12 @@ class Endpoints:
             TagSpecifications=[tags],
             **lists,
             **private,
+            **guarded,
         )
         self.ids[service] = answer.get("VpcEndpoint", {}).get("VpcEndpointId", "")
 
     def _correct(self, service: str, lists: Document) -> None:
-        endpoint, changes = self.found[service], {}
+        endpoint, changes = self.found[service], self._policy_change(service)
         for name, want in lists.items():
             have = endpoint.get("Groups" if name == "SecurityGroupIds" else name, [])
             ids = {g["GroupId"] for g in have} if name == "SecurityGroupIds" else set(have)
@@ -186,6 +212,15 @@ class Endpoints:
                 self.ec2.create_tags, Resources=[self.ids[service]], Tags=tag_list(missing)
             )
 
+    def _policy_change(self, service: str) -> Document:
+        """Return what gives an endpoint its policy, or AWS's default back; empty if it has it."""
+        have = json.loads(self.found[service].get("PolicyDocument") or "{}")
+        want = self.p["policies"].get(service)
+        if want and statements(have) != statements(want):
+            return {"PolicyDocument": json.dumps(want)}
+        opened = all(s in statements(OPEN) for s in statements(have))
+        return {} if want or opened else {"ResetPolicy": True}
+
     def _wait(self) -> None:
         """Poll until all endpoints that are wanted are available, and all others gone."""
         deadline = time.monotonic() + self.p["timeout"]
@@ -200,6 +235,11 @@ class Endpoints:
     def _settled(self, endpoint: Document) -> bool:
         stays = endpoint["VpcEndpointId"] in self.ids.values()
         return str(endpoint["State"]).lower() == ("available" if stays else "deleted")
+
+
+def statements(policy: Document) -> list[Document]:
+    """Return a policy's statements without what AWS may write in another way: their version."""
+    return list(policy.get("Statement", []))
 
 
 def main() -> None:
