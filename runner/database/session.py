@@ -11,7 +11,6 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection
 
 from runner.database import connection as connections
-from runner.database import owner
 from runner.database.quoting import identifier, literal
 from runner.errors import Unreachable
 
@@ -71,10 +70,10 @@ class Session:
         wait: seconds to wait for a server that does not answer.
         read_only: nothing can be written in it.
         patience: seconds that its statements may wait for a lock, where that is less than usual.
+        prepare: returns the role to act as; by default it is the target's as it is.
 
     Raises:
         Unreachable: no connection, or one that cannot serve: a standby, read-only, a pooler.
-        ConfigurationError: what is there already belongs to another role than the target's.
     """
 
     def __init__(
@@ -86,6 +85,7 @@ class Session:
         read_only: bool = False,
         patience: float | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        prepare: Callable[[Connection], str | None] | None = None,
     ):
         self.target = target
         self.run_id = run_id
@@ -100,7 +100,7 @@ class Session:
             self._notices = _Notices()
             self.connection.notices = self._notices  # type: ignore[assignment] # any with append()
             self.server = self._inspect()
-            self._role = self._prepared_role()
+            self._role = prepare(self.connection) if prepare else target.role
             self.run(self.reset())
         except psycopg2.Error as error:
             self.close()
@@ -171,14 +171,6 @@ class Session:
     def _set_role(self, what: str = "role") -> str:
         role = self._role
         return f"set {what} {identifier(self.connection, role)}; " if role else ""
-
-    def _prepared_role(self) -> str | None:
-        """Return the role to act as, made where the login is the master user's own secret."""
-        role = self.target.role
-        if not role or not self.target.secret_arn:
-            return role
-        ready = owner.prepare(self.connection, role, read_only=self._read_only)
-        return role if ready else None
 
     def notices(self) -> list[str]:
         """Return what the server said since the last call, and how much more it was."""

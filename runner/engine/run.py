@@ -35,7 +35,7 @@ from runner.errors import (
     ValidationFailed,
 )
 from runner.files.folder import Folder, Migration, Version, read_folder
-from runner.history import read, write
+from runner.history import owner, read, write
 from runner.history.table import Row
 from runner.result import Action, Applied, Preview, Result
 from runner.signals import held
@@ -293,6 +293,7 @@ def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
         read_only=not locked,
         patience=left,
         progress=progress,
+        prepare=partial(owner.prepare, target=run.target, read_only=not locked),
     )
     try:
         result.target = {

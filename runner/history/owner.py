@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
+from runner.database.connection import Target
 from runner.database.quoting import identifier
 from runner.errors import ConfigurationError
+from runner.history.table import TABLE
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _FIND = """
     select r.oid is not null,
            (select pg_catalog.pg_get_userbyid(c.relowner) from pg_catalog.pg_class c
-            where c.oid = pg_catalog.to_regclass('schema_version')
+            where c.oid = pg_catalog.to_regclass(%s)
                 and not coalesce(pg_catalog.pg_has_role(r.oid, c.relowner, 'usage'), false))
     from (select) as one left join pg_catalog.pg_roles r on r.rolname = %s
 """
@@ -32,30 +34,33 @@ _MAKE = """
 """
 
 
-def prepare(connection: Connection, role: str, *, read_only: bool) -> bool:
-    """Make the role if it does not exist; return whether it may be acted as.
+def prepare(connection: Connection, target: Target, *, read_only: bool) -> str | None:
+    """Return the role to act as, made where the login is the master user's own secret.
 
     Parameters:
-        connection: in autocommit, logged in as a user that may make roles.
-        role: what shall own everything.
-        read_only: nothing may be made; where the role does not exist, nothing is its own yet.
+        connection: to the target, in autocommit; its login may make roles where it is a secret's.
+        target: what it is a connection to.
+        read_only: nothing may be made; what is not the role's yet is looked at as the login.
 
     Raises:
         ConfigurationError: the history belongs to somebody else.
         psycopg2.Error: the role could not be made.
     """
+    role = target.role
+    if not role or not target.secret_arn:
+        return role
     exists, foreign = _found(connection, role)
     if foreign and not read_only:
         raise ConfigurationError(
             f"the migrations' history belongs to {foreign}, and DATABASE_ROLE is {role}",
-            fix=f"hand it over, once, as {foreign}: {handing_over(connection, role, exists)}",
+            fix=f"hand it over, once, as {foreign}: {_handing_over(connection, role, exists)}",
         )
     if not exists and not read_only:
         _make(connection, role)
-    return not foreign and (exists or not read_only)
+    return None if foreign or (read_only and not exists) else role
 
 
-def handing_over(connection: Connection, role: str, exists: bool) -> str:
+def _handing_over(connection: Connection, role: str, exists: bool) -> str:
     """Return the SQL with which the owner of everything hands it over to the role."""
     name = identifier(connection, role)
     made = "" if exists else " ".join(_making(connection, role).split()) + "; "
@@ -64,7 +69,7 @@ def handing_over(connection: Connection, role: str, exists: bool) -> str:
 
 def _found(connection: Connection, role: str) -> tuple[bool, str | None]:
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, (role,))
+        cursor.execute(_FIND, (TABLE, role))
         exists, foreign = cursor.fetchone() or (False, None)
     return bool(exists), foreign
 
