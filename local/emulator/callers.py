@@ -1,5 +1,7 @@
 """What depends on who asks, and ministack leaves out: roles that are passed, tags that are hidden.
 
+A boundary may ask for a resource's tags as a policy may, so IAM always looks at them.
+
 A service acts as the role that it is given, so AWS lets only who may pass a role give it away:
 iam:PassRole on the role, with the service as iam:PassedToService. The rows are from the Service
 Authorization Reference (dependent actions of CreateFunction, AddRoleToInstanceProfile, RunInstances
@@ -13,7 +15,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from local.emulator.patches import module, wrap
+from local.emulator.patches import module, replace, wrap
 
 actions = module("ministack.core.iam_actions")
 evaluator = module("ministack.core.iam_evaluator")
@@ -45,6 +47,12 @@ def patch() -> None:
     wrap(actions, "request_tag_context", _with_roles)
     wrap(evaluator, "enforce", _asking_for_roles)
     wrap(functions, "_get_function", _hiding_tags)
+    replace(evaluator, "_names_condition_key", _always)
+
+
+def _always(_policies: Any, _prefix: str) -> bool:
+    """Say that tags are asked for, also where only the boundary does."""
+    return True
 
 
 def _with_roles(original: Any) -> Any:

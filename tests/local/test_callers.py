@@ -137,3 +137,23 @@ def test_a_functions_tags_are_for_who_may_list_them(stack: Stack, asking: Asking
     assert "Tags" not in asking("lambda", allowing("lambda:GetFunction")).get_function(**request)
     both = allowing("lambda:GetFunction", "lambda:ListTags")
     assert asking("lambda", both).get_function(**request)["Tags"] == {"Owner": "us"}
+
+
+def test_a_boundary_may_ask_for_a_resources_tags(stack: Stack, asking: Asking) -> None:
+    iam, secrets = stack.client("iam", ACCOUNT), stack.client("secretsmanager", ACCOUNT)
+    own, foreign = (
+        secrets.create_secret(Name=n, SecretString="s", Tags=[{"Key": "Of", "Value": n}])["ARN"]
+        for n in ("us", "them")
+    )
+    condition = {"StringEquals": {"aws:ResourceTag/Of": "us"}}
+    statement = allowing("secretsmanager:GetSecretValue", Condition=condition)
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    boundary = iam.create_policy(PolicyName="boundary", PolicyDocument=document)["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName="asking", PermissionsBoundary=boundary)
+    try:
+        api = asking("secretsmanager", allowing("secretsmanager:GetSecretValue"))
+        assert api.get_secret_value(SecretId=own)["SecretString"] == "s"
+        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+            api.get_secret_value(SecretId=foreign)
+    finally:
+        iam.delete_role_permissions_boundary(RoleName="asking")

@@ -226,7 +226,10 @@ def test_no_build_may_take_the_role_that_destroys(provisioned: Stack, build: str
 def test_a_bounded_role_opens_no_other_databases_secret(provisioned: Stack) -> None:
     """Whatever the deploy role writes into the runner's policy, the boundary is what counts."""
     secrets = provisioned.client("secretsmanager", PROD)
-    foreign = secrets.create_secret(Name="somebody-elses", SecretString="hidden")["ARN"]
+    foreign = [
+        secrets.create_secret(Name=name, SecretString="hidden")["ARN"]
+        for name in ("somebody-elses", "rds!cluster-somebody-elses")
+    ]
     cluster = provisioned.client("rds", PROD).describe_db_clusters()["DBClusters"][0]
     iam = provisioned.client("iam", PROD)
     anything = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
@@ -244,11 +247,12 @@ def test_a_bounded_role_opens_no_other_databases_secret(provisioned: Stack) -> N
     iam.put_role_policy(RoleName="greedy", PolicyName="all", PolicyDocument=document)
     greedy = acting(provisioned, "secretsmanager", PROD, "greedy")
     assert greedy.get_secret_value(SecretId=cluster["MasterUserSecret"]["SecretArn"])
-    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
-        greedy.get_secret_value(SecretId=foreign)
+    for arn in foreign:
+        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+            greedy.get_secret_value(SecretId=arn)
+        secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
     iam.delete_role_policy(RoleName="greedy", PolicyName="all")
     iam.delete_role(RoleName="greedy")
-    secrets.delete_secret(SecretId=foreign, ForceDeleteWithoutRecovery=True)
 
 
 def statements(stack: Stack, action: str) -> list[dict[str, Any]]:
