@@ -18,6 +18,7 @@ from typing import Any
 from local.emulator.patches import module, replace, wrap
 
 actions = module("ministack.core.iam_actions")
+app = module("ministack.app")
 evaluator = module("ministack.core.iam_evaluator")
 functions = module("ministack.services.lambda_svc")
 iam = module("ministack.services.iam")
@@ -48,6 +49,15 @@ def patch() -> None:
     wrap(evaluator, "enforce", _asking_for_roles)
     wrap(functions, "_get_function", _hiding_tags)
     replace(evaluator, "_names_condition_key", _always)
+    wrap(app, "pin_request_origin", _by_tls)
+
+
+def _by_tls(original: Any) -> Any:
+    """Have policies take a request for one by TLS, which AWS's clients use and the stack's do not.
+
+    Else a bucket that refuses what comes in the clear would refuse every role.
+    """
+    return lambda source_ip, _secure: original(source_ip, True)
 
 
 def _always(_policies: Any, _prefix: str) -> bool:

@@ -128,7 +128,7 @@ def test_a_service_is_trusted_for_our_account_and_one_resource(policy: Policy) -
     [
         ("pipeline-deploy-policy-connection", "PassConnection", "PassedToService"),
         ("pipeline_account-pipeline-connection", "UseConnection", "FullRepositoryId"),
-        ("pipeline_account-clone-connection", "UseConnection", "FullRepositoryId"),
+        ("pipeline_account-build-connection", "UseConnection", "FullRepositoryId"),
     ],
 )
 def test_a_connection_is_passed_and_used_by_both_names(name: str, verb: str, key: str) -> None:
