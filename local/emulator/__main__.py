@@ -19,6 +19,7 @@ from local.emulator import (
     patches,
     rds,
     rds_data,
+    reports,
     sessions,
     texts,
 )
@@ -46,6 +47,7 @@ def main() -> None:
     functions.patch()
     invocations.patch()
     codebuild.patch()
+    reports.patch()
     sessions.patch()
     callers.patch()
     fresh.patch()

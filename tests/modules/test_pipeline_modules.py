@@ -133,3 +133,18 @@ def test_a_limit_that_is_no_longer_asked_for_is_lifted(stack: Stack, module: Mod
     module("codebuild_project", **PROJECT, concurrent=1)
     assert module("codebuild_project", **PROJECT)["changed"] is True
     assert module("codebuild_project", **PROJECT)["changed"] is False
+
+
+def test_a_projects_reports_go_with_it(stack: Stack, module: Module) -> None:
+    api = stack.client("codebuild", "000000000000")
+    module("codebuild_project", **PROJECT)
+    for name in ("shop-migrations", "shop-migrations-of-others"):
+        api.create_report_group(
+            name=name, type="TEST", exportConfig={"exportConfigType": "NO_EXPORT"}
+        )
+    gone = {"name": "shop", "reports": ["migrations", "never-made"], "state": "absent"}
+    assert module("codebuild_project", **gone).changed
+    (left,) = api.list_report_groups()["reportGroups"]
+    assert left.endswith("report-group/shop-migrations-of-others")
+    api.delete_report_group(arn=left)
+    assert not module("codebuild_project", **gone).changed

@@ -113,11 +113,18 @@ def changed(second: dict[str, Play], playbook: Playbooks) -> list[Play]:
 
 @pytest.fixture(scope="session")
 def destroyed(changed: list[Play], provisioned: Stack, playbook: Playbooks) -> Play:
-    """Destroy local, which had every change, and dev."""
+    """Destroy local, which had every change, and dev, with its repository."""
+    for env in ("dev", "local"):  # as a build leaves it
+        provisioned.client("codebuild", ACCOUNTS[env]).create_report_group(
+            name="schema-migrations-check-migrations",
+            type="TEST",
+            exportConfig={"exportConfigType": "NO_EXPORT"},
+        )
+    options = {"dev": ("-e", "repository=delete"), "local": ()}
     with ThreadPoolExecutor(CORES) as pool:
         runs = [
-            pool.submit(playbook, "playbooks/destroy.yml", env, "-e", f"confirm={env}")
-            for env in ("dev", "local")
+            pool.submit(playbook, "playbooks/destroy.yml", env, "-e", f"confirm={env}", *more)
+            for env, more in options.items()
         ]
         plays = [run.result() for run in runs]
     for play in plays:

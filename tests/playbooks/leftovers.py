@@ -8,6 +8,7 @@ from local.stack import Stack
 KINDS = (
     ("cloudwatch", "describe_alarms", "MetricAlarms"),
     ("codebuild", "list_projects", "projects"),
+    ("codebuild", "list_report_groups", "reportGroups"),
     ("ec2", "describe_network_interfaces", "NetworkInterfaces"),
     ("ec2", "describe_route_tables", "RouteTables"),
     ("ec2", "describe_security_groups", "SecurityGroups"),

@@ -20,14 +20,17 @@ def test_destroy_leaves_no_more_than_there_was(
 
 
 @pytest.mark.parametrize("env", ["dev", "local"])
-def test_destroy_leaves_no_pipeline_and_no_repository(
-    destroyed: Play, stack: Stack, env: str
-) -> None:
+def test_destroy_leaves_no_pipeline(destroyed: Play, stack: Stack, env: str) -> None:
     pipelines = stack.client("codepipeline", ACCOUNTS[env]).list_pipelines()["pipelines"]
-    repositories = stack.client("codecommit", ACCOUNTS[env])
     assert "schema-migrations" not in [pipeline["name"] for pipeline in pipelines]
-    with pytest.raises(repositories.exceptions.RepositoryDoesNotExistException):
-        repositories.get_repository(repositoryName="schema-migrations")
+
+
+def test_destroy_leaves_the_repository_unless_told_otherwise(destroyed: Play, stack: Stack) -> None:
+    name = {"repositoryName": "schema-migrations"}
+    assert stack.client("codecommit", ACCOUNTS["local"]).get_repository(**name)
+    told = stack.client("codecommit", DEV)
+    with pytest.raises(told.exceptions.RepositoryDoesNotExistException):
+        told.get_repository(**name)
 
 
 def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> None:

@@ -51,6 +51,7 @@ S3_ACTIONS = {
 STATED: dict[str, str] = {
     "cloudwatch:DeleteAlarms": "removes the alarms that an earlier release made of the builds",
     "cloudwatch:ListTagsForResource": "looks at them",
+    "codebuild:DeleteReport": "nothing says that a group goes with its reports without it",
     "codecommit:TagResource": "AWS asks for it when a repository is made with tags",
     "ec2:DisassociateRouteTable": "follows other subnets",
     "ec2:ModifyInstanceAttribute": "gives the bastion another type",

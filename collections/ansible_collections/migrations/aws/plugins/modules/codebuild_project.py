@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     STATE,
     TAGS,
@@ -64,6 +66,13 @@ options:
   concurrent:
     description: Number of builds at a time; without it there is no limit.
     type: int
+  reports:
+    description:
+      - Names of the buildspec's reports, whose groups CodeBuild makes as it runs.
+      - They are removed with the project.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - migrations.aws.converge
   - migrations.aws.converge.state
@@ -98,6 +107,7 @@ SPEC = {
     "log_group": {"type": "str"},
     "timeout": {"type": "int", "default": 60},
     "concurrent": {"type": "int"},
+    "reports": {"type": "list", "elements": "str", "default": []},
     "tags": TAGS,
     "state": STATE,
 }
@@ -142,6 +152,15 @@ def existing(project: Document) -> Document:
     }
 
 
+def remove_reports(run: Converge, api: Any, project_arn: str) -> None:
+    """Remove the report groups of a project, with their reports."""
+    begin = project_arn.replace(":project/", ":report-group/")
+    if arns := [f"{begin}-{name}" for name in run.params["reports"]]:
+        groups = run.read(api.batch_get_report_groups, reportGroupArns=arns) or {}
+        for group in groups.get("reportGroups", []):
+            run.send(api.delete_report_group, arn=group["arn"], deleteReports=True)
+
+
 def main() -> None:
     """Run the module."""
     run = Converge(SPEC, required_if=[("state", "present", ["role", "kms_key"])])
@@ -151,6 +170,7 @@ def main() -> None:
     if p["state"] == "absent":
         if found:
             run.before = {"name": p["name"]}
+            remove_reports(run, api, found["arn"])
             run.send(api.delete_project, name=p["name"])
         run.exit()
     tags = {**tag_dict(found.get("tags", []), "key", "value"), **p["tags"]}
