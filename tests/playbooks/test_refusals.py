@@ -148,3 +148,15 @@ def test_a_network_in_one_zone_is_refused(playbook: Playbooks) -> None:
     assert play.status != 0
     assert play.count("changed") == 0
     assert "Add one in another zone to network_subnets of the inventory" in play.message
+
+
+def test_an_account_of_another_environment_is_refused(
+    provisioned: Stack, playbook: Playbooks
+) -> None:
+    play = playbook("playbooks/bootstrap.yml", "prod", "-e", "env_name=staging")
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "account 444455556666 has the environment 'prod' of project" in play.message
+    assert (
+        "Give 'staging' an account of its own (account_id), or another `project`." in play.message
+    )
