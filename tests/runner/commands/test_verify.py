@@ -127,10 +127,23 @@ def test_evidence_is_keyed_by_content(good: Project, tmp_path: Path) -> None:
     }
 
 
-def test_without_a_server_the_embedded_one_serves(
-    good: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def alone(good: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Give a project for which nothing names a database."""
     for name in ("DATABASE_URL", "PGHOST", "PGDATABASE", "PGSERVICE"):
         monkeypatch.delenv(name, raising=False)
     good.url = ""
-    assert good.run("verify")["exit_code"] == 0
+    return good
+
+
+def test_without_a_server_the_embedded_one_serves(alone: Project) -> None:
+    assert alone.run("verify")["exit_code"] == 0
+
+
+@pytest.mark.parametrize("sql", ["create role app", "select pg_read_file('PG_VERSION')"])
+def test_what_the_owner_of_a_database_may_not_do_is_not_proved(alone: Project, sql: str) -> None:
+    alone.file("V3__more.sql", sql)
+    alone.file("U3__more.sql", "select 1")
+    document = alone.run("verify")
+    assert document["exit_code"] == 3
+    assert document["error"]["sqlstate"] == "42501"
