@@ -157,7 +157,9 @@ def _basics(stack: Stack, action: Action) -> dict[str, str]:
         for name, value in stack.environment(action.account).items()
         if _EMULATOR.fullmatch(name)
     }
-    return {**basics(stack.state.home, stack.state.tmp), **emulator}
+    own = basics(stack.state.home, stack.state.tmp)
+    del own["LANG"]  # the image says nothing of a locale
+    return {**own, **emulator}
 
 
 def _codebuild(

@@ -1,10 +1,12 @@
 """A build gets its source as CodePipeline hands it out: no modes, no links, no git."""
 
+import os
 import stat
 import subprocess
 
 import pytest
 
+from local.codebuild.buildspec import parse
 from local.codebuild.source import Source
 from local.errors import LocalError
 from local.state import CLONE
@@ -59,3 +61,21 @@ def test_the_first_program_of_a_build_needs_no_mode(tmp_path):
             ["sh", "./find-python"], cwd=folder, capture_output=True, text=True, check=True
         ).stdout
         assert "python" in found
+
+
+def test_ansible_runs_in_a_folder_that_everybody_may_write_to(tmp_path):
+    """And in an image that asks for no UTF-8."""
+    command = f"{CLONE}/.venv/bin/ansible-config dump --only-changed"
+    with Source.of_folder(CLONE).unpacked(tmp_path) as folder:
+        folder.chmod(0o777)
+        spec = parse((folder / "buildspec.yml").read_text())
+        done = subprocess.run(
+            command.split(),
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C"} | spec.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert f"CONFIG_FILE() = {folder}/ansible.cfg" in done.stdout
