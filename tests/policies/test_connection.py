@@ -14,7 +14,8 @@ def rendered(expression: str) -> Any:
     """Return what an expression is worth to the role `pipeline` with a connection."""
     loader = prepared()
     watch = {"__pipeline_alarms": {"topic_arn": "arn:aws:sns:eu-central-1:111122223333:topic"}}
-    values = {**variables(loader, "dev"), **watch, "pipeline_source": SOURCE}
+    package = {"__pipeline_package": {"sha256": "0" * 64}}
+    values = {**variables(loader, "dev"), **watch, **package, "pipeline_source": SOURCE}
     found = Templar(loader=loader, variables=values).template(trust_as_template(expression))
     return json.loads(json.dumps(found))
 
