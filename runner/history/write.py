@@ -199,11 +199,12 @@ def ensure(connection: Connection) -> None:
 
 def remark(connection: Connection, run_id: str, action: str, details: Mapping[str, Any]) -> None:
     """Add a line to the log that is of a run, and of no file."""
+    written = _once(
+        f"insert into {LOG} (id, action, run_id, details) overriding system value"
+        f" values ({_NEXT_ENTRY}, %s, %s, %s)"
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"insert into {LOG} (action, run_id, details) values (%s, %s, %s)",
-            (action, run_id, json.dumps(details)),
-        )
+        cursor.execute(written, (action, run_id, json.dumps(details)))
 
 
 def begin_run(connection: Connection, run_id: str, asked: str, tasks: Sequence[Task]) -> None:

@@ -132,8 +132,8 @@ def test_second_application_is_impossible_even_without_the_lock(
     cursor = bystander.cursor()
     cursor.execute("insert into log values ('x')")
     cursor.execute(
-        "insert into schema_version (version, kind, state, description, run_id)"
-        " values ('2', 'versioned', 'applied', 'x', 'another')"
+        "insert into schema_version (applied_order, version, kind, state, description, run_id)"
+        " overriding system value values (9, '2', 'versioned', 'applied', 'x', 'another')"
     )
     process = project.start("migrate", "--lock-timeout", "1min")
     wait_for(f"select exists (select {OURS} and wait_event_type = 'Lock')")

@@ -99,14 +99,16 @@ def other(project: Project) -> Project:
 @pytest.mark.parametrize("top", ["", "-- runner: no-transaction\n"], ids=["inside", "outside"])
 def test_what_a_file_leaves_does_not_reach_the_next(other: Project, top: str) -> None:
     other.query("create table public.seen (leak text, gone boolean)")
-    for number, (leak, (statement, query)) in enumerate(LEAKS.items(), 1):
+    # Outside of a transaction a time limit is refused: test_hostile_folder.py.
+    leaks = {leak: how for leak, how in LEAKS.items() if not (top and "_timeout" in leak)}
+    for number, (leak, (statement, query)) in enumerate(leaks.items(), 1):
         other.file(f"V{number}.1__leak.sql", top + statement)
         other.file(f"V{number}.2__seen.sql", f"insert into public.seen select '{leak}', {query}")
     document = other.run("migrate")
     assert document["error"] is None
     assert other.query("select leak from public.seen where gone is not true") == []
-    assert other.query("select count(*) from public.seen") == [(len(LEAKS),)]
-    assert len(other.history()) == 2 * len(LEAKS)
+    assert other.query("select count(*) from public.seen") == [(len(leaks),)]
+    assert len(other.history()) == 2 * len(leaks)
 
 
 @pytest.mark.parametrize("leak", ["role", "search_path", "temporary table", "listen", "cursor"])
