@@ -52,3 +52,15 @@ def test_a_principal_that_does_not_exist_is_named(
     outcome = module("iam_role", name="hopeful", trust=trust(nobody))
     assert "Invalid principal in policy" in outcome.message
     assert nobody in outcome.message
+
+
+def test_a_look_in_check_mode_tells_whose_the_role_is_and_changes_nothing(
+    module: Module, stack: Stack
+) -> None:
+    tags = {"Environment": "dev"}
+    assert module("iam_role", name="owned", trust=trust(ROOT), tags=tags).changed
+    looked = module("iam_role", name="owned", state="absent", check=True)
+    assert looked["tags_before"] == tags
+    assert stack.client("iam", ACCOUNT).get_role(RoleName="owned")
+    nobodys = module("iam_role", name="nowhere", state="absent", check=True)
+    assert nobodys["tags_before"] == {}

@@ -89,6 +89,10 @@ arn:
   description: The role's ARN.
   returned: when the role exists; empty where check mode would make it
   type: str
+tags_before:
+  description: The tags that the role had, none where there was no role.
+  returned: always
+  type: dict
 """
 
 SPEC = {
@@ -253,11 +257,12 @@ def main() -> None:
     """Run the module."""
     run = Converge(SPEC, required_if=[("state", "present", ["trust"])])
     role = Role(run)
+    found = role.before.get("tags", {})
     if run.params["state"] == "present":
         role.ensure()
     else:
         role.remove()
-    run.exit(arn=role.role.get("Arn", ""))
+    run.exit(arn=role.role.get("Arn", ""), tags_before=found)
 
 
 if __name__ == "__main__":
