@@ -38,7 +38,8 @@ _LOOK = f"""
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     join pg_catalog.pg_roles o on o.oid = c.relowner
     join pg_catalog.pg_roles me on me.rolname = current_user
-    where n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    where c.relname = any(%s)  -- by its index, whatever else the database holds
+      and n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f')
 """
 
 
@@ -67,11 +68,15 @@ def find(connection: Connection, names: Sequence[str]) -> dict[str, Found]:
         ValidationFailed: one could run somebody else's code, or hide rows.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK, (list(names),))
+        cursor.execute(_LOOK, ([*map(_last, names)], list(names)))
         found = [Found(*row) for row in cursor]
     for relation in found:
         _require_ours(relation)
     return {relation.name: relation for relation in found}
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def require_columns(found: Found, expected: dict[str, str]) -> None:
