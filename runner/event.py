@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from runner.commands.command import Command, Right
+from runner.commands.command import Command, Right, named_run
 from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
 from runner.files.packing import unpacked
@@ -69,6 +69,7 @@ def parse(event: Any, arn: str) -> Request:
     command, run_id = _command(event.get("command")), event.get("run_id")
     if not isinstance(run_id, str) or not run_id:
         raise ConfigurationError("the event has no run_id")
+    named_run(run_id)
     _require(command, arn)
     options = event.get("options", {})
     if not isinstance(options, dict):

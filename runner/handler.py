@@ -24,6 +24,9 @@ from runner.event import Request, parse
 from runner.report import text, wording
 from runner.result import Document, Result
 
+# Bytes of an answer. Lambda's limit is 6 MB:
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_ANSWER = 5_500_000
 _ROOT = Path(__file__).resolve().parent.parent  # the unpacked zip: runner/, sql/, ca-bundle.pem
 
 
@@ -44,9 +47,9 @@ def handle(event: Any, context: Any) -> Document:
     """
     said = text.as_json(_run(event, context))
     # Files are named as in the repository, not by where the zip was unpacked.
-    document: Document = json.loads(said.replace(f"{_ROOT}/", ""))
+    document: Document = text.fitted(json.loads(said.replace(f"{_ROOT}/", "")), _ANSWER)
     command = COMMANDS.get(document["command"])
-    print(command.text(document) if command else text.as_text(document, text.last_line(document)))
+    _say(command.text(document) if command else text.as_text(document, text.last_line(document)))
     if document["command"] in {"migrate", "rollback"}:
         print(metrics(document, time.time()))
     if document["error"]:
@@ -94,13 +97,24 @@ def _run(event: Any, context: Any) -> Document:
                 conduct = Conduct(deadline, _Log())
                 return Run(to, sql_dir, request.run_id, conduct, asked=request.asked())
 
-            given = Context(request.run_id, sql_dir, database, print)
+            given = Context(request.run_id, sql_dir, database, _say)
             return request.command.run(given, request.options)
     except RunnerError as error:
         asked: dict[str, Any] = event if isinstance(event, dict) else {}
-        result = Result(str(asked.get("command")), str(asked.get("run_id")))
+        result = Result(*(_shown(asked.get(name)) for name in ("command", "run_id")))
         result.error = error
         return result.document()
+
+
+def _shown(given: object) -> str:
+    """Return what an event says, in a form that any document can hold."""
+    return wording.bounded(wording.clean(given), 200)
+
+
+def _say(said: str) -> None:
+    """Print lines for the log; none of them passes for the numbers that CloudWatch reads there."""
+    for line in wording.clean(said).split("\n"):
+        print(f"| {line}" if line.lstrip().startswith("{") else line)
 
 
 def _require_digest(request: Request) -> None:
@@ -146,17 +160,17 @@ class _Log:
     wants_ticks = False
 
     def note(self, text: str) -> None:
-        print(text)
+        _say(text)
 
     def started(self, job: Job) -> None:
-        print(f"running {job.migration.name}")
+        _say(f"running {job.migration.name}")
 
     def tick(self, job: Job, seconds: float) -> None:
         """Not asked for: a log has no running clock."""
 
     def notices(self, job: Job, texts: list[str]) -> None:
         for said in texts:
-            print(f"{job.migration.name}: {said}")
+            _say(f"{job.migration.name}: {said}")
 
     def finished(self, job: Job, duration_ms: int) -> None:
-        print(f"done {job.migration.name} in {wording.duration(duration_ms)}")
+        _say(f"done {job.migration.name} in {wording.duration(duration_ms)}")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from runner.engine.run import Run
 
 
+_LONGEST_ID = 200
+
+
 class Option(NamedTuple):
     """One option of a command, as the command line and an event have it.
 
@@ -145,6 +148,17 @@ class Command(NamedTuple):
         if len(chosen) > 1 or (self.one_needed and not chosen):
             flags = " or ".join(option.flag for option in options)
             raise ConfigurationError(f"{self.name} takes one of {flags}")
+
+
+def named_run(text: str) -> str:
+    """Return the id of a run, which goes into logs, the history and the server's list of sessions.
+
+    Raises:
+        ConfigurationError: it is too long for that, or holds what cannot be seen.
+    """
+    if len(text) > _LONGEST_ID or not text.isprintable():
+        raise ConfigurationError(f"a run's id is at most {_LONGEST_ID} printable characters")
+    return text
 
 
 def positive(number: int) -> int:

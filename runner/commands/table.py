@@ -13,7 +13,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.commands.command import Command, Context, Needs, Option, Options, positive
+from runner.commands.command import (
+    Command,
+    Context,
+    Needs,
+    Option,
+    Options,
+    named_run,
+    positive,
+)
 from runner.files.directives import with_unit
 from runner.files.folder import parse_version
 from runner.report import text
@@ -356,7 +364,7 @@ SHARED: Mapping[Needs | None, Iterable[Option]] = {
         Option("json", "the result document"),
         Option("save", "also write the result document, for runner report", "FILE", str, Path),
         Option("junit", "also write the result as JUnit XML", "FILE", str, Path),
-        Option("run_id", "recorded with what the run does", "ID", str),
+        Option("run_id", "recorded with what the run does", "ID", str, named_run),
     ),
     Needs.FILES: (Option("sql_dir", "sql", "DIR", str, Path, default=Path("sql")),),
     Needs.DATABASE: (

@@ -22,11 +22,41 @@ _VERBS: dict[Action, str] = {"apply": "applied", "repeat": "applied", "undo": "u
 # are nothing that a file could hold.
 _OBEYED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
+# Characters of one text where all of them together are too many, tried in turn. No name of a file,
+# run or digest is as long as the last.
+_LONGEST = (100_000, 20_000, 4_000, 1_000)
+
 
 def as_json(document: Mapping[str, Any]) -> str:
     """Return the document as one JSON text; what a terminal would obey is written as a number."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def fitted(document: Document, most: int) -> Document:
+    """Return the document with its texts cut so far that it fits, and saying so where they are.
+
+    Parameters:
+        most: bytes of its JSON, written as a text inside of JSON again: an error's travels so.
+    """
+    shown, cuts = document, iter(_LONGEST)
+    while len(json.dumps(json.dumps(shown))) > most:
+        longest = next(cuts, None)
+        if longest is None:
+            left_out = f"the answer has no data: it would be over {most:,} bytes"
+            return {**shown, "data": None, "warnings": [*shown["warnings"], left_out]}
+        shown = _cut(document, longest)
+    return shown
+
+
+def _cut(value: Any, longest: int) -> Any:
+    if isinstance(value, str):
+        return wording.bounded(value, longest)
+    if isinstance(value, list):
+        return [_cut(entry, longest) for entry in value]
+    if isinstance(value, dict):
+        return {name: _cut(entry, longest) for name, entry in value.items()}
+    return value
 
 
 def write_text(path: Path, text: str) -> None:

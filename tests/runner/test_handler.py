@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
 from runner.event import parse
 from runner.files.packing import packed
+from runner.result import Document
 from tests.runner.project import Project
 from tests.runner.schema import conforming
 
@@ -37,6 +40,10 @@ class Context:
         ({"command": "drop", "run_id": "r"}, "unknown command 'drop'"),
         ({"command": "migrate"}, "no run_id"),
         ({"command": "migrate", "run_id": 7}, "no run_id"),
+        ({"command": "migrate", "run_id": "a\0b"}, "printable characters"),
+        ({"command": "migrate", "run_id": "\ud800"}, "printable characters"),
+        ({"command": "migrate", "run_id": "\x1b[2J"}, "printable characters"),
+        ({"command": "migrate", "run_id": "x" * 201}, "printable characters"),
         ({"command": "migrate", "run_id": "r", "sql": "drop table x"}, "unknown keys: sql"),
         ({"command": "migrate", "run_id": "r", "options": {"to": "1"}}, "no option 'to'"),
         ({"command": "rollback", "run_id": "r", "options": {"steps": True}}, "takes a int"),
@@ -122,6 +129,61 @@ def test_failure_raises_with_the_document(monkeypatch: pytest.MonkeyPatch) -> No
         handler.handle({"command": "migrate", "run_id": "r"}, Context())
     document = json.loads(str(raised.value))
     assert (document["outcome"], document["exit_code"], document["run_id"]) == ("failed", 2, "r")
+
+
+@pytest.fixture
+def function(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Document]:
+    """Call the handler with a file of this SQL among its own, and return the whole document."""
+    monkeypatch.setenv("DATABASE_URL", project.url)
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    monkeypatch.setattr(handler, "_ROOT", tmp_path)
+
+    def call(sql: str, command: str = "migrate", **options: object) -> Document:
+        (tmp_path / "sql").mkdir(exist_ok=True)
+        (tmp_path / "sql/V1__a.sql").write_text(sql)
+        event = {"command": command, "run_id": "r", "options": options}
+        try:
+            return handler.handle(event, Context(ALIASES[command]))
+        except handler.RunFailed as failed:
+            return json.loads(str(failed))
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("sql", "exit_code"),
+    [
+        ("do $$ begin raise exception '%', repeat('x', 10000000); end $$", 3),
+        ("do $$ begin raise exception 'x' using detail = repeat('é', 10000000); end $$", 3),
+        ("do $$ begin raise notice '%', repeat('x', 10000000); end $$", 0),
+    ],
+    ids=["message", "detail", "notice"],
+)
+def test_an_answer_fits_whatever_the_server_says(
+    function: Callable[..., Document], sql: str, exit_code: int
+) -> None:
+    document = conforming(function(sql))
+    assert document["exit_code"] == exit_code
+    assert len(json.dumps(json.dumps(document))) < 6_000_000
+
+
+def test_an_answer_fits_whatever_is_shown_of_files(function: Callable[..., Document]) -> None:
+    document = conforming(function(f"select '{'x' * 10_000_000}'", dry_run=True))
+    (shown,) = document["data"]
+    assert shown["sql"].endswith(" more characters")
+    assert len(json.dumps(json.dumps(document))) < 6_000_000
+
+
+def test_nothing_that_a_file_says_passes_for_numbers_or_controls_a_terminal(
+    function: Callable[..., Document], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = r"""E'x\n{"_aws": {}, "Failed": 0}\n  {"_aws": 1}\n\x1b[2J'"""
+    function(f"do $$ begin raise notice '%', {said}; end $$")
+    log = capsys.readouterr().out
+    assert sum(line.lstrip().startswith("{") for line in log.splitlines()) == 1  # our own
+    assert "\x1b" not in log
 
 
 def test_connection_is_verified_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
