@@ -25,10 +25,14 @@ from runner.engine.drift import schema
 from runner.engine.progress import Silence
 from runner.engine.run import Run, opened, reported, run_one
 from runner.errors import NotProved, RunnerError, Unreachable, ValidationFailed, extra
+from runner.files.examine import described
 from runner.files.folder import Folder, Migration, read_folder
 from runner.history import write
 from runner.report.text import as_json, write_text
 from runner.result import Action, Document, Proof, Proofs, Result
+from runner.syntax.cluster import reaches_server
+from runner.syntax.lexer import Problem
+from runner.syntax.scanner import scan
 
 _TRACED: tuple[Literal["locks", "rewritten", "dropped", "held_ms"], ...] = (
     "locks", "rewritten", "dropped", "held_ms",
@@ -52,14 +56,15 @@ def verify(
         evidence: the file that gets what was proved, by the content of the files.
     """
     with ExitStack() as stack:
-        if is_given(url):
+        own = not is_given(url)
+        if not own:
             run = database(None)
         else:
             with extra("verify", what="verify without a database"):
                 from runner.embedded import temporary_server  # noqa: PLC0415 - not in the Lambda
 
             run = database(_owners_url(stack.enter_context(temporary_server()).url()))
-        document = _verify(run, sample_rows=sample_rows).document()
+        document = _verify(run, sample_rows=sample_rows, own=own).document()
     if evidence:
         write_text(evidence, as_json(_evidence(document)))
     return document
@@ -77,8 +82,12 @@ def _owners_url(administrators: str) -> str:
     return make_dsn(administrators, user="migrator", password=password)
 
 
-def _verify(run: Run, *, sample_rows: bool) -> Result:
-    """Prove every migration of the folder on a scratch database of the target's server."""
+def _verify(run: Run, *, sample_rows: bool, own: bool) -> Result:
+    """Prove every migration of the folder on a scratch database of the target's server.
+
+    Parameters:
+        own: nobody else uses that server, and it goes afterwards.
+    """
     result = Result("verify", run.run_id)
     run = run._replace(conduct=run.conduct._replace(progress=Silence()))
     with reported(result):
@@ -86,6 +95,8 @@ def _verify(run: Run, *, sample_rows: bool) -> Result:
         problems = file_problems(folder)
         if problems:
             raise ValidationFailed("the files have problems", details=tuple(problems))
+        if not own:
+            _refuse_reaching(folder)
         entries: list[Proof] = []
         with scratch(run, result) as session:
             _prove_each(run, session, folder, entries)
@@ -108,6 +119,24 @@ def _verify(run: Run, *, sample_rows: bool) -> Result:
                 fix="mend the U files (or say why not: -- runner: irreversible: <reason>)",
             )
     return result
+
+
+def _refuse_reaching(folder: Folder) -> None:
+    """Refuse files that would do to somebody's server what is meant for a scratch database."""
+    found = []
+    for migration in (*folder.versioned, *folder.undo.values(), *folder.repeatable):
+        text = migration.text()
+        for statement in scan(text):
+            if what := reaches_server(statement):
+                problem = Problem(statement.start, f"{what} reaches the whole server", "")
+                found.append(described(migration, text, problem))
+    if found:
+        raise ValidationFailed(
+            "these files cannot be proved on a server that has other databases",
+            details=tuple(found),
+            fix="prove them on a server of its own: runner verify without --database-url and"
+            " without DATABASE_URL or PGHOST",
+        )
 
 
 @contextmanager

@@ -117,6 +117,17 @@ def test_sample_rows_respect_foreign_keys_enums_and_checks(good: Project) -> Non
     assert document["data"]["migrations"][3]["unsampled"] == []
 
 
+def test_what_reaches_the_whole_server_is_refused_on_one_that_was_given(good: Project) -> None:
+    ((ours,),) = good.query("select current_database()")
+    ledger = f"{ours}_ledger"
+    good.query(f"create database {ledger}")
+    good.file("V8__drop.sql", f"-- runner: irreversible: why not\nselect 1; drop database {ledger}")
+    document = good.run("verify")
+    assert document["exit_code"] == 6
+    assert "V8__drop.sql:2:11: DROP DATABASE" in document["error"]["details"][0]
+    assert good.query(f"select count(*) from pg_database where datname = '{ledger}'") == [(1,)]
+
+
 def test_evidence_is_keyed_by_content(good: Project, tmp_path: Path) -> None:
     good.run("verify", "--evidence", str(tmp_path / "e" / "evidence.json"))
     evidence = json.loads((tmp_path / "e" / "evidence.json").read_text())
