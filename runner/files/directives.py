@@ -109,6 +109,6 @@ def with_unit(duration: str) -> int:
     Raises:
         ConfigurationError: it is not a duration, or has no unit.
     """
-    if duration.isdigit() and int(duration):
+    if re.fullmatch("0*[1-9][0-9]{0,11}", duration):
         raise ConfigurationError(f"{duration} has no unit", fix=f"{duration}s or {duration}ms")
     return milliseconds(duration)

@@ -42,6 +42,12 @@ def test_a_duration_without_a_unit_is_refused() -> None:
     assert refused.value.fix == "5s or 5ms"
 
 
+@pytest.mark.parametrize("given", ["9" * 5000, "9" * 5000 + "s", "²s", "-1s", "1.5s", "s"])
+def test_what_is_no_duration_is_refused(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not a duration"):
+        parse(["migrate", f"--lock-timeout={given}"])
+
+
 def test_no_limit_needs_no_unit() -> None:
     assert parse(["migrate", "--lock-timeout", "0"]).shared["lock_timeout"] == 0
 
