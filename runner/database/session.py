@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from runner.database import connection as connections
 from runner.database.quoting import identifier, literal
 from runner.errors import Unreachable
+from runner.report.wording import and_more
 
 # Before statements of ours in a transaction in which a file may have set another path.
 SAFELY = f"set local search_path = {connections.SAFE_PATH}; "
@@ -45,7 +46,7 @@ class _Notices:
 
     def take(self) -> list[str]:
         """Return what was said since the last time."""
-        said = self._kept + ([f"… and {self._more} more notices"] if self._more else [])
+        said = and_more(self._kept, self._more, "notices")
         self._kept, self._more = [], 0
         return said
 

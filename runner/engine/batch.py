@@ -29,6 +29,7 @@ from runner.engine.lock import TRANSACTION_LOCK
 from runner.engine.outcome import settle
 from runner.engine.transaction import Blocked, Transactions
 from runner.history.read import last_events
+from runner.report.wording import first
 from runner.signals import held
 
 # A file's name, how many milliseconds it took, and its trace, as the log has them.
@@ -153,7 +154,7 @@ class Batches:
         waiting: list[str] = []
         for text in self._session.notices():
             if _END in text:
-                said[int(text.rpartition(_END)[2])] = _bounded(waiting)
+                said[int(text.rpartition(_END)[2])] = first(waiting, _MAX_NOTICES, "notices")
                 waiting = []
             else:
                 waiting.append(text)
@@ -169,8 +170,3 @@ class Batches:
 
 def _marked(number: int) -> str:
     return f"do $mark$ begin raise notice '{_END}{number}'; end $mark$; "
-
-
-def _bounded(said: list[str]) -> list[str]:
-    more = len(said) - _MAX_NOTICES
-    return said if more <= 0 else [*said[:_MAX_NOTICES], f"… and {more} more notices"]

@@ -7,9 +7,11 @@ import psycopg2
 from runner.database import catalog
 from runner.database.catalog import Catalog
 from runner.database.session import Session
+from runner.engine.failures import said
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.history import read, write
 from runner.history.table import OURS
+from runner.report.wording import first
 
 POLICIES = ("warn", "fail", "ignore")
 _PATIENCE = 60.0  # seconds that a look at the schema may take
@@ -70,7 +72,7 @@ def check(session: Session, policy: str, *, left: float | None) -> list[str]:
     except psycopg2.Error as error:
         if session.lost():
             raise
-        lines = [f"whether the schema was changed by other means cannot be told: {_said(error)}"]
+        lines = [f"whether the schema was changed by other means cannot be told: {said(error)}"]
     if lines and policy == "fail":
         raise drifted(lines)
     return bounded(lines)
@@ -88,8 +90,7 @@ def drifted(lines: list[str]) -> ValidationFailed:
 
 def bounded(lines: list[str]) -> list[str]:
     """Return the first lines and how many more there are."""
-    more = len(lines) - _SHOWN
-    return lines if more <= 0 else [*lines[:_SHOWN], f"… and {more} more lines"]
+    return first(lines, _SHOWN, "lines")
 
 
 def accept(session: Session, why: str, lines: list[str]) -> None:
@@ -121,9 +122,5 @@ def record(session: Session, *, left: float | None) -> list[str]:
         write.take_snapshot(session.connection, session.run_id, schema(session, left=left))
     except psycopg2.Error as error:
         cannot = "the schema could not be looked at, so that the next run cannot tell what others"
-        return [f"{cannot} change until then: {_said(error)}"]
+        return [f"{cannot} change until then: {said(error)}"]
     return []
-
-
-def _said(error: psycopg2.Error) -> str:
-    return (error.diag.message_primary or str(error)).strip()

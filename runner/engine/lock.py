@@ -16,6 +16,7 @@ import psycopg2
 from runner.database.session import Session
 from runner.database.sessions import describe_session, lock_holder, table_holders
 from runner.deadline import Deadline, backoff
+from runner.engine.failures import said
 from runner.errors import LockNotObtained
 from runner.history.table import COLUMNS, TABLE
 
@@ -71,9 +72,8 @@ def unavailable(session: Session, error: psycopg2.Error) -> LockNotObtained:
         session.rollback()
         holders = table_holders(session.connection, tuple(COLUMNS))
         details = tuple(f"held by {describe_session(holder)}" for holder in holders)
-    said = (error.diag.message_primary or str(error)).strip()
     return LockNotObtained(
-        f"another session keeps the runner from its history ({said})",
+        f"another session keeps the runner from its history ({said(error)})",
         details=details,
         fix="wait for it to end, or end it, and run again",
     )

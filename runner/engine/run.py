@@ -92,10 +92,11 @@ def migrate(
             _approve(found, plan_digest)
             _preview(result, found.jobs)
             return result
-        said = evidence.hold(found.files) if evidence else None
+        files = found.folder.digest()
+        said = evidence.hold(files) if evidence else None
         jobs = _left(run, found, result, plan_digest)
         _apply(run, found.session, result, jobs, single=single, on_drift=on_drift, said=said)
-        result.data = None if policy.target else {"files": found.files}
+        result.data = None if policy.target else {"files": files}
     return result
 
 
@@ -178,7 +179,7 @@ class _Planned(NamedTuple):
     """What remains to be done in a target, and the history that says so."""
 
     session: Session
-    files: str  # the digest of the folder's
+    folder: Folder
     jobs: list[Job]
     rows: tuple[Row, ...]
 
@@ -216,7 +217,7 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
         rows = read.read(session.connection)
         jobs = prepare(planner(session, folder, rows))
         result.await_tasks(job.describe() for job in jobs)
-        yield _Planned(session, folder.digest(), jobs, rows)
+        yield _Planned(session, folder, jobs, rows)
 
 
 def _apply(

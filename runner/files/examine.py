@@ -58,6 +58,7 @@ def examine(migration: Migration, text: str) -> Checked:
     """Check a file's text and cut it into messages."""
     problems = statements.problems(text)
     cannot: list[Problem] = []
+    limits: list[Problem] = []
     messages: list[Message] = []
     count = first = 0
     names: set[str] | None = set()
@@ -72,12 +73,14 @@ def examine(migration: Migration, text: str) -> Checked:
         touched = effects.replaced(statement) if names is not None else None
         names = None if names is None or touched is None else names.union(touched)
         ordinary = ordinary and statement.keyword in effects.ORDINARY
+        if statement.keyword == "SET":
+            limits += _limit(statement)
         _gather(messages, statement)
     if not count and not problems:
         problems.append(_EMPTY)
     problems += _way_back(text)
     if migration.directives.no_transaction or cannot:
-        problems += [problem for statement in scan(text) for problem in _limit(statement)]
+        problems += limits
     stray = stray_directive(text, first) if count else None
     if stray is not None:
         problems.append(Problem(stray, "a directive works at the file's top only", ""))

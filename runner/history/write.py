@@ -56,11 +56,7 @@ class Writer:
                 file = excluded.file, checksum = excluded.checksum, run_id = excluded.run_id,
                 duration_ms = excluded.duration_ms, applied_at = clock_timestamp(),
                 applied_by = session_user, state = 'applied'"""
-        return _once(
-            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
-            f" checksum, run_id, duration_ms) overriding system value"
-            f" values ({_NEXT}, {self._row(record)}, {duration}){again}"
-        )
+        return self._inserted(record, again=again, duration_ms=duration)
 
     def undone(self, record: Record) -> str:
         """Return the SQL that takes a migration out of force; it fails if it was not in force.
@@ -105,11 +101,7 @@ class Writer:
         if record.kind == "repeatable":
             again = """ on conflict (version) do update set state = excluded.state,
                 checksum = excluded.checksum, steps = '{}', step_in_doubt = null"""
-        return _once(
-            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
-            f" checksum, run_id) overriding system value"
-            f" values ({_NEXT}, {self._row(record, state)}){again}"
-        )
+        return self._inserted(record, state, again=again)
 
     def step_begun(self, version: str, doubt: Doubt) -> str:
         """Return the SQL that says which statement is about to run."""
@@ -140,20 +132,13 @@ class Writer:
 
     def baselined(self, record: Record) -> str:
         """Return the SQL that begins a history at a version."""
-        return _once(
-            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
-            f" checksum, run_id) overriding system value values ({_NEXT}, {self._row(record)})"
-        )
+        return self._inserted(record)
 
     def adopted(self, record: Record, at: datetime | None, by: str | None) -> str:
         """Return the SQL that takes over what another tool applied, when and by whom it says."""
         when = f"{self._literal(at.isoformat())}::timestamptz" if at else "clock_timestamp()"
-        return _once(
-            f"insert into {TABLE} (applied_order, version, kind, state, description, file,"
-            f" checksum, run_id, applied_at, applied_by) overriding system value"
-            f" values ({_NEXT}, {self._row(record)}, {when},"
-            f" {self._literal(by) if by else 'session_user'})"
-        )
+        who = self._literal(by) if by else "session_user"
+        return self._inserted(record, applied_at=when, applied_by=who)
 
     def accepted(self, version: str, checksum: str, file: str) -> str:
         """Return the SQL that takes a file as what was applied."""
@@ -166,6 +151,25 @@ class Writer:
         """Return the SQL that takes a row out, whatever the database holds of it."""
         return _once(f"delete from {TABLE} {self._of(version)}")
 
+    def _inserted(
+        self, record: Record, state: str = "applied", *, again: str = "", **more: str
+    ) -> str:
+        """Return the SQL that adds a migration after the newest.
+
+        Parameters:
+            again: what is done where it is there already.
+            more: SQL for further columns.
+        """
+        values = self._values(
+            record.version, record.kind, state, record.description, record.file, record.checksum,
+            record.run_id,
+        )  # fmt: skip
+        columns = "applied_order, version, kind, state, description, file, checksum, run_id"
+        return _once(
+            f"insert into {TABLE} ({', '.join((columns, *more))}) overriding system value"
+            f" values ({', '.join((_NEXT, values, *more.values()))}){again}"
+        )
+
     def _of(self, version: str) -> str:
         return f"where version = {self._literal(version)}"
 
@@ -173,12 +177,6 @@ class Writer:
         return self._values(
             record.version, record.description, record.file, record.checksum, record.run_id
         )
-
-    def _row(self, record: Record, state: str = "applied") -> str:
-        return self._values(
-            record.version, record.kind, state, record.description, record.file, record.checksum,
-            record.run_id,
-        )  # fmt: skip
 
     def _values(self, *values: str | None) -> str:
         return ", ".join(self._literal(value) for value in values)
@@ -192,7 +190,8 @@ class Writer:
 
 def ensure(connection: Connection) -> None:
     """Make what is missing of the history. Called with the runner's lock held."""
-    if missing := [create(name) for name in COLUMNS if name not in tables(connection)]:
+    there = tables(connection)
+    if missing := [create(name) for name in COLUMNS if name not in there]:
         with connection.cursor() as cursor:
             cursor.execute(f"begin; {'; '.join(missing)}; commit")
 

@@ -82,6 +82,16 @@ def bounded(text: str, most: int) -> str:
     return text if left <= 0 else f"{text[:most]}\n… {left:,} more characters"
 
 
+def first(entries: Sequence[str], most: int, what: str) -> list[str]:
+    """Return the first entries, and in a line how many more there are of what."""
+    return and_more(entries[:most], len(entries) - most, what)
+
+
+def and_more(entries: Sequence[str], more: int, what: str) -> list[str]:
+    """Return entries, and in a line how many more there were, if any."""
+    return [*entries, *([f"… and {more} more {what}"] if more > 0 else [])]
+
+
 def many(count: int, one: str, more: str | None = None) -> str:
     """Return a number of things.
 
