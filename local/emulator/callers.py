@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from local.emulator.patches import module, replace, wrap
+from local.emulator.questions import Ask, Question, asking, telling
 
 actions = module("ministack.core.iam_actions")
 app = module("ministack.app")
@@ -38,15 +39,15 @@ _FORMS = {
     "ec2:AssociateIamInstanceProfile": ("IamInstanceProfile.Name", "IamInstanceProfile.Arn"),
 }
 _INSTANCES = "ec2.amazonaws.com"
-_PASSED = "passed"  # travels in the context, between the two functions that are replaced
+_PASSED = "passed"
 _key: contextvars.ContextVar[str] = contextvars.ContextVar("key", default="")
 PASSING = (*_JSON, *_FORMS)
 
 
 def patch() -> None:
     """Replace what asks IAM about a request, and what tells of a function."""
-    wrap(actions, "request_tag_context", _with_roles)
-    wrap(evaluator, "enforce", _asking_for_roles)
+    wrap(actions, "request_tag_context", telling(_PASSED, _roles))
+    wrap(evaluator, "enforce", asking(_PASSED, _with_roles))
     wrap(functions, "_get_function", _hiding_tags)
     replace(evaluator, "_names_condition_key", _always)
     wrap(app, "pin_request_origin", _by_tls)
@@ -65,38 +66,18 @@ def _always(_policies: Any, _prefix: str) -> bool:
     return True
 
 
-def _with_roles(original: Any) -> Any:
-
-    def context(service: str, action: str, body: Any, parameters: Any) -> dict[str, Any]:
-        found: dict[str, Any] = dict(original(service, action, body, parameters))
-        if passed := list(_passed(action, body, parameters)):
-            found[_PASSED] = passed
-        return found
-
-    return context
+def _roles(_service: str, action: str, body: Any, parameters: Any) -> list[tuple[str, str]]:
+    return list(_passed(action, body, parameters))
 
 
-def _asking_for_roles(original: Any) -> Any:
-
-    def enforce(  # noqa: PLR0917 (ministack's signature)
-        access_key: str,
-        action: str,
-        service: str,
-        region: str,
-        resource_arn: str = "*",
-        service_context: dict[str, Any] | None = None,
-    ) -> Any:
-        _key.set(access_key)
-        asked = dict(service_context or {})
-        roles = asked.pop(_PASSED, [])
-        denied = original(access_key, action, service, region, resource_arn, asked)
-        for role, to in roles:
-            denied = denied or original(
-                *(access_key, "iam:PassRole", "iam", region, role), {"iam:PassedToService": to}
-            )
-        return denied
-
-    return enforce
+def _with_roles(ask: Ask, question: Question, roles: list[tuple[str, str]] | None) -> Any:
+    """Ask for the roles that a request gives away as well."""
+    _key.set(question.access_key)
+    denied = ask(question)
+    for role, to in roles or ():
+        passing = {"action": "iam:PassRole", "service": "iam", "arn": role}
+        denied = denied or ask(question._replace(**passing, context={"iam:PassedToService": to}))
+    return denied
 
 
 def _passed(action: str, body: Any, parameters: Any) -> Iterator[tuple[str, str]]:

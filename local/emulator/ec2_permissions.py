@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from local.emulator.patches import module, wrap
+from local.emulator.questions import Ask, Question, asking, telling
 
 actions = module("ministack.core.iam_actions")
 ec2 = module("ministack.services.ec2")
@@ -39,7 +40,7 @@ _KINDS = {
 _IDENTIFIER = re.compile(rf"({'|'.join(_KINDS)})-[0-9a-f]+")
 # Parameters whose identifiers AWS does not ask about: what is searched for, and the ends of rules.
 _ASIDE = ("Filter.", "IpPermissions.", "TagSpecification.", "Tag.")
-_CHECKS = "checks"  # travels in the context, between the two functions that are replaced
+_CHECKS = "checks"
 
 
 class Check(NamedTuple):
@@ -52,42 +53,22 @@ class Check(NamedTuple):
 
 def patch() -> None:
     """Replace what reads a request's tags, and what asks IAM."""
-    wrap(actions, "request_tag_context", _with_checks)
-    wrap(evaluator, "enforce", _asking_each)
+    wrap(actions, "request_tag_context", telling(_CHECKS, _told))
+    wrap(evaluator, "enforce", asking(_CHECKS, _each))
 
 
-def _with_checks(original: Any) -> Any:
-
-    def context(service: str, action: str, body: Any, parameters: Any) -> dict[str, Any]:
-        found: dict[str, Any] = dict(original(service, action, body, parameters))
-        if service == "ec2" and ":Describe" not in action:
-            flat = {name: actions._query_param(parameters, name) for name in parameters}
-            found[_CHECKS] = list(_checks(action.partition(":")[2], flat))
-        return found
-
-    return context
+def _told(service: str, action: str, _body: Any, parameters: Any) -> list[Check]:
+    if service != "ec2" or ":Describe" in action:
+        return []
+    flat = {name: actions._query_param(parameters, name) for name in parameters}
+    return list(_checks(action.partition(":")[2], flat))
 
 
-def _asking_each(original: Any) -> Any:
-
-    def enforce(  # noqa: PLR0917 (ministack's signature)
-        access_key: str,
-        action: str,
-        service: str,
-        region: str,
-        resource_arn: str = "*",
-        service_context: dict[str, Any] | None = None,
-    ) -> Any:
-        asked = dict(service_context or {})
-        checks = asked.pop(_CHECKS, None) or [Check(action, resource_arn, asked)]
-        for check in checks:
-            if denied := original(
-                access_key, check.action, service, region, check.arn, check.context
-            ):
-                return denied
-        return None
-
-    return enforce
+def _each(ask: Ask, question: Question, checks: list[Check] | None) -> Any:
+    for check in checks or [Check(question.action, question.arn, question.context)]:
+        if denied := ask(question._replace(**check._asdict())):
+            return denied
+    return None
 
 
 def _checks(verb: str, parameters: dict[str, str]) -> Iterator[Check]:

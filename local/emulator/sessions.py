@@ -11,6 +11,7 @@ import secrets
 from typing import Any
 
 from local.emulator.patches import add, module, wrap
+from local.emulator.questions import Ask, Question, asking
 from local.emulator.resources import Request, naming
 
 actions = module("ministack.core.iam_actions")
@@ -42,7 +43,7 @@ def patch() -> None:
     wrap(ssm, "handle_request", _with_sessions)
     wrap(actions, "extract_resource_arn", naming(_named))
     wrap(actions, "request_tag_context", _with_facts)
-    wrap(evaluator, "enforce", _with_document)
+    wrap(evaluator, "enforce", asking(_DOCUMENT, _with_document))
     wrap(evaluator, "evaluate", _with_userid)
 
 
@@ -160,28 +161,15 @@ def _with_facts(original: Any) -> Any:
     return context
 
 
-def _with_document(original: Any) -> Any:
+def _with_document(ask: Ask, question: Question, document: str | None) -> Any:
     """Ask for the session's document too: only who may use both may start the session."""
-
-    def enforce(  # noqa: PLR0917 (ministack's signature)
-        access_key: str,
-        action: str,
-        service: str,
-        region: str,
-        resource_arn: str = "*",
-        service_context: Data | None = None,
-    ) -> Any:
-        context = dict(service_context or {})
-        document = context.pop(_DOCUMENT, None)
-        denied = original(access_key, action, service, region, resource_arn, context)
-        if denied or not document:
-            return denied
-        owner = "" if document.startswith("AWS-") else responses.get_account_id()
-        arn = f"arn:aws:ssm:{region}:{owner}:document/{document}"
-        untagged = {k: v for k, v in context.items() if "resourcetag/" not in k}
-        return original(access_key, action, service, region, arn, untagged)
-
-    return enforce
+    denied = ask(question)
+    if denied or not document:
+        return denied
+    owner = "" if document.startswith("AWS-") else responses.get_account_id()
+    arn = f"arn:aws:ssm:{question.region}:{owner}:document/{document}"
+    untagged = {k: v for k, v in question.context.items() if "resourcetag/" not in k}
+    return ask(question._replace(arn=arn, context=untagged))
 
 
 def _with_userid(original: Any) -> Any:
