@@ -12,20 +12,12 @@ import pytest
 from botocore.config import Config
 
 from local.stack import Stack
+from tests.aws import trusting
 from tests.local.known import until_known
 
 ACCOUNT = "555566667777"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/napper"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+TRUST = trusting("lambda.amazonaws.com")
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [

@@ -11,20 +11,12 @@ import botocore.exceptions
 import pytest
 
 from local.stack import Stack
+from tests.aws import trusting
 from tests.local.known import until_known
 
 ACCOUNT = "555566668888"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/failing"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+TRUST = trusting("lambda.amazonaws.com")
 Answer = tuple[str | None, Any]
 
 

@@ -1,14 +1,13 @@
 """The module against a database behind an emulated cluster: who it makes, and who is not bound."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg2
 import pytest
 
 from local.stack import Stack
+from tests import aws
 from tests.modules.harness import Module, Outcome
 
 ACCOUNT = "919191919191"
@@ -49,24 +48,7 @@ class Cluster:
 
     def as_master(self, *statements: str) -> list[tuple[Any, ...]]:
         """Log in with the master user's password, run statements, return the last one's rows."""
-        secrets = self.stack.client("secretsmanager", ACCOUNT)
-        arn = self.made["MasterUserSecret"]["SecretArn"]
-        secret = json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"])
-        connection = psycopg2.connect(
-            host=self.made["Endpoint"],
-            port=self.made["Port"],
-            user=secret["username"],
-            password=secret["password"],
-            dbname="shop",
-        )
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return aws.as_master(self.stack, ACCOUNT, self.made, "shop", *statements)
 
 
 @pytest.fixture(scope="module")

@@ -12,20 +12,12 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.aws import trusting
 from tests.modules.harness import Module, Outcome
 
 ACCOUNT = "888800001111"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/answerer"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+TRUST = trusting("lambda.amazonaws.com")
 Ensure = Callable[..., Outcome]
 
 

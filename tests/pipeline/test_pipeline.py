@@ -9,6 +9,7 @@ import pytest
 
 from local.codebuild.pipeline import ask, run_pipeline
 from local.errors import LocalError
+from tests.aws import trusting
 
 ACCOUNT = "000000000000"
 REGION = "eu-central-1"
@@ -35,15 +36,7 @@ phases:
 def role(stack):
     """A service role that trusts CodeBuild for the test's own project only."""
     source = f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/test-line"
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Allow",
-            "Principal": {"Service": "codebuild.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-            "Condition": {"ArnEquals": {"aws:SourceArn": source}},
-        },
-    }
+    trust = trusting("codebuild.amazonaws.com", source)
     iam = stack.client("iam")
     created = iam.create_role(
         RoleName="test-line", AssumeRolePolicyDocument=json.dumps(trust)
@@ -231,15 +224,7 @@ def test_a_value_that_codepipeline_would_refuse_is_refused(stack, project, pipel
 def planner(stack):
     """A source that is an object of S3, and the pipeline's role, which may read it."""
     arn = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:test-line"
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Allow",
-            "Principal": {"Service": "codepipeline.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-            "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
-        },
-    }
+    trust = trusting("codepipeline.amazonaws.com", arn)
     may = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::planners/*"}
     policy = {"Version": "2012-10-17", "Statement": may}
     iam, s3 = stack.client("iam"), stack.client("s3")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.aws import subscribed
 from tests.playbooks.plays import ACCOUNTS
 
 DEV = ACCOUNTS["dev"]
@@ -123,22 +124,8 @@ def test_what_goes_well_is_not_told(
 @pytest.fixture(scope="module")
 def subscriber(provisioned: Stack) -> Iterator[str]:
     """Subscribe a queue to the topic, as a mailbox would be, and give its URL."""
-    sqs, sns = provisioned.client("sqs", DEV), provisioned.client("sns", DEV)
-    url = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
-    arn = f"arn:aws:sqs:eu-central-1:{DEV}:mailbox"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": TOPIC}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    subscription = sns.subscribe(TopicArn=TOPIC, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
-    yield url
-    sns.unsubscribe(SubscriptionArn=subscription)
-    sqs.delete_queue(QueueUrl=url)
+    with subscribed(provisioned, TOPIC, "mailbox") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import psycopg2
-
 from local.stack import Stack
+from tests.aws import run
 from tests.playbooks.plays import Play
 
 ACCOUNT = "333344445555"
@@ -18,17 +17,11 @@ def as_administrator(stack: Stack, statement: str) -> Any:
     """Run a statement on the database behind the cluster, and return its rows."""
     home = stack.state.folder / "postgres" / f"{ACCOUNT}-schema-migrations-local"
     ports = json.loads((home / "ports.json").read_text())
-    connection = psycopg2.connect(
+    return run(
+        statement,
         host="127.0.0.1",
         port=ports["plain"],
         user="rdsadmin",
         password=(home / "password").read_text(),
         dbname="app",
     )
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else None
-    finally:
-        connection.close()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.aws import subscribed
 from tests.playbooks.iam.account import ACCOUNT, RUNNER
 from tests.playbooks.plays import Play
 
@@ -18,22 +19,8 @@ ALARM = f"{RUNNER}-failed"
 @pytest.fixture
 def queue(deployed: dict[str, Play], stack: Stack) -> Iterator[str]:
     """Subscribe a queue to the topic, as a pager would, and give its URL."""
-    sqs, sns = stack.client("sqs", ACCOUNT), stack.client("sns", ACCOUNT)
-    url = sqs.create_queue(QueueName="pager")["QueueUrl"]
-    arn = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:pager"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": TOPIC}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    subscription = sns.subscribe(TopicArn=TOPIC, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
-    yield url
-    sns.unsubscribe(SubscriptionArn=subscription)
-    sqs.delete_queue(QueueUrl=url)
+    with subscribed(stack, TOPIC, "pager") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

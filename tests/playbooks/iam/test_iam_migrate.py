@@ -1,14 +1,12 @@
 """An operator's migration through the Lambda, which logs in with a token."""
 
-import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-import psycopg2
-
 from local.stack import Stack
+from tests import aws
 from tests.playbooks.iam.account import ACCOUNT, RUNNER, Deploy, as_administrator
 from tests.playbooks.plays import ROOT, Play
 
@@ -18,23 +16,7 @@ APPLIED = "select count(*) from schema_version"
 def as_master(stack: Stack, statement: str) -> Any:
     """Run a statement as the master user, logged in with the secret; return its rows."""
     cluster = stack.client("rds", ACCOUNT).describe_db_clusters()["DBClusters"][0]
-    secrets = stack.client("secretsmanager", ACCOUNT)
-    value = secrets.get_secret_value(SecretId=cluster["MasterUserSecret"]["SecretArn"])
-    secret = json.loads(value["SecretString"])
-    connection = psycopg2.connect(
-        host=cluster["Endpoint"],
-        port=cluster["Port"],
-        user=secret["username"],
-        password=secret["password"],
-        dbname="app",
-    )
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else None
-    finally:
-        connection.close()
+    return aws.as_master(stack, ACCOUNT, cluster, "app", statement)
 
 
 def test_check_mode_shows_the_plan_and_applies_nothing(

@@ -18,6 +18,7 @@ from local.state import CLONE
 from runner import cli
 from runner.commands import invoke as module
 from runner.engine.lock import KEY
+from tests.aws import trusting
 from tests.local.known import until_known
 from tests.runner.project import Project
 
@@ -26,16 +27,7 @@ NAME = "invoked"
 ARN = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:{NAME}"
 ABSENT = f"{ARN}-of-another-name"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+TRUST = trusting("lambda.amazonaws.com")
 # Functions that are not the runner, or that something befalls before it can answer.
 ELSE = """
 import json, os, time
