@@ -201,8 +201,7 @@ def _approve(planned: _Planned, digest: str | None) -> None:
     """Refuse anything but the plan of the digest that was approved, where one was."""
     if digest is None:
         return
-    session, _, jobs, rows = planned
-    found = risk.digest(jobs, session.server.database, rows)
+    found = risk.digest(planned.jobs, planned.session.server.database, planned.rows)
     if found != digest:
         raise once.not_approved(f"approved: {digest}", f"now:      {found}")
 
