@@ -1,6 +1,7 @@
 """Runs of ansible-playbook, and the environments they run on."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -95,9 +96,7 @@ class Playbooks:
 
     def requests(self) -> list[Request]:
         """Return all requests so far."""
-        if not self.record.exists():
-            return []
-        return [Request(**json.loads(line)) for line in self.record.read_text().splitlines()]
+        return read(self.record)
 
     def _count(self, env: str, operation: str) -> int:
         made = [r for r in self.requests() if (r.environment, r.operation) == (env, operation)]
@@ -137,6 +136,15 @@ class Playbooks:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+
+
+def read(record: Path) -> list[Request]:
+    """Return the requests of a record, to which others may append at this moment."""
+    if not record.exists():
+        return []
+    with record.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # no line is half written
+        return [Request(**json.loads(line)) for line in file]
 
 
 def _kill(ancestor: int) -> None:

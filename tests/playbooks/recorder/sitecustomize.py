@@ -6,6 +6,7 @@ with what other variables say of it: environment, playbook and role.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -36,7 +37,8 @@ class Recorder(BaseHistoryHandler):
             return
         about = {name: os.environ.get(f"RECORD_{name.upper()}", "") for name in CONTEXT}
         line = json.dumps({**about, **payload}, default=_opaque)
-        with self.path.open("ab", buffering=0) as file:  # one write: lines do not mix
+        with self.path.open("ab", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # who reads meanwhile would find half a line
             file.write(line.encode() + b"\n")
 
 
