@@ -4,22 +4,28 @@
 
 Options are those of the command line, with underscores. `files` are migrations to plan with in
 place of those that the function carries, as data: nothing of them is run. They are a JSON object
-of names and texts, compressed by gzip, in base64.
+of names and texts, compressed by gzip, in base64; or where that is too large for an event
+`{"sha256": "…"}`, the object of this name and content in the function's own FILES_BUCKET.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from runner import bucket
 from runner.commands.command import Command, Right, named_run
 from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
-from runner.files.packing import unpacked
+from runner.files.packing import MOST, unpacked
 
 _KEYS = {"command", "run_id", "options", "files"}
 _PLANS = {"plan", "status"}  # take files, for they run none
@@ -103,4 +109,21 @@ def _files(command: Command, given: object) -> Mapping[str, str] | None:
         return None
     if command.name not in _PLANS:
         raise ConfigurationError(f"{command.name} takes no files: it runs those of the function")
-    return unpacked(str(given))
+    return unpacked(_object(given) if isinstance(given, dict) else _decoded(str(given)))
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ConfigurationError(f"the event's files cannot be read: {error}") from error
+
+
+def _object(given: Mapping[Any, Any]) -> bytes:
+    """Fetch what is too large for an event, from the one bucket that the function takes it from."""
+    name = given.get("sha256")
+    if set(given) != {"sha256"} or not re.fullmatch("[0-9a-f]{64}", str(name)):
+        raise ConfigurationError('the event\'s files are neither a text nor {"sha256": "…"}')
+    if not (of := os.environ.get("FILES_BUCKET")):
+        raise ConfigurationError("this function takes no files by S3: it has no FILES_BUCKET")
+    return bucket.get(of, str(name), most=MOST)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import socket
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from runner import bucket
 from runner.deadline import backoff
 from runner.errors import CODES, ConfigurationError, NotThere, Unproved, Unreachable, extra
 from runner.files.folder import read_folder
@@ -22,7 +23,8 @@ from runner.files.packing import packed
 from runner.result import SUCCESS, VERSION, Document
 from runner.shape import misfit
 
-_EVENT = 6_000_000  # bytes: Lambda's limit for a synchronous call is 6 MB
+# Bytes of files. An event has 6 MB, and base64 makes a third more of them; others go by S3.
+_IN_EVENT = 4_000_000
 
 # Seconds. A Lambda runs 900 at most; boto3's own limits (60, and four more attempts) would
 # start a long migration again while it runs.
@@ -68,19 +70,13 @@ def invoke(
     Raises:
         NotThere: there is no function of this name and alias.
         Unproved, Unreachable: there is no document to believe.
-        ConfigurationError: there is no region, or the files are more than an event can hold.
+        ConfigurationError: there is no region, or the function takes no files as large as these.
     """
-    event = {"command": command, "run_id": run_id, "options": dict(options)}
-    if files is not None:
-        event["files"] = packed(_texts(files))
-    payload = json.dumps(event).encode()
-    if len(payload) > _EVENT:
-        raise ConfigurationError(
-            f"the files are {len(payload) / 1e6:.1f} MB even when compressed; a Lambda's event"
-            f" holds {_EVENT / 1e6:.0f}",
-            fix="load such data by other means than a migration, or in several steps",
-        )
     client = _client(function)
+    event: dict[str, Any] = {"command": command, "run_id": run_id, "options": dict(options)}
+    if files is not None:
+        event["files"] = _sent(client, function, packed(_texts(files)))
+    payload = json.dumps(event).encode()
     done = 0
     while True:
         answer = _call(client, function, payload, progress)
@@ -97,6 +93,33 @@ def _texts(folder: Path) -> dict[str, str]:
     found = read_folder(folder)
     files = (*found.versioned, *found.undo.values(), *found.repeatable)
     return {migration.name: migration.text() for migration in files}
+
+
+def _sent(client: Any, function: str, data: bytes) -> str | dict[str, str]:
+    """Return what an event says of the files: themselves, or where the function finds them."""
+    if len(data) <= _IN_EVENT:
+        return b64encode(data).decode()
+    if not (to := _bucket(client, function)):
+        raise ConfigurationError(
+            f"the files are {len(data) / 1e6:.1f} MB even when compressed, and {function} takes"
+            f" {_IN_EVENT / 1e6:.0f}: it has no FILES_BUCKET",
+            fix="deploy it with one (runner_files_bucket), or load such data in several steps",
+        )
+    return {"sha256": bucket.put(to, data, region=client.meta.region_name)}
+
+
+def _bucket(client: Any, function: str) -> str | None:
+    """Return from where a function takes files, by its own word."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        settings = client.get_function_configuration(FunctionName=function)
+    except ClientError as error:
+        raise _refused(error, function, "lambda:GetFunctionConfiguration") from error
+    except BotoCoreError as error:
+        raise Unreachable(f"{function} cannot be looked at: {error}") from error
+    found: str | None = settings.get("Environment", {}).get("Variables", {}).get("FILES_BUCKET")
+    return found
 
 
 def _client(function: str) -> Any:
@@ -145,14 +168,8 @@ def _call(
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code == _NOT_THERE:
-                raise NotThere(
-                    f"there is no {function}", fix=_remedy(code, function), details=(str(error),)
-                ) from error
             if code not in _NOT_READY or time.monotonic() > until:
-                raise Unreachable(
-                    f"{function} cannot be invoked: {error}", fix=_remedy(code, function)
-                ) from error
+                raise _refused(error, function, "lambda:InvokeFunction") from error
             progress(f"{function} is not ready ({code}): waiting")
             time.sleep(next(pauses))
         except (ReadTimeoutError, BotoCoreError) as error:
@@ -240,13 +257,15 @@ def _only_plans(event: Mapping[str, Any]) -> bool:
     return command == "plan" or asks or bool(options.get("dry_run"))
 
 
-def _remedy(code: str, function: str) -> str:
-    """Return what to do about a call that Lambda refused."""
+def _refused(error: Any, function: str, right: str) -> NotThere | Unreachable:
+    """Return what it means that Lambda refused a call, and what to do about it."""
+    code = error.response["Error"]["Code"]
     if code == _NOT_THERE:
-        return "check name, alias and region, and that the environment was deployed"
-    if code in {"AccessDeniedException", "AccessDenied"}:
-        return f"let this role lambda:InvokeFunction on {function}"
-    return _place(function)
+        fix = "check name, alias and region, and that the environment was deployed"
+        return NotThere(f"there is no {function}", fix=fix, details=(str(error),))
+    denied = code in {"AccessDeniedException", "AccessDenied"}
+    fix = f"let this role {right} on {function}" if denied else _place(function)
+    return Unreachable(f"{function} cannot be invoked: {error}", fix=fix)
 
 
 def _place(function: str) -> str:

@@ -89,15 +89,18 @@ class Function:
         self.client = client
         self.project = project
 
-    def deploy(self, *, handler: str = "runner.handler.handle", timeout: int = 60) -> None:
-        """Give the function the project's files."""
+    def deploy(
+        self, *, handler: str = "runner.handler.handle", timeout: int = 60, **variables: str
+    ) -> None:
+        """Give the function the project's files, and variables beside its own."""
+        variables |= {"DATABASE_URL": self.project.url, "PGSSLMODE": "disable"}
         self.client.update_function_code(FunctionName=NAME, ZipFile=package(self.project.folder))
         self.client.get_waiter("function_updated_v2").wait(FunctionName=NAME)
         self.client.update_function_configuration(
             FunctionName=NAME,
             Handler=handler,
             Timeout=timeout,
-            Environment={"Variables": {"DATABASE_URL": self.project.url, "PGSSLMODE": "disable"}},
+            Environment={"Variables": variables},
         )
         self.client.get_waiter("function_updated_v2").wait(FunctionName=NAME)
 
@@ -310,12 +313,82 @@ def test_call_that_stays_throttled_is_red(
     assert function.log() == []
 
 
-def test_event_over_6_mb_is_refused_before_it_is_sent(
-    function: Function, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an event hold next to nothing, so that any files are too large for it."""
+    monkeypatch.setattr(module, "_IN_EVENT", 10)
+
+
+@pytest.fixture
+def bucket(stack: Stack) -> Iterator[str]:
+    """Make a bucket that nobody was given a right to."""
+    s3, name = stack.client("s3", ACCOUNT), "files-of-invoked"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    yield name
+    for found in s3.list_objects_v2(Bucket=name).get("Contents", []):
+        s3.delete_object(Bucket=name, Key=found["Key"])
+    s3.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+def reader(stack: Stack, bucket: str) -> Iterator[None]:
+    """Let the function's role read objects of the bucket, and nothing else."""
+    iam = stack.client("iam", ACCOUNT)
+    allowed = {
+        "Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*",
+    }  # fmt: skip
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_role_policy(RoleName=NAME, PolicyName="files", PolicyDocument=document)
+    yield
+    iam.delete_role_policy(RoleName=NAME, PolicyName="files")
+
+
+def test_files_too_large_for_an_event_go_by_the_functions_bucket(
+    function: Function, small: None, bucket: str, reader: None
 ) -> None:
-    monkeypatch.setattr(module, "_EVENT", 100)
+    function.deploy(FILES_BUCKET=bucket)
+    function.project.file("V2__b.sql", "create table b ()")
+    plan = function("--send-files", "plan", alias="read")
+    assert [file["file"] for file in plan["data"]["files"]] == ["V1__a.sql", "V2__b.sql"]
+    assert function.log() == []
+
+
+def test_function_that_may_not_read_the_object_says_what_it_lacks(
+    function: Function, small: None, bucket: str
+) -> None:
+    function.deploy(FILES_BUCKET=bucket)
+    document = function("--send-files", "plan", alias="read")
+    assert (document["exit_code"], document["error"]["kind"]) == (9, "unreachable")
+    assert f"let this role s3:GetObject on {bucket}" in document["error"]["fix"]
+
+
+def test_object_that_is_not_what_its_name_says_is_no_plans_file(
+    function: Function, small: None, bucket: str, reader: None, stack: Stack
+) -> None:
+    function.deploy(FILES_BUCKET=bucket)
+    function("--send-files", "plan", alias="read")
+    s3 = stack.client("s3", ACCOUNT)
+    (found,) = s3.list_objects_v2(Bucket=bucket)["Contents"]
+    s3.put_object(Bucket=bucket, Key=found["Key"], Body=b"of somebody else")
+    event = {"command": "plan", "run_id": "r", "files": {"sha256": found["Key"]}}
+    answer = function.client.invoke(FunctionName=f"{ARN}:read", Payload=json.dumps(event))
+    assert "is not what its name says" in answer["Payload"].read().decode()
+
+
+def test_files_too_large_for_an_event_are_refused_by_a_function_without_a_bucket(
+    function: Function, small: None
+) -> None:
+    function.deploy()
     document = function("--send-files", "plan", alias="read")
     assert (document["exit_code"], document["error"]["kind"]) == (2, "configuration")
+    assert "FILES_BUCKET" in document["error"]["message"]
+
+
+def test_first_deployment_of_files_too_large_for_an_event_is_planned_as_new(
+    function: Function, small: None
+) -> None:
+    plan = function("--send-files", "--first", "app", "plan", name=ABSENT, alias="read")
+    assert (plan["outcome"], plan["exit_code"]) == ("planned", 0)
 
 
 @contextlib.contextmanager
