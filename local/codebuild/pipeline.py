@@ -72,7 +72,12 @@ def run_pipeline(
         {"codepipeline.PipelineExecutionId": identity, "codepipeline.PipelineName": name},
         definition["roleArn"], {},
     )  # fmt: skip
-    return all(execution.stage(stage, only) for stage in definition["stages"])
+    green = False
+    try:
+        green = all(execution.stage(stage, only) for stage in definition["stages"])
+    finally:
+        execution.ended(green)
+    return green
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +104,32 @@ class Execution:
             return True
         for action in sorted(actions, key=lambda action: int(action.get("runOrder", 1))):
             _say(f"{self.pipeline} · {stage['name']} · {action['name']}")
-            if not self._run(action):
+            if not self._run(action) or self._is_cancelled():
                 _say(f"{stage['name']} · {action['name']} FAILED; what comes after it does not run")
                 return False
         return True
+
+    def ended(self, green: bool) -> None:
+        """Tell the emulator how the execution ended, as a job worker would tell of its job."""
+        client = self.stack.client("codepipeline", self.account)
+        if green:
+            client.put_job_success_result(jobId=self._identity)
+        else:
+            failure = {"type": "JobFailed", "message": "An action failed."}
+            client.put_job_failure_result(jobId=self._identity, failureDetails=failure)
+
+    @property
+    def _identity(self) -> str:
+        return self.known["codepipeline.PipelineExecutionId"]
+
+    def _is_cancelled(self) -> bool:
+        """Whether the pipeline was changed meanwhile: no action of this execution starts then."""
+        found = self.stack.client("codepipeline", self.account).get_pipeline_execution(
+            pipelineName=self.pipeline, pipelineExecutionId=self._identity
+        )
+        if cancelled := found["pipelineExecution"]["status"] == "Cancelled":
+            _say(f"{self.pipeline}: cancelled. {found['pipelineExecution']['statusSummary']}")
+        return bool(cancelled)
 
     def _enters(self, stage: dict[str, Any]) -> bool:
         """Whether a stage's entry condition is met; one that is not skips the stage here."""

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from local.emulator import patches, quotas
+from local.emulator import executions, patches, quotas
 from local.errors import LocalError
 
 
@@ -24,6 +24,7 @@ def main() -> None:
     """Accept pipelines whose role moto does not know, then hand over to moto."""
     models = patches.module("moto.codepipeline.models")
     patches.replace(models, "CodePipelineBackend.iam_backend", property(lambda _: _Iam()))
+    executions.patch()
     quotas.patch()
     try:
         patches.apply()

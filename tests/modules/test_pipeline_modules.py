@@ -91,6 +91,22 @@ def test_check_mode_says_the_foreign_key_and_leaves_it(
     assert "PrimarySource" in configuration(meddled_pipeline)
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_a_pipeline_is_not_changed_under_an_execution(
+    stack: Stack, meddled_pipeline: Any, module: Module, check: bool
+) -> None:
+    identity = meddled_pipeline.start_pipeline_execution(name="shop")["pipelineExecutionId"]
+    outcome = module("codepipeline", check=check, **PIPELINE)
+    found = meddled_pipeline.get_pipeline_execution(
+        pipelineName="shop", pipelineExecutionId=identity
+    )
+    meddled_pipeline.put_job_success_result(jobId=identity)
+    assert (outcome.failed, outcome.changed) == (not check, check)
+    assert check or f"execution {identity} is under way" in outcome.message
+    assert found["pipelineExecution"]["status"] == "InProgress"
+    assert "PrimarySource" in configuration(meddled_pipeline)
+
+
 @pytest.fixture
 def meddled_project(stack: Stack, module: Module) -> Any:
     """Give a client of CodeBuild, whose project has an environment variable of its own."""

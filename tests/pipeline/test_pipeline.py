@@ -155,6 +155,34 @@ def test_an_approval_decides_whether_the_rest_runs(stack, project, pipeline, tmp
     assert (tmp_path / "ran").exists() == answer
 
 
+@pytest.mark.parametrize("what", ["x", "fail"])
+def test_how_an_execution_ended_is_told(stack, project, pipeline, tmp_path, what):
+    pipeline(build("Build", project(), WHAT=what))
+    green = run(stack, tmp_path)
+    assert last(stack) == ("Succeeded" if green else "Failed")
+
+
+def last(stack):
+    found = stack.client("codepipeline").list_pipeline_executions(pipelineName="test-line")
+    return found["pipelineExecutionSummaries"][0]["status"]
+
+
+def test_what_changes_the_pipeline_ends_the_execution(stack, project, pipeline, tmp_path):
+    client = stack.client("codepipeline")
+    pipeline(
+        action("Approve", "Approval", "Manual", 1, CustomData="Deploy?"),
+        build("Build", project(), 2, WHAT="approved"),
+    )
+
+    def approve(_):
+        client.update_pipeline(pipeline=client.get_pipeline(name="test-line")["pipeline"])
+        return True
+
+    assert not run(stack, tmp_path, approve=approve)
+    assert last(stack) == "Cancelled"
+    assert not (tmp_path / "ran").exists()
+
+
 def test_only_the_named_actions_run(stack, project, pipeline, tmp_path):
     name = project()
     pipeline(build("First", name, 1, WHAT="first"), build("Second", name, 2, WHAT="second"))

@@ -24,6 +24,8 @@ description:
   - Ensures the pipeline with execution mode, triggers, variables and tags, and updates it only when
     something differs. Stages are written as in the API, with names in camel case; what is in them
     and not written is removed.
+  - An update would cancel what the pipeline is running, while the builds of it run on with nobody
+    who looks. So it is refused as long as an execution is under way.
   - Instead of M(community.aws.codepipeline), which knows neither type V2 nor execution mode,
     triggers, variables and tags, sends an update at each run, and has no check mode.
 options:
@@ -132,6 +134,23 @@ def pruned(value: Any, region: str) -> Any:
     return [pruned(v, region) for v in value] if isinstance(value, list) else value
 
 
+UNDER_WAY = ("InProgress", "Stopping")
+
+
+def refuse_under_way(run: Converge, api: Any) -> None:
+    """End the module if an update would cancel an execution."""
+    name = run.params["name"]
+    answer = run.read(api.list_pipeline_executions, pipelineName=name) or {}
+    for execution in answer.get("pipelineExecutionSummaries", []):
+        if execution["status"] in UNDER_WAY and not run.module.check_mode:
+            run.module.fail_json(
+                msg=f"pipeline {name}: execution {execution['pipelineExecutionId']} is under way, "
+                "and a change of the pipeline would cancel it. Let it end, answer its approval, or "
+                f"stop it (aws codepipeline stop-pipeline-execution --pipeline-name {name} "
+                f"--pipeline-execution-id {execution['pipelineExecutionId']}); then run this again."
+            )
+
+
 def main() -> None:
     """Run the module."""
     run = Converge(
@@ -160,6 +179,7 @@ def main() -> None:
         if changes or gone:
             run.before = {key: found.get(key) for key in [*changes, *gone]}
             run.after = {key: pipeline[key] for key in [*changes, *gone]}
+            refuse_under_way(run, api)
             found = run.send(api.update_pipeline, pipeline=pipeline).get("pipeline", found)
         tags = tag_dict(
             (run.read(api.list_tags_for_resource, resourceArn=arn) or {}).get("tags", []),
