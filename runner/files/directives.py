@@ -83,7 +83,7 @@ def _parse_word(word: str) -> tuple[str, str | bool | int]:
 
 def stray_directive(text: str, head_end: int) -> int | None:
     """Return the offset of a directive below the top of the file, where it has no effect."""
-    match = _STRAY.search(text, head_end)
+    match = _STRAY.search(text, head_end) if "runner:" in text.lower() else None
     return match.start() if match else None
 
 

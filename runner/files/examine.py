@@ -14,7 +14,7 @@ from runner.syntax import effects, statements
 from runner.syntax.lexer import Problem, unquoted
 from runner.syntax.names import index_built
 from runner.syntax.nontransactional import non_transactional
-from runner.syntax.scanner import Statement, scan
+from runner.syntax.scanner import Statement
 
 # Characters of one message. Larger files go in several within one transaction: the server
 # parses a message whole, and at this size its memory and ours stay small at the same speed.
@@ -22,9 +22,9 @@ _MESSAGE = 1 << 20
 
 # Characters of a file that may share a message.
 _SMALL = 1 << 15
-# What such a file must not hold: a setting in disguise, or a name so long that the server tells of
-# it before anything in the message runs.
-_odd = re.compile(r"set_config|[^\W]{64}", re.IGNORECASE).search
+# Letters of a name so long that the server tells of it before anything in the message runs.
+_LONG = 64
+_long = re.compile(rf"\w{{{_LONG}}}").search
 
 # Recorded, it could never be filled in: its checksum would be another.
 _EMPTY = Problem(
@@ -56,20 +56,21 @@ class Checked(NamedTuple):
 
 def examine(migration: Migration, text: str) -> Checked:
     """Check a file's text and cut it into messages."""
-    problems = statements.problems(text)
+    problems: list[Problem] = []
+    unnamed: list[Problem] = []
     cannot: list[Problem] = []
     limits: list[Problem] = []
     messages: list[Message] = []
     count = first = 0
     names: set[str] | None = set()
     ordinary = len(text) <= _SMALL and not _odd(text)
-    for statement in scan(text):
+    for statement in statements.checked(text, problems):
         first = first if count else statement.start
         count += 1
         reason = non_transactional(statement)
         if reason:
             cannot.append(Problem(statement.start, reason, ""))
-            problems += _unnamed(statement)
+            unnamed += _unnamed(statement)
         touched = effects.replaced(statement) if names is not None else None
         names = None if names is None or touched is None else names.union(touched)
         ordinary = ordinary and statement.keyword in effects.ORDINARY
@@ -78,7 +79,7 @@ def examine(migration: Migration, text: str) -> Checked:
         _gather(messages, statement)
     if not count and not problems:
         problems.append(_EMPTY)
-    problems += _way_back(text)
+    problems += unnamed + _way_back(text)
     if migration.directives.no_transaction or cannot:
         problems += limits
     stray = stray_directive(text, first) if count else None
@@ -99,6 +100,12 @@ def examine(migration: Migration, text: str) -> Checked:
     )
 
 
+def _odd(text: str) -> bool:
+    """Return whether a small file holds a setting in disguise, or a name that is too long."""
+    longest = max(map(len, text.split()), default=0)
+    return "set_config" in text.lower() or (longest >= _LONG and _long(text) is not None)
+
+
 def _asks_nothing(migration: Migration, alone: bool) -> bool:
     asked = migration.directives
     return not (alone or asked.lock_timeout is not None or asked.statement_timeout is not None)
@@ -112,6 +119,7 @@ def described(migration: Migration, text: str, problem: Problem) -> str:
 
 
 # How files of dbmate, goose, sql-migrate and MyBatis say where their way back begins.
+_BACK_WORDS = ("migrate:down", "+goose", "+migrate", "//@undo")
 _BACK = re.compile(
     r"^[ \t]*--[ \t]*(?:migrate:down|\+goose[ \t]+Down|\+migrate[ \t]+Down|//@UNDO)\b",
     re.IGNORECASE | re.MULTILINE,
@@ -120,7 +128,8 @@ _BACK = re.compile(
 
 def _way_back(text: str) -> list[Problem]:
     """Return the problem of a file that holds both ways, of which both would run."""
-    found = _BACK.search(text)
+    # Most files hold none of the words, and one of many megabytes is not searched line by line.
+    found = _BACK.search(text) if any(map(text.lower().__contains__, _BACK_WORDS)) else None
     if not found:
         return []
     fix = "put what is below it into the U file of this version"

@@ -41,12 +41,14 @@ HARMLESS = (
 
 _trivia = re.compile(TRIVIA).match
 
-_token = re.compile(
+_TOKEN = (
     rf"{_E_STRING}"
     r"|(?:[uU]&)?'[^']*+(?>(?:''[^']*+)*)'|[bBxX]'[^']*+'"
     r"|(?:[uU]&)?\"[^\"]*+(?>(?:\"\"[^\"]*+)*)\""
     rf"|(?![eE]'){_WORD}|{_NUMBER}"
-).match
+)
+_token = re.compile(_TOKEN).match
+_token_and_trivia = re.compile(rf"({_TOKEN}){TRIVIA}").match
 _dollar_tag = re.compile(rf"\$(?:{_LETTER}{_LETTER_OR_DIGIT}*+)?\$").match
 _comment_edge = re.compile(r"/\*|\*/").finditer
 word_at = re.compile(_WORD).match
@@ -93,13 +95,16 @@ class Lexer:
         """Yield the tokens between two offsets: words in capitals, the rest as written."""
         text, pos = self.text, self.skip_trivia(start)
         while pos < end:
-            token = _token(text, pos)
-            stop = token.end() if token else self.token_end(pos)
-            found = text[pos:stop]
+            if match := _token_and_trivia(text, pos):
+                found, pos = match[1], match.end()
+            else:
+                stop = self.token_end(pos)
+                found, pos = text[pos:stop], stop
+            if not match or text.startswith("/*", pos):
+                pos = self.skip_trivia(pos)
             # Only ASCII folds: U+017F in capitals is an S to Python, but not to PostgreSQL.
             folds = found[0] in _FOLDING and found[-1] not in "'\"" and found.isascii()
             yield found.upper() if folds else found
-            pos = self.skip_trivia(stop)
 
     def spans(self, pos: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield where each token starts and ends."""

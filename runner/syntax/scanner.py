@@ -1,7 +1,7 @@
 """Cut a text into statements, with a fast path for what needs no thought."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from runner.syntax.lexer import HARMLESS, LINE_COMMENT, Lexer, word_at
@@ -13,6 +13,11 @@ _LISTS = rf"\((?>(?:{HARMLESS}|{_LIST}){{0,{_AT_ONCE}}})\)"
 # The fast path: as many tokens and small balanced lists as possible, and the blanks among them.
 _run = re.compile(rf"(?>(?:{HARMLESS}|{_LISTS}){{0,{_AT_ONCE}}})").match
 _BLANKS = " \t\n\r\f\v"
+# INSERTs that follow each other without comments, as in a file of data.
+_inserts = re.compile(
+    rf"(?>(?:[iI][nN][sS][eE][rR][tT](?=[ \t\n\r])(?>(?:{HARMLESS}|{_LISTS}){{0,{_AT_ONCE}}})"
+    rf";[ \t\n\r]*+){{0,200}})"
+).match
 _pg_dump_guard = re.compile(r"\\(?:un)?restrict(?![^ \t\n\r])[^\n\r]*+").match
 _copy_rest = re.compile(rf"[ \t\f\v\r]*+(?:{LINE_COMMENT})?\r?\n").match
 _data_end = re.compile(r"\\\.\r?(?:\n|\Z)").match
@@ -74,6 +79,16 @@ class Scanner(Lexer):
 
     def statements(self) -> Iterator[Statement]:
         """Yield the statements in order; empty ones and what lies between them are left out."""
+        return self._walk(self._statement)
+
+    def stretches(self) -> Iterator[Statement]:
+        """Yield the statements in order, but INSERTs that follow each other as if they were one.
+
+        Files of data consist of them, and for what is asked of such a file one is like the other.
+        """
+        return self._walk(self._stretch)
+
+    def _walk(self, take: Callable[[int], Statement]) -> Iterator[Statement]:
         pos = 0
         while (pos := self.skip_trivia(pos)) < len(self.text):
             char = self.text[pos]
@@ -82,8 +97,22 @@ class Scanner(Lexer):
             elif char == "\\":
                 pos = self._guard_or_command(pos)
             else:
-                yield self._statement(pos)
+                yield take(pos)
                 pos = self._after
+
+    def _stretch(self, start: int) -> Statement:
+        found = _inserts(self.text, start) if self.text[start] in "iI" else None
+        if not found or found.end() == start:
+            return self._statement(start)
+        self._after = found.end()
+        stop = self._trimmed(start, found.end()) - 1  # at the semicolon
+        return Statement(self.text, start, self._trimmed(start, stop), "INSERT", True)
+
+    def _trimmed(self, start: int, end: int) -> int:
+        """Return where a span ends without the blanks at its end."""
+        while end > start and self.text[end - 1] in _BLANKS:
+            end -= 1
+        return end
 
     def _statement(self, start: int) -> Statement:
         word = word_at(self.text, start)
@@ -112,10 +141,8 @@ class Scanner(Lexer):
         while True:
             run = _run(text, pos)
             stop = run.end() if run else pos
-            pos = self.skip_trivia(stop)
-            while stop > end and text[stop - 1] in _BLANKS:
-                stop -= 1
-            end = max(end, stop)
+            pos = stop if text.startswith(";", stop) else self.skip_trivia(stop)
+            end = self._trimmed(end, stop)
             char = text[pos : pos + 1]
             if not char or (char == ";" and not depth):
                 break

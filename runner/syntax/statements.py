@@ -39,17 +39,30 @@ def executable(text: str) -> str:
 
 def problems(text: str) -> list[Problem]:
     """Return what a migration file must not hold, in the order of the text."""
+    found: list[Problem] = []
+    for _ in checked(text, found):
+        pass
+    return found
+
+
+def checked(text: str, found: list[Problem]) -> Iterator[Statement]:
+    """Yield the statements of a text, INSERTs that follow each other as one.
+
+    Parameters:
+        found: has at the end, in the order of the text, what a migration file must not hold.
+    """
     scanner = Scanner(text)
-    found = scanner.problems
     if (nul := text.find("\0")) >= 0:
         found.append(Problem(nul, "a NUL character", "remove it: the server cannot store it"))
-    calls_set_config = _sets_config(text)
-    for statement in scanner.statements():
+    calls_set_config = _SET_CONFIG in text.lower()
+    for statement in scanner.statements() if calls_set_config else scanner.stretches():
         if check := _CHECKS.get(statement.keyword):
             found += check(statement)
-        if calls_set_config and _sets_config(text, statement.start, statement.end):
+        if calls_set_config and _SET_CONFIG in statement.text.lower():
             found += _set_config(statement)
-    return sorted(found, key=lambda problem: problem.offset)
+        yield statement
+    found += scanner.problems
+    found.sort(key=lambda problem: problem.offset)
 
 
 def _transaction_control(statement: Statement) -> Iterator[Problem]:
@@ -120,13 +133,13 @@ def _set_config(statement: Statement) -> Iterator[Problem]:
     tokens = list(statement.tokens())
     for index, token in enumerate(tokens):
         match tokens[index + 1 : index + 5]:
-            case ["(", name, ",", value] if unquoted(token) == "set_config":
+            case ["(", name, ",", value] if unquoted(token) == _SET_CONFIG:
                 yield from _setting(statement.start, unquoted(name), value)
 
 
 _ON = frozenset(("on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"))
 _large_object = re.compile(r"\s*;\s*SELECT\s+(?:pg_catalog\.)?lo_open\b", re.IGNORECASE).match
-_sets_config = re.compile(r"[sS][eE][tT]_[cC][oO][nN][fF][iI][gG]").search
+_SET_CONFIG = "set_config"
 _CHECKS = {
     "ABORT": _transaction_control,
     "BEGIN": _transaction_control,

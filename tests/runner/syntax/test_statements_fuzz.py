@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pglast import parser
 from pglast import split as parse_and_split
 
-from runner.syntax.lexer import Lexer
+from runner.syntax.lexer import Lexer, Problem
 from runner.syntax.nontransactional import non_transactional
 from runner.syntax.scanner import Scanner, Statement, scan
 from runner.syntax.statements import executable, position, problems
@@ -204,3 +204,30 @@ def test_what_is_split_stays_split(text: str) -> None:
     parts = [statement.text for statement in WithoutData(text).statements()]
     for part in parts:
         assert [again.text for again in WithoutData(part).statements()] == [part]
+
+
+inserts = st.tuples(st.sampled_from(["insert into t ", "INSERT\tinto t ", "insert "]), value).map(
+    "".join
+)
+data = st.lists(inserts | statements(), min_size=1, max_size=6).map(";\n".join)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(data | files() | soups)
+def test_a_stretch_holds_just_the_inserts_that_follow_each_other(text: str) -> None:
+    one_by_one, together = Scanner(text), Scanner(text)
+    left = list(one_by_one.statements())
+    for stretch in together.stretches():
+        count = sum(statement.start < stretch.end for statement in left)
+        held, left = left[:count], left[count:]
+        assert (held[0].start, held[-1].end) == (stretch.start, stretch.end)
+        assert {statement.keyword for statement in held} == {stretch.keyword}
+        assert count == 1 or stretch.keyword == "INSERT"
+        assert held[-1].terminated == stretch.terminated
+    assert not left
+    assert [said(p) for p in one_by_one.problems] == [said(p) for p in together.problems]
+
+
+def said(problem: Problem) -> tuple[int, str, str]:
+    """Return what a problem says, to be compared."""
+    return problem.offset, problem.message, problem.fix
