@@ -21,7 +21,10 @@ SAFELY = f"set local search_path = {connections.SAFE_PATH}; "
 _ITSELF = "reset session authorization; reset role; "
 # In a transaction of its own: a BEGIN that follows in the same message would take it into the
 # next file's, whose rollback would bring back the temporary tables and what was listened to.
-DISCARD = "begin; discard temp; discard sequences; deallocate all; close all; unlisten *; commit; "
+_LEFT = "discard temp; discard sequences; close all; unlisten *; "
+DISCARD = f"begin; {_LEFT}deallocate all; commit; "
+# Between files that share a message, and with it what is prepared.
+DISCARD_BUT_PREPARED = f"begin; {_LEFT}commit; "
 
 # A session that only looks waits for nobody long.
 _LOOKING = "set default_transaction_read_only = on; set lock_timeout = '2s'; "

@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg2
+from psycopg2 import errorcodes
 
 from runner.database import checks
-from runner.database.session import DISCARD, Session
+from runner.database.session import DISCARD, DISCARD_BUT_PREPARED, Session
 from runner.database.watch import Watch
 from runner.engine import guard, trace
 from runner.engine.attempt import BEGIN, Conduct, timeouts, watch_job
@@ -27,6 +28,7 @@ from runner.engine.failures import lock_lost
 from runner.engine.job import Done, Job
 from runner.engine.lock import TRANSACTION_LOCK
 from runner.engine.outcome import settle
+from runner.engine.prepared import Prepared
 from runner.engine.transaction import Blocked, Transactions
 from runner.history.read import last_events
 from runner.report.wording import first
@@ -121,28 +123,34 @@ class Batches:
         """Raise what an error means for the first job that was not committed, but for a lock."""
         if checks.code(error) == checks.LOCK_LOST:
             raise lock_lost(job) from error
+        if error.pgcode == errorcodes.INVALID_SQL_STATEMENT_NAME:
+            return  # it did away with what was prepared
         with contextlib.suppress(Blocked):
             self._transactions.fail([job], error, watch, base=-start, seconds=seconds)
 
     def _message(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
         """Return the message, and where in it each file's text starts."""
-        message, starts = "", []
+        prepared, message, starts = Prepared(self._session.connection), "", []
         for number, job in enumerate(jobs):
-            message += self._opening(job)
+            message += self._opening(job, prepared)
             starts.append(len(message))
             # The file's last line may be a comment, and its last statement may lack its end.
             message += f"{job.text}\n;{_marked(number) if _speaks(job.text) else ''}"
-            closing = self._transactions.closing(job, 0, f"select {guard.SAME}; ")
-            message += f"{closing}; commit; {DISCARD}"
-        return message + last_events(len(jobs)), starts
+            closing = self._transactions.closing(job, prepared, 0, f"select {guard.SAME}; ")
+            message += f"{closing}; commit; {DISCARD_BUT_PREPARED}"
+        opening = prepared.opening()
+        closing = f"{DISCARD}{last_events(len(jobs))}"
+        return f"{opening}{message}{closing}", [len(opening) + start for start in starts]
 
-    def _opening(self, job: Job) -> str:
+    def _opening(self, job: Job, prepared: Prepared) -> str:
         locked = checks.kept(TRANSACTION_LOCK, checks.LOCK_LOST)
-        return (
-            f"{BEGIN}{timeouts(job, self._conduct)}{self._transactions.before(job)}"
-            f" select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN},"
-            f" {self._session.files_path()}; "
+        began = (
+            f"select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN},"
+            f" {self._session.files_path()}"
         )
+        limits = timeouts(job, self._conduct)
+        noted = trace.before(job, self._session, prepared.call)
+        return f"{BEGIN}{limits}{noted}{prepared.call(began)}; "
 
     def _all(self, jobs: Sequence[Job], events: Sequence[Event]) -> bool:
         """Return whether the log says of every file, in order, that it was recorded."""

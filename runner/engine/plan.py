@@ -15,13 +15,15 @@ class Task(NamedTuple):
     """One file to run.
 
     `action` is "apply" (a V file), "repeat" (an R file) or "undo" (a U file); `resumes` is the
-    half-done row that it goes on from, `why` says why it runs, for a person.
+    half-done row that it goes on from, `why` says why it runs, for a person; `rests` are the
+    repeatables in force, which may rest on what is undone.
     """
 
     action: Action
     migration: Migration
     why: str
     resumes: Row | None = None
+    rests: tuple[str, ...] = ()
 
 
 class Policy(NamedTuple):
@@ -99,6 +101,7 @@ def plan_rollback(
         chosen = [row for row in in_force if not stopped or row.version in stopped]
         chosen = chosen[len(chosen) - min(steps or 0, len(chosen)) :]
     by_key = {migration.key: migration for migration in folder.versioned}
+    rests = tuple(row.version for row in history if row.kind == "repeatable")
     result, problems = [], []
     for row in reversed(chosen):
         undo = folder.undo.get(row.version)
@@ -107,7 +110,8 @@ def plan_rollback(
             problems.append(problem)
         elif undo:
             half = row if row.state == "undoing" else None
-            result.append(Task("undo", undo, "half undone before" if half else "asked for", half))
+            why = "half undone before" if half else "asked for"
+            result.append(Task("undo", undo, why, half, rests))
     if problems:
         raise ValidationFailed(
             "these versions cannot be undone", details=tuple(problems), fix="nothing was run"

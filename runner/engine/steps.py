@@ -91,7 +91,7 @@ class Steps:
         """Put a job into force; return an interrupt that came too late to stop that."""
         record, action = job.record(self._session.run_id), job.task.action
         if action == "undo":
-            written = self._history.undone(record)
+            written = self._history.undone(record, job.task.rests)
         else:
             written = self._history.steps_finished(record, done.duration_ms)
         logged = self._history.event(action, record, done.duration_ms, done.trace)

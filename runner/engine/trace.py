@@ -5,6 +5,8 @@ Read from pg_locks at the end of the migration's transaction, in messages that a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from runner.database.quoting import literal
 from runner.database.session import SAFELY, Session
 from runner.engine.job import Job
@@ -29,18 +31,9 @@ _IDENTIFIED = f"pg_catalog.pg_identify_object({_PG_CLASS}, {_THERE}, 0) as o"
 
 _NAMES = "runner.names"  # as well: the ids of what the file names
 
-# What a name means is told by the path that the file has, and nothing else is.
-_RESOLVE = f"""
-    select {{path}};
-    select pg_catalog.set_config('{_NAMES}', (
-        select pg_catalog.jsonb_agg(pg_catalog.to_regclass(name)::pg_catalog.oid)
-        from pg_catalog.unnest(array[{{names}}]) name)::pg_catalog.text, true);
-    {SAFELY}
-"""
-
 _NAMED = f"""recursive named (oid) as (
-        select name::oid from pg_catalog.jsonb_array_elements_text(
-            pg_catalog.current_setting('{_NAMES}')::jsonb) name
+        select name::oid from pg_catalog.unnest(pg_catalog.string_to_array(
+            pg_catalog.current_setting('{_NAMES}'), ' ')) name
         union
         select i.inhrelid from pg_catalog.pg_inherits i join named n on n.oid = i.inhparent)"""
 _EVERY = """named (oid) as (
@@ -51,23 +44,32 @@ _BEFORE = f"""
         select pg_catalog.jsonb_object_agg(oid, pg_catalog.jsonb_build_array(
             (o).identity, pg_catalog.pg_relation_filenode(oid)))::text
         from (select oid, {_IDENTIFIED} from named offset 0) named where {_TOUCHABLE}
-    ), true);
+    ), true)
 """
 
 
-def before(job: Job, session: Session) -> str:
+def before(job: Job, session: Session, call: Callable[[str], str] = str) -> str:
     """Return SQL that notes name and storage of what a file may rewrite or drop.
 
     That is what its text names, so that the cost is the file's and not the database's; all
     relations only where the text cannot tell, as for code that it calls.
+
+    Parameters:
+        call: returns the SQL that runs a query, where it is not sent as it is.
     """
     if job.replaced is None:
-        return _BEFORE.format(those=_EVERY)
+        return f"{_BEFORE.format(those=_EVERY)}; "
     if not job.replaced:
         return ""
-    names = ", ".join(literal(session.connection, name) for name in job.replaced)
-    resolved = _RESOLVE.format(path=session.files_path(), names=names)
-    return resolved + _BEFORE.format(those=_NAMED)
+    return _resolved(job.replaced, session) + f"{call(_BEFORE.format(those=_NAMED))}; "
+
+
+def _resolved(names: Sequence[str], session: Session) -> str:
+    """Return SQL that keeps the ids of names, by the path that the file has and nothing else."""
+    texts = (literal(session.connection, name) for name in names)
+    ids = ", ".join(f"pg_catalog.to_regclass({text})::pg_catalog.oid" for text in texts)
+    kept = f"pg_catalog.set_config('{_NAMES}', pg_catalog.concat_ws(' ', {ids}), true)"
+    return f"select {session.files_path()}; select {kept}; {SAFELY}"
 
 
 # A relation is old where one of its columns, system columns included, was not written by this

@@ -26,6 +26,7 @@ from runner.engine.failures import BLOCKED, lock_lost, migration_failed
 from runner.engine.job import Done, Job
 from runner.engine.lock import LOCK, TRANSACTION_LOCK
 from runner.engine.outcome import settle
+from runner.engine.prepared import Prepared
 from runner.engine.replay import failing_statement
 from runner.errors import Incomplete, MigrationFailed
 from runner.history.read import LAST_DURATION, last_events
@@ -158,7 +159,7 @@ class Transactions:
     def opening(self, job: Job) -> str:
         """Return the SQL that begins a file's transaction and notes what it starts from."""
         return (
-            f"{BEGIN}{timeouts(job, self._conduct)}{self.before(job)}"
+            f"{BEGIN}{timeouts(job, self._conduct)}{trace.before(job, self._session)}"
             f" select {TRANSACTION_LOCK}, {_XID}, {trace.OPENED}, {trace.BEGAN},"
             f" ({last_events(1)}), {self._session.files_path()}"
         )
@@ -186,10 +187,11 @@ class Transactions:
         Returns:
             How long it took by the server's clock, and what it locked.
         """
-        sql = self.closing(job, duration, guard.same_transaction(xid), inside)
+        same = guard.same_transaction(xid)
+        sql = self.closing(job, self._write, duration, same, inside)
         if inside:
             row = self._session.run(
-                f"{sql}; {self.before(inside)}"
+                f"{sql}; {trace.before(inside, self._session)}"
                 f" select {trace.BEGAN}, {self._session.files_path()}, ({last_events(1)})"
             )
             self._begun = _Open(locked=True, xid=xid)
@@ -202,10 +204,18 @@ class Transactions:
         _, took, traced = row[-1][0]
         return took, traced
 
-    def closing(self, job: Job, duration: int, same: str, inside: Job | None = None) -> str:
+    def closing(
+        self,
+        job: Job,
+        write: Writer | Prepared,
+        duration: int,
+        same: str,
+        inside: Job | None = None,
+    ) -> str:
         """Return the SQL that traces, guards and records a file in its transaction.
 
         Parameters:
+            write: says how it is recorded.
             duration: milliseconds, for a file that made its beginning forgotten.
             same: SQL that fails in another transaction than the file's.
             inside: the next file, where it shares the transaction.
@@ -213,12 +223,9 @@ class Transactions:
         role = self._session.target.role
         record = job.record(self._session.run_id)
         limits = timeouts(inside or job, self._conduct)
-        undo = job.task.action == "undo"
-        took = trace.duration(duration)
-        logged = self._write.event(job.task.action, record, took, trace.DETAILS)
-        recorded = (
-            self._write.undone(record) if undo else self._write.applied(record, LAST_DURATION)
-        )
+        action, took = job.task.action, trace.duration(duration)
+        logged = write.event(action, record, took, trace.DETAILS)
+        recorded = write.done(action, record, LAST_DURATION, job.task.rests)
         return (
             # What the file deferred is due under its own settings, not under ours. Where another
             # file follows in the transaction it stays deferred, as it would be for psql.
@@ -230,10 +237,6 @@ class Transactions:
             f"{guard.owned_by(self._session, role) if role else ''}"
             f"{recorded}; select {LOCK}"
         )
-
-    def before(self, job: Job) -> str:
-        """Return the SQL that notes what a file may rewrite or drop."""
-        return trace.before(job, self._session)
 
     def fail(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
@@ -30,17 +31,26 @@ _NEXT = f"(select coalesce(pg_catalog.max(applied_order), 0) + 1 from {TABLE})"
 _NEXT_ENTRY = f"(select coalesce(pg_catalog.max(id), 0) + 1 from {LOG})"
 
 
-def _once(written: str) -> str:
-    """Return SQL that writes, and fails unless exactly one row was written."""
+def _once(written: str, also: str = "") -> str:
+    """Return SQL that writes, and fails unless exactly one row was written.
+
+    Parameters:
+        also: what it writes besides, of which there may be any number.
+    """
     count = "(select pg_catalog.count(*) from written) = 1"
-    return f"with written as ({written} returning 1) select {kept(count, UNWRITTEN)}"
+    more = f", more as ({also} returning 1)" if also else ""
+    return f"with written as ({written} returning 1){more} select {kept(count, UNWRITTEN)}"
 
 
 class Writer:
-    """Says what is written, in SQL whose values are quoted for one connection."""
+    """Says what is written, in SQL whose values are quoted for one connection.
 
-    def __init__(self, connection: Connection):
-        self._connection = connection
+    Parameters:
+        quote: writes a value where it is not to be quoted as every other.
+    """
+
+    def __init__(self, connection: Connection, quote: Callable[[str | None], str] | None = None):
+        self._literal = quote or partial(literal, connection)
 
     def applied(self, record: Record, duration: str) -> str:
         """Return the SQL that records a versioned migration or a repeatable's newest run.
@@ -58,15 +68,21 @@ class Writer:
                 applied_by = session_user, state = 'applied'"""
         return self._inserted(record, again=again, duration_ms=duration)
 
-    def undone(self, record: Record) -> str:
+    def undone(self, record: Record, rests: Sequence[str]) -> str:
         """Return the SQL that takes a migration out of force; it fails if it was not in force.
 
-        Repeatables may rest on what is gone: without their checksum the next run repeats them.
+        Parameters:
+            rests: the repeatables, which may rest on what is gone: without their checksum the
+                next run repeats them.
         """
-        return (
-            _once(f"delete from {TABLE} {self._of(record.version)}")
-            + f"; update {TABLE} set checksum = null where kind = 'repeatable'"
-        )
+        again = f"update {TABLE} set checksum = null where version in ({self._values(*rests)})"
+        return _once(f"delete from {TABLE} {self._of(record.version)}", again if rests else "")
+
+    def done(self, action: str, record: Record, duration: str, rests: Sequence[str]) -> str:
+        """Return the SQL that puts a migration into force, or out of it where it was undone."""
+        if action == "undo":
+            return self.undone(record, rests)
+        return self.applied(record, duration)
 
     def event(
         self,
@@ -183,9 +199,6 @@ class Writer:
 
     def _json(self, details: Mapping[str, Any] | None) -> str:
         return "null" if details is None else f"{self._literal(json.dumps(details))}::jsonb"
-
-    def _literal(self, value: str | None) -> str:
-        return literal(self._connection, value)
 
 
 def ensure(connection: Connection) -> None:
