@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from runner.errors import ConfigurationError
+from runner.syntax.lexer import mentions
 
 _DIRECTIVE = re.compile(r"--[ \t]*(?i:runner):[ \t]*(?P<body>[^\r\n]*)")
 _STRAY = re.compile(r"^--[ \t]*(?i:runner):", re.MULTILINE)
@@ -83,7 +84,7 @@ def _parse_word(word: str) -> tuple[str, str | bool | int]:
 
 def stray_directive(text: str, head_end: int) -> int | None:
     """Return the offset of a directive below the top of the file, where it has no effect."""
-    match = _STRAY.search(text, head_end) if "runner:" in text.lower() else None
+    match = _STRAY.search(text, head_end) if mentions(text, "runner:") else None
     return match.start() if match else None
 
 

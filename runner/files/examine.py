@@ -11,7 +11,7 @@ from typing import NamedTuple
 from runner.files.directives import stray_directive
 from runner.files.folder import Migration
 from runner.syntax import effects, statements
-from runner.syntax.lexer import Problem, unquoted
+from runner.syntax.lexer import Problem, mentions, unquoted
 from runner.syntax.names import index_built
 from runner.syntax.nontransactional import non_transactional
 from runner.syntax.scanner import Statement
@@ -103,7 +103,7 @@ def examine(migration: Migration, text: str) -> Checked:
 def _odd(text: str) -> bool:
     """Return whether a small file holds a setting in disguise, or a name that is too long."""
     longest = max(map(len, text.split()), default=0)
-    return "set_config" in text.lower() or (longest >= _LONG and _long(text) is not None)
+    return mentions(text, "set_config") or (longest >= _LONG and _long(text) is not None)
 
 
 def _asks_nothing(migration: Migration, alone: bool) -> bool:
@@ -129,7 +129,7 @@ _BACK = re.compile(
 def _way_back(text: str) -> list[Problem]:
     """Return the problem of a file that holds both ways, of which both would run."""
     # Most files hold none of the words, and one of many megabytes is not searched line by line.
-    found = _BACK.search(text) if any(map(text.lower().__contains__, _BACK_WORDS)) else None
+    found = _BACK.search(text) if mentions(text, *_BACK_WORDS) else None
     if not found:
         return []
     fix = "put what is below it into the U file of this version"

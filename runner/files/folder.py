@@ -63,8 +63,7 @@ class Migration(NamedTuple):
                 f"{self.name} cannot be read any more: {error.strerror}",
                 fix="something else changes the folder: let it end, and run again",
             ) from error
-        normal = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if _named(hashlib.sha256(normal)) != self.checksum:
+        if _named(hashlib.sha256(_with_newlines(content))) != self.checksum:
             raise ConfigurationError(
                 f"{self.name} was changed while the runner was reading",
                 fix="something else changes the folder: let it end, and run again",
@@ -258,6 +257,13 @@ def _checksum(path: str) -> tuple[str, str]:
         raise ConfigurationError(f"not UTF-8: cut off at byte {offset}")
     digest.update(carry.replace(b"\r", b"\n"))
     return _named(digest), head
+
+
+def _with_newlines(content: bytes) -> bytes:
+    """Return a text with the line ends that checksums are of; the same text where it has them."""
+    if b"\r" not in content:
+        return content
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _named(digest: hashlib._Hash) -> str:

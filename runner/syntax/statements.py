@@ -6,7 +6,7 @@ A scanner of our own decides, for a wrong cut would send other statements than w
 import re
 from collections.abc import Iterator
 
-from runner.syntax.lexer import Problem, unquoted
+from runner.syntax.lexer import Problem, mentions, unquoted
 from runner.syntax.scanner import Scanner, Statement, copies
 
 
@@ -54,11 +54,11 @@ def checked(text: str, found: list[Problem]) -> Iterator[Statement]:
     scanner = Scanner(text)
     if (nul := text.find("\0")) >= 0:
         found.append(Problem(nul, "a NUL character", "remove it: the server cannot store it"))
-    calls_set_config = _SET_CONFIG in text.lower()
+    calls_set_config = mentions(text, _SET_CONFIG)
     for statement in scanner.statements() if calls_set_config else scanner.stretches():
         if check := _CHECKS.get(statement.keyword):
             found += check(statement)
-        if calls_set_config and _SET_CONFIG in statement.text.lower():
+        if calls_set_config and mentions(statement.text, _SET_CONFIG):
             found += _set_config(statement)
         yield statement
     found += scanner.problems
