@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog_sql import catalog
@@ -56,26 +55,17 @@ def read(connection: Connection, *, ignored: str, patience: float = _PATIENCE) -
             sizes are behind one where somebody rewrites a table.
 
     Raises:
-        psycopg2.Error: the catalog could not be read; no transaction is left open.
+        psycopg2.Error: the catalog could not be read.
     """
     limit = max(1, round(patience * 1000))
+    # One message is one transaction by itself.
     opening = (
-        "begin isolation level repeatable read read only; set local search_path = '';"
+        "set transaction isolation level repeatable read, read only; set local search_path = '';"
         f" set local lock_timeout = {min(limit, _LOCK)}; set local statement_timeout = {limit};"
         " set local jit = off; "
     )
-    try:
-        return _read(connection, opening + catalog(literal(connection, ignored)))
-    except psycopg2.Error:
-        if not connection.closed:
-            with connection.cursor() as cursor:
-                cursor.execute("rollback")
-        raise
-
-
-def _read(connection: Connection, sql: str) -> Catalog:
     with connection.cursor() as cursor:
-        cursor.execute(sql)
+        cursor.execute(opening + catalog(literal(connection, ignored)))
         objects: dict[str, str] = {}
         for kind, name, definition, grants in cursor:
             text = f"{definition} grants {' '.join(grants)}" if grants else definition
@@ -84,7 +74,6 @@ def _read(connection: Connection, sql: str) -> Catalog:
             while key in objects:
                 key += " (again)"
             objects[key] = text
-        cursor.execute("commit")
     return Catalog(connection.info.server_version // 10_000, objects)
 
 

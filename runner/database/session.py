@@ -18,6 +18,11 @@ from runner.report.wording import and_more
 # Before statements of ours in a transaction in which a file may have set another path.
 SAFELY = f"set local search_path = {connections.SAFE_PATH}; "
 
+_RESOLVED = (
+    "select pg_catalog.array_agg(pg_catalog.to_regclass(n)::pg_catalog.oid order by o)"
+    " from pg_catalog.unnest(%s::pg_catalog.text[]) with ordinality u (n, o)"
+)
+
 _ITSELF = "reset session authorization; reset role; "
 # In a transaction of its own: a BEGIN that follows in the same message would take it into the
 # next file's, whose rollback would bring back the temporary tables and what was listened to.
@@ -146,31 +151,24 @@ class Session:
         return f"pg_catalog.set_config('search_path', {path}, true)"
 
     def look(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> Any:
-        """Return the first row of a query of ours, whatever search_path a file has set."""
-        try:
-            row = self.run(f"begin; {SAFELY}{sql}", values)
-            self.run("commit")
-        except psycopg2.Error:
-            self.rollback()
-            raise
-        return row
+        """Return the first row of a query of ours, whatever search_path a file has set.
+
+        No transaction may be open: the message is one by itself.
+        """
+        return self.run(f"{SAFELY}{sql}", values)
 
     def resolve(self, names: Sequence[str | None]) -> list[int | None]:
         """Return the ids of relations that a file's text names, None where there is none."""
-        row = self.run(
-            "select pg_catalog.array_agg(pg_catalog.to_regclass(n)::pg_catalog.oid order by o)"
-            " from pg_catalog.unnest(%s::pg_catalog.text[]) with ordinality u (n, o)",
-            (list(names),),
-        )
+        row = self.run(_RESOLVED, (list(names),))
         return list(row[0] or [])
 
     def resolve_for_files(self, names: Sequence[str]) -> list[int | None]:
-        """Return the ids of relations as `resolve` does, by the path that files start with."""
-        self.run(f"begin; select {self.files_path()}")
-        try:
-            return self.resolve(names)
-        finally:
-            self.rollback()
+        """Return the ids of relations as `resolve` does, by the path that files start with.
+
+        No transaction may be open: the message is one by itself.
+        """
+        row = self.run(f"select {self.files_path()}; {_RESOLVED}", (list(names),))
+        return list(row[0] or [])
 
     def _set_role(self, what: str = "role") -> str:
         role = self._role
