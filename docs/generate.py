@@ -1,7 +1,8 @@
 """Make the pages and pictures of docs/ that the code knows: `make docs`.
 
 The JSON Schema of the result is made from the types in runner/result.py, the page of commands
-from their table, the pictures of the rooms from the imports and the floors in pyproject.toml.
+from their table, the pictures of the rooms from the imports and the floors in pyproject.toml, that
+of the line from the table in operations.md.
 `make lint` fails where one of them is not what this makes.
 """
 
@@ -22,6 +23,7 @@ from typing import (
     is_typeddict,
 )
 
+import line
 from rooms import picture
 
 from runner.commands.command import Command, Option
@@ -46,6 +48,7 @@ def pages() -> dict[Path, str]:
         _DOCS / "reference/commands.md": commands(),
         _DOCS / "rooms-of-runner.svg": picture("runner", floors("runner")),
         _DOCS / "rooms-of-local.svg": picture("local", floors("local")),
+        _DOCS / "line.svg": line.picture(),
     }
 
 
