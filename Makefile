@@ -175,6 +175,11 @@ test-browser: setup  ## the report's page in a headless Chromium (apt-get instal
 bench: setup  ## this runner beside other tools (FULL=1: all sizes, into docs/benchmarks.md)
 	$(BIN)/python -m benchmarks $(if $(FULL),--full)
 
+# SEED=… for the same once more; what happened and what was wrong is printed.
+.PHONY: torture
+torture: setup  ## a campaign of EVENTS faults against the runner (2000)
+	$(BIN)/python -m torture --events $(or $(EVENTS),2000) $(if $(SEED),--seed $(SEED))
+
 .PHONY: clean
 clean: local-down  ## remove everything that was made here
 	rm -rf $(VENV) .ansible .cache .local build reports

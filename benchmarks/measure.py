@@ -22,7 +22,7 @@ from runner.embedded.server import Server
 
 _PATIENCE = 300  # seconds for one command
 _LAUNCH = Path(__file__).with_name("launch.py")
-_PROXY = Path(__file__).with_name("proxy.py")
+_PROXY = "benchmarks.proxy"
 
 # Who is installed keeps compiled code.
 _ENVIRONMENT = {
@@ -105,7 +105,7 @@ class Bench:
     @contextlib.contextmanager
     def link(self, milliseconds: float) -> Iterator[Link]:
         """Give a line to the server that takes so long there and back."""
-        command = [sys.executable, str(_PROXY), str(self._server.port), str(milliseconds)]
+        command = [sys.executable, "-m", _PROXY, str(self._server.port), str(milliseconds)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
             try:
                 assert proxy.stdout

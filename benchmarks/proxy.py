@@ -1,13 +1,15 @@
 """A TCP proxy to PostgreSQL that adds latency and counts round trips.
 
-`python proxy.py SERVER_PORT MILLISECONDS` prints its port, and another that tells whoever connects
-how often clients have waited for the server so far: each time that one spoke after it had been
-answered.
+`python -m benchmarks.proxy SERVER_PORT MILLISECONDS` prints its port, and another that tells
+whoever connects how often clients have waited for the server so far: each time that one spoke
+after it had been answered.
 """
 
 import asyncio
 import sys
 import time
+
+from benchmarks.relay import PIECE, Side, listen, port_of
 
 
 class Trips:
@@ -28,12 +30,11 @@ async def main() -> None:
     """Serve until killed."""
     port, delay = int(sys.argv[1]), float(sys.argv[2]) / 2000  # half of it each way
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
+    async def carry(client: Side, server: Side) -> None:
         trips = Trips()
         await asyncio.gather(
-            _carry(reader, back, delay, trips, client=True),
-            _carry(there, writer, delay, trips, client=False),
+            _carry(client.reader, server.writer, delay, trips, client=True),
+            _carry(server.reader, client.writer, delay, trips, client=False),
             return_exceptions=True,
         )
 
@@ -41,8 +42,8 @@ async def main() -> None:
         writer.write(str(Trips.total).encode())
         writer.close()
 
-    servers = [await asyncio.start_server(what, "127.0.0.1", 0) for what in (serve, tell)]
-    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    servers = [await listen(port, carry), await asyncio.start_server(tell, "127.0.0.1", 0)]
+    print(*map(port_of, servers), flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
@@ -70,7 +71,7 @@ async def _carry(
     delivering = asyncio.create_task(deliver())
     piece = b"-"
     while piece:
-        piece = await reader.read(1 << 16)
+        piece = await reader.read(PIECE)
         if piece:
             trips.spoke(client=client)
         line.put_nowait((time.monotonic() + delay, piece))

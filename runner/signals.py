@@ -12,21 +12,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Interrupts:
-    """Whether signals are held back, and whether one came meanwhile."""
+    """Whether signals are held back, whether one came meanwhile, was raised, and may be lost."""
 
     depth = 0
     came = False
+    raised = False
+    due = False
 
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
     """Let SIGTERM end the work as tidily as Ctrl-C, and both wait where they are held.
 
+    One ends the work; what comes after it may not end the telling of what was done.
+
     Only a process's main thread can be told of signals; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    if signal.getsignal(signal.SIGINT) is not _interrupt:
+        _Interrupts.raised = _Interrupts.due = False
     previous = [(number, signal.signal(number, _interrupt)) for number in SIGNALS]
     try:
         yield
@@ -36,9 +42,21 @@ def handled() -> Iterator[None]:
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
-    if not _Interrupts.depth:
+    if _Interrupts.depth:
+        _Interrupts.came = True
+    elif not _Interrupts.raised:
+        _Interrupts.raised = _Interrupts.due = True
         raise KeyboardInterrupt
-    _Interrupts.came = True
+
+
+def again() -> None:
+    """Raise an interrupt again, once, after a call of a library that may have swallowed it.
+
+    psycopg2 does where one comes while it takes over what the server says.
+    """
+    if _Interrupts.due:
+        _Interrupts.due = False
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -50,5 +68,6 @@ def held() -> Iterator[None]:
     finally:
         _Interrupts.depth -= 1
         came, _Interrupts.came = _Interrupts.came, _Interrupts.came and _Interrupts.depth > 0
-    if came and not _Interrupts.depth:
+    if came and not _Interrupts.depth and not _Interrupts.raised:
+        _Interrupts.raised = True
         raise KeyboardInterrupt

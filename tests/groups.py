@@ -30,6 +30,7 @@ SLOW = (
     "tests/runner/engine/test_large_schema.py",
     "tests/runner/commands/test_verify.py",
     "tests/runner/syntax/test_statements_fuzz.py",
+    "tests/torture/",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,10 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection
 
+from runner import signals
 from runner.database import connection as connections
 from runner.database.quoting import identifier, literal
+from runner.database.watch import cut_at
 from runner.errors import Unreachable
 from runner.report.wording import and_more
 
@@ -78,7 +81,8 @@ class Session:
         run_id: shown in application_name.
         wait: seconds to wait for a server that does not answer.
         read_only: nothing can be written in it.
-        patience: seconds that its statements may wait for a lock, where that is less than usual.
+        patience: seconds until it must have been set up, and that its statements may wait for a
+            lock, where that is less than usual; None: no bound.
         prepare: returns the role to act as; by default it is the target's as it is.
 
     Raises:
@@ -100,17 +104,20 @@ class Session:
         self.run_id = run_id
         self.wait = wait
         self._extra = _LOOKING if read_only else ""
+        began = time.monotonic()
         if patience is not None and patience < connections.LOCK:
             self._extra += f"set lock_timeout = {max(1, round(patience * 1000))}; "
         self.connection: Connection = connections.connect(
             target, run_id=run_id, wait=wait, progress=progress
         )
+        self._notices = _Notices()
+        self.connection.notices = self._notices  # type: ignore[assignment] # any with append()
+        left = None if patience is None else max(0.0, began + patience - time.monotonic())
         try:
-            self._notices = _Notices()
-            self.connection.notices = self._notices  # type: ignore[assignment] # any with append()
-            self.server = self._inspect()
-            self._role = prepare(self.connection) if prepare else target.role
-            self.run(self.reset())
+            with cut_at(self.connection, left):
+                self.server = self._inspect()
+                self._role = prepare(self.connection) if prepare else target.role
+                self.run(self.reset())
         except psycopg2.Error as error:
             self.close()
             raise Unreachable(f"the session cannot be set up: {str(error).strip()}") from error
@@ -121,7 +128,10 @@ class Session:
     def run(self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """Send one message and return the first row of its last result, None without one."""
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, values)
+            try:
+                cursor.execute(sql, values)
+            finally:
+                signals.again()
             return cursor.fetchone() if cursor.description else None
 
     def reset(self) -> str:

@@ -17,6 +17,7 @@ from runner.deadline import Deadline, backoff
 from runner.engine.job import Job
 from runner.engine.progress import Progress
 from runner.files.examine import Message
+from runner.signals import again
 from runner.syntax.scanner import Statement
 
 # Whatever the database's own defaults are.
@@ -116,7 +117,10 @@ def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Wa
 def send(cursor: Cursor, job: Job, message: Message) -> None:
     """Send a part of a file, as it is, and the COPY data that follows it."""
     sql = job.text[message.start : message.end]
-    if message.copy_data:
-        cursor.copy_expert(sql, io.StringIO(job.text[slice(*message.copy_data)]))
-    else:
-        cursor.execute(sql)
+    try:
+        if message.copy_data:
+            cursor.copy_expert(sql, io.StringIO(job.text[slice(*message.copy_data)]))
+        else:
+            cursor.execute(sql)
+    finally:
+        again()

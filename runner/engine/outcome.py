@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import psycopg2
+
 from runner.database.session import Session
 from runner.database.sessions import lock_holder
 from runner.deadline import Deadline, backoff
@@ -17,6 +19,7 @@ from runner.errors import Unreachable
 from runner.history.read import Standing, standings
 
 _ENDING = 60.0  # seconds to wait for a server to end the session of a lost connection
+_TRIES = 3  # of the question
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at it
 
 
@@ -37,12 +40,17 @@ def settle(
     Raises:
         Unreachable: the connection was lost, and nobody can be asked.
     """
+    tries = _TRIES
     while True:
         try:
             session.rollback()
             return _recorded(session, jobs, deadline), error
         except KeyboardInterrupt as late:
             error = late
+        except psycopg2.OperationalError:  # an interrupt's cancel that came late, or a lost line
+            tries -= 1
+            if not tries:
+                raise
 
 
 def _recorded(session: Session, jobs: Sequence[Job], deadline: Deadline) -> int:
@@ -72,7 +80,7 @@ def _asked_anew(
     left = deadline.left()
     wait = session.wait if left is None else min(session.wait, max(left, 1.0))
     try:
-        other = Session(session.target, run_id=session.run_id, wait=wait)
+        other = Session(session.target, run_id=session.run_id, wait=wait, patience=left and wait)
     except Unreachable as error:
         names = ", ".join(job.migration.name for job in jobs)
         raise Unreachable(

@@ -22,6 +22,7 @@ from runner.engine.attempt import Conduct
 from runner.engine.batch import Batches
 from runner.engine.evidence import Evidence
 from runner.engine.job import Done, Job, prepare
+from runner.engine.outcome import settle
 from runner.engine.plan import Policy, Task, plan_migrate, plan_rollback
 from runner.engine.steps import Steps
 from runner.engine.transaction import Transactions
@@ -322,7 +323,11 @@ def execute(
             with held():
                 result.done(done.entry(job))
     except KeyboardInterrupt as stop:
-        raise _interrupted(jobs[len(result.applied) :]) from stop
+        left = jobs[len(result.applied) :]
+        count, _ = settle(session, left, stop, run.conduct.deadline)
+        for job in left[:count]:  # committed, and stopped before that was told
+            result.done(Done(0, None, []).entry(job))
+        raise _interrupted(left[count:]) from stop
 
 
 def _interrupted(left: Sequence[Job]) -> Interrupted:

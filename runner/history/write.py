@@ -242,10 +242,11 @@ def begin_run(connection: Connection, run_id: str, asked: str, tasks: Sequence[T
 
 
 def take_snapshot(connection: Connection, run_id: str, catalog: Catalog) -> None:
-    """Keep the schema as a run leaves it, in place of the one before."""
+    """Keep the schema as a run leaves it, in place of the one before; no replica is waited for."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
+            set local synchronous_commit = local;
             insert into {SNAPSHOT} (taken_at, run_id, major, objects)
             values (clock_timestamp(), %s, %s, %s)
             on conflict (one) do update set taken_at = excluded.taken_at,

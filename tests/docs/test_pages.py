@@ -14,7 +14,7 @@ PAGES = sorted([
     *ROOT.glob("collections/ansible_collections/migrations/**/*.md"),
 ])  # fmt: skip
 EXAMPLES = {"sql/V001__baseline.sql"}  # what a reader is to make
-PARTS = "benchmarks|collections|docs|inventories|local|playbooks|roles|runner|sql|tests"
+PARTS = "benchmarks|collections|docs|inventories|local|playbooks|roles|runner|sql|tests|torture"
 
 
 def anchors(page: Path) -> set[str]:

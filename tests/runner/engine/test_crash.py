@@ -263,6 +263,19 @@ def test_commit_that_was_not_answered_counts_as_applied(
     assert [entry["version"] for entry in document["applied"]] == ["2"]
 
 
+def test_commit_that_two_signals_meet_is_listed(
+    project: Project, unanswered: Callable[[], None]
+) -> None:
+    project.file("V2__b.sql", "insert into log values ('2')")
+    process = project.start("migrate")
+    unanswered()
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        process.send_signal(number)  # both have come when it goes on
+    document = project.finish(process)
+    assert (document["outcome"], document["exit_code"]) == ("failed", 130)
+    assert [entry["version"] for entry in document["applied"]] == ["2"]
+
+
 def test_commit_that_was_not_answered_is_listed_and_the_next_file_fails(
     project: Project, unanswered: Callable[[], None], wait_for: WaitFor
 ) -> None:

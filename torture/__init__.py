@@ -1,0 +1,1 @@
+"""Seeded faults at any instant, and what they may never leave behind: `make torture`."""

@@ -1,0 +1,11 @@
+"""What a runner imports, so that a fork has it already."""
+
+import psycopg2
+import psycopg2.extras
+
+import runner.cli
+import runner.commands.history
+import runner.commands.repair
+import runner.engine.run
+
+__all__ = ["psycopg2", "runner"]
