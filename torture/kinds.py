@@ -199,5 +199,5 @@ KINDS = {
     "runner killed and file edited": Kind(_kill_and_edit, frozenset({-9, 0}), only="migrate"),
     "deadline": Kind(nothing, frozenset({0, 3, 4, 5, 8, 9}), _deadline),
     "disk full": Kind(_full_disk, _FAILED | {1}),
-    "password rotated": Kind(_rotate, frozenset({0})),
+    "password rotated": Kind(_rotate, frozenset({0, 9})),
 }
