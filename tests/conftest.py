@@ -96,10 +96,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark slow tests; begin the longest groups first where several workers share the tests."""
+    """Mark tests by what they take; begin the longest groups first where workers share them."""
     for item in items:
         if slow(item):
             item.add_marker("slow")
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("server")
     if hasattr(config, "workerinput"):
         items.sort(key=place)
 
