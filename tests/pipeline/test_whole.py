@@ -1,6 +1,7 @@
 """The whole pipeline under IAM enforcement, from the zip of a commit, in two accounts."""
 
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -194,6 +195,18 @@ def test_what_is_changed_after_the_approval_is_refused(line: Line) -> None:
     assert not line.run(running, approve, *steps)
     assert line.applied("dev") == ["1", "2", "3", "4"]
     assert line.applied("prod") == ["1", "2", "3"]
+
+
+def test_files_too_large_for_an_event_are_planned_for_the_approval(line: Line) -> None:
+    """Prod's function gets them by a bucket of its account: who plans writes, the function reads."""
+    name = "sql/V901__load.sql"
+    load = f"-- {random.Random(1).randbytes(5_000_000).hex()}\nselect 1;\n"  # halved by gzip
+    source = line.commit(**{name: load})
+    (line.folder / name).unlink()
+    assert line.run(source, refuse, "Plan")
+    bucket = f"schema-migrations-files-{PROD}-eu-central-1"
+    (found,) = line.stack.client("s3", PROD).list_objects_v2(Bucket=bucket)["Contents"]
+    assert found["Size"] > 4_000_000
 
 
 # What a build says of what it never did.

@@ -139,11 +139,12 @@ def test_services_are_trusted_for_one_resource_only(provisioned: Stack, role: st
 
 
 @pytest.mark.parametrize("right", ["read", "live", "admin"])
-def test_an_invoke_role_may_invoke_by_its_alias_and_nothing_else(
+def test_an_invoke_role_may_invoke_by_its_alias_and_no_other(
     provisioned: Stack, right: str
 ) -> None:
     (policy,) = policies(provisioned, PROD, f"schema-migrations-invoke-{right}")
-    (statement,) = policy["Statement"]
+    statement, *files = policy["Statement"]
+    assert [s["Action"] for s in files] == (["s3:PutObject"] if right == "read" else [])
     assert statement["Action"] == ["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"]
     function = f"arn:aws:lambda:eu-central-1:{PROD}:function:schema-migrations-prod-runner"
     assert statement["Resource"] == f"{function}:{right}"

@@ -181,10 +181,13 @@ def test_an_endpoint_has_what_its_kind_takes(
 
 def test_every_endpoint_says_what_may_pass(asked: Asked) -> None:
     for request in of(asked, "ec2", "CreateVpcEndpoint"):
-        (statement,) = json.loads(request["PolicyDocument"])["Statement"]
+        statement, *files = json.loads(request["PolicyDocument"])["Statement"]
         if request["VpcEndpointType"] == "Gateway":
             assert statement["Resource"] == "arn:aws:s3:::al2023-repos-eu-central-1-de612dc2/*"
+            assert files[0]["Resource"].startswith("arn:aws:s3:::schema-migrations-files-")
+            assert files[0]["Condition"]["StringEquals"]["aws:PrincipalAccount"].isdigit()
         else:
+            assert files == []
             assert statement["Condition"]["StringEquals"]["aws:PrincipalAccount"].isdigit()
 
 

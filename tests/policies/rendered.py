@@ -38,6 +38,7 @@ ANSWERED = {
 # The choices of an inventory that change policies.
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
+    "read": {"item": "read"},
     "iam-login": {"runner_auth": "iam"},
     "connection": {
         "pipeline_source": {"connection_arn": CONNECTION, "repository": "o/n", "branch": "main"}
