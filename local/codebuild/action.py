@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from local.codebuild.artifacts import Artifact, fetch
 from local.codebuild.buildspec import parse
 from local.codebuild.credentials import CredentialsEndpoint
-from local.codebuild.shell import Build, Outcome
+from local.codebuild.shell import Build, Outcome, say
 from local.codebuild.source import Source
 from local.errors import LocalError
 from local.process.environment import basics
@@ -84,53 +87,77 @@ def action_of(
 
 
 def run_action(
-    stack: Stack, action: Action, sources: Mapping[str, Source], keep: Path | None = None
+    stack: Stack, action: Action, inputs: Mapping[str, Artifact], keep: Path | None = None
 ) -> Outcome:
     """Run the action's build in a folder of its own, made of its primary source.
 
     Parameters:
-        sources: by the names of the action's input artifacts.
+        inputs: the action's input artifacts by their names.
         keep: where to put the files that the build leaves in `reports`.
 
     Raises:
         LocalError: there are several, and nothing says which is the primary one.
     """
-    primary = action.primary or next(iter(sources))
-    if primary not in sources or (len(sources) > 1 and not action.primary):
-        raise LocalError(f"action {action.name}: PrimarySource is none of {', '.join(sources)}")
+    primary = action.primary or next(iter(inputs))
+    if primary not in inputs or (len(inputs) > 1 and not action.primary):
+        raise LocalError(f"action {action.name}: PrimarySource is none of {', '.join(inputs)}")
+    build = _Build.of(stack, action)
+    try:
+        sources = build.sources(inputs)
+    except ClientError as refused:
+        say(f"phase DOWNLOAD_SOURCE FAILED: {refused}")
+        return Outcome(succeeded=False, exported={})
     with contextlib.ExitStack() as stack_of_folders:
         folders = {
             name: stack_of_folders.enter_context(source.unpacked(stack.state.tmp))
             for name, source in sources.items()
         }
         folder = folders.pop(primary)
-        outcome = _run(stack, action, folder, folders)
+        outcome = build.run(folder, folders)
         if keep and (folder / "reports").is_dir():
             shutil.copytree(folder / "reports", keep, dirs_exist_ok=True)
         return outcome
 
 
-def _run(stack: Stack, action: Action, source: Path, others: Mapping[str, Path]) -> Outcome:
-    project = _project(stack, action)
-    file = project["source"].get("buildspec") or "buildspec.yml"
-    text = file if "\n" in file else _read(source / file)
-    spec = parse(text, "the project's buildspec" if "\n" in file else file)
-    identity = f"{action.project}:{uuid.uuid4()}"
-    sts = stack.client("sts", action.account)
-    with CredentialsEndpoint(
-        lambda: sts.assume_role(
-            RoleArn=project["serviceRole"],
-            RoleSessionName=f"AWSCodeBuild-{identity.rpartition(':')[2]}",
-            ExternalId=project["arn"],  # the emulator takes it for aws:SourceArn
+@dataclasses.dataclass(frozen=True)
+class _Build:
+    """A build of an action's project."""
+
+    stack: Stack
+    action: Action
+    project: Mapping[str, Any]
+    identity: str
+
+    @classmethod
+    def of(cls, stack: Stack, action: Action) -> "_Build":
+        return cls(stack, action, _project(stack, action), f"{action.project}:{uuid.uuid4()}")
+
+    def sources(self, inputs: Mapping[str, Artifact]) -> dict[str, Source]:
+        """Fetch the input artifacts as the service role."""
+        s3 = self.stack.client("s3", self.action.account, self._assume())
+        return {name: fetch(s3, artifact) for name, artifact in inputs.items()}
+
+    def run(self, source: Path, others: Mapping[str, Path]) -> Outcome:
+        """Run the commands in the primary source's folder."""
+        file = self.project["source"].get("buildspec") or "buildspec.yml"
+        text = file if "\n" in file else _read(source / file)
+        spec = parse(text, "the project's buildspec" if "\n" in file else file)
+        with CredentialsEndpoint(self._assume) as credentials:
+            environment = {
+                **_basics(self.stack, self.action),
+                **_codebuild(self.action, self.project, self.identity, source),
+                **{f"CODEBUILD_SRC_DIR_{name}": str(path) for name, path in others.items()},
+                **credentials.environment,
+            }
+            return Build(spec, source, environment).run()
+
+    def _assume(self) -> dict[str, Any]:
+        credentials: dict[str, Any] = self.stack.client("sts", self.action.account).assume_role(
+            RoleArn=self.project["serviceRole"],
+            RoleSessionName=f"AWSCodeBuild-{self.identity.rpartition(':')[2]}",
+            ExternalId=self.project["arn"],  # the emulator takes it for aws:SourceArn
         )["Credentials"]
-    ) as credentials:
-        environment = {
-            **_basics(stack, action),
-            **_codebuild(action, project, identity, source),
-            **{f"CODEBUILD_SRC_DIR_{name}": str(path) for name, path in others.items()},
-            **credentials.environment,
-        }
-        return Build(spec, source, environment).run()
+        return credentials
 
 
 def _project(stack: Stack, action: Action) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from local.codebuild.action import action_of, resolve, run_action
+from local.codebuild.artifacts import Artifact, hand_over
 from local.codebuild.source import Source
 from local.errors import LocalError
 from local.stack import Stack
@@ -70,7 +73,7 @@ def run_pipeline(
         source if isinstance(source, Source) else Source.of_folder(source),
         approve, keep,
         {"codepipeline.PipelineExecutionId": identity, "codepipeline.PipelineName": name},
-        definition["roleArn"], {},
+        definition["roleArn"], definition["artifactStore"]["location"], {},
     )  # fmt: skip
     green = False
     try:
@@ -95,7 +98,8 @@ class Execution:
     keep: Path | None
     known: Known
     role: str
-    artifacts: dict[str, Source]
+    bucket: str
+    artifacts: dict[str, Artifact]
 
     def stage(self, stage: dict[str, Any], only: Collection[str]) -> bool:
         """Run a stage's actions by their order, unless its entry condition skips it."""
@@ -145,11 +149,7 @@ class Execution:
         kind, settings = action["actionTypeId"], action.get("configuration", {})
         match kind["category"], kind["provider"]:
             case "Source", provider:
-                source = self._object(settings) if provider == "S3" else self.source
-                _say(f"source: {source.name}")
-                for artifact in action.get("outputArtifacts", []):
-                    self.artifacts[artifact["name"]] = source
-                return True
+                return self._source(action, settings if provider == "S3" else None)
             case "Approval", _:
                 shown = [settings.get("CustomData") or "Approve?"]
                 shown += [settings[k] for k in ("ExternalEntityLink",) if k in settings]
@@ -166,18 +166,31 @@ class Execution:
                 return outcome.succeeded
         raise LocalError(f"{kind['category']} by {kind['provider']} is not supported here")
 
-    def _object(self, settings: Known) -> Source:
-        """Fetch a source that is an object of S3, as the pipeline's role."""
+    def _source(self, action: dict[str, Any], of: Known | None) -> bool:
+        """Hand what was pushed, or an object of S3, over to the builds; say what is refused."""
+        try:
+            s3 = self._s3()
+            source = Source.of_object(s3, of["S3Bucket"], of["S3ObjectKey"]) if of else self.source
+            _say(f"source: {source.name}")
+            for output in action.get("outputArtifacts", []):
+                name = output["name"]
+                self.artifacts[name] = hand_over(
+                    s3, source, bucket=self.bucket, pipeline=self.pipeline, name=name
+                )
+        except ClientError as refused:
+            _say(f"source: {refused}")
+            return False
+        return True
+
+    def _s3(self) -> Any:
+        """Return a client of S3 with the pipeline's role."""
         keys = self.stack.client("sts", self.account).assume_role(
             RoleArn=self.role,
             RoleSessionName="CodePipeline",
             # The emulator takes it for aws:SourceArn.
             ExternalId=f"arn:aws:codepipeline:{REGION}:{self.account}:{self.pipeline}",
         )["Credentials"]
-        return Source.of_object(
-            self.stack.client("s3", self.account, keys), settings["S3Bucket"],
-            settings["S3ObjectKey"],
-        )  # fmt: skip
+        return self.stack.client("s3", self.account, keys)
 
 
 def _gives(action: dict[str, Any]) -> bool:

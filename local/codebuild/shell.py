@@ -22,7 +22,8 @@ _ENDS_BUILD = {"install", "pre_build"}
 _SHELLS = {"sh": ("bash", "--posix"), "bash": ("bash",)}
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Say something of a build."""
     sys.stderr.write(f"[build] {text}\n")
     sys.stderr.flush()
 
@@ -41,7 +42,7 @@ class Build:
     spec: Buildspec
     folder: Path
     environment: Mapping[str, str]
-    say: Callable[[str], None] = _say
+    say: Callable[[str], None] = say
 
     def run(self) -> Outcome:
         """Run all phases; return what came of them."""

@@ -1,5 +1,6 @@
 """A pipeline's actions run in their order, as the project's role, and stop at the first failure."""
 
+import contextlib
 import io
 import json
 import sys
@@ -32,17 +33,69 @@ phases:
 """
 
 
+BUCKET = "test-line-artifacts"
+# What AWS documents for the roles of a pipeline and of its builds, on the bucket and its objects.
+PIPELINES = (
+    {"s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"},
+    {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"},
+)
+BUILDS = ({"s3:GetBucketAcl", "s3:GetBucketLocation"}, {"s3:GetObject", "s3:GetObjectVersion"})
+
+
+def policy(of_bucket, of_objects, bucket=BUCKET):
+    arn = f"arn:aws:s3:::{bucket}"
+    both = ((of_bucket, arn), (of_objects, f"{arn}/*"))
+    statements = [
+        {"Effect": "Allow", "Action": sorted(actions), "Resource": resource}
+        for actions, resource in both
+        if actions
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+@contextlib.contextmanager
+def service_role(stack, name, service, source, document):
+    """Make a role that trusts a service for one resource, with a policy."""
+    iam = stack.client("iam")
+    arn = iam.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps(trusting(service, source))
+    )["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document)
+    yield arn
+    for kept in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=name, PolicyName=kept)
+    iam.delete_role(RoleName=name)
+
+
 @pytest.fixture(scope="module")
-def role(stack):
+def bucket(stack):
+    """The bucket of artifacts, with versions as ours has them."""
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    yield
+    versions = s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    for one in versions:
+        s3.delete_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture(scope="module")
+def role(stack, bucket):
     """A service role that trusts CodeBuild for the test's own project only."""
     source = f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/test-line"
-    trust = trusting("codebuild.amazonaws.com", source)
-    iam = stack.client("iam")
-    created = iam.create_role(
-        RoleName="test-line", AssumeRolePolicyDocument=json.dumps(trust)
-    )["Role"]  # fmt: skip
-    yield created["Arn"]
-    iam.delete_role(RoleName="test-line")
+    service = "codebuild.amazonaws.com"
+    with service_role(stack, "test-line", service, source, policy(*BUILDS)) as arn:
+        yield arn
+
+
+@pytest.fixture(scope="module")
+def runs(stack, bucket):
+    """The pipeline's role."""
+    source = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:test-line"
+    service = "codepipeline.amazonaws.com"
+    with service_role(stack, "runs", service, source, policy(*PIPELINES)) as arn:
+        yield arn
 
 
 @pytest.fixture
@@ -70,18 +123,18 @@ def project(stack, role, tmp_path):
 
 
 @pytest.fixture
-def pipeline(stack):
+def pipeline(stack, runs):
     """Make a pipeline of the given actions after its source; delete it after the test."""
     codepipeline = stack.client("codepipeline")
 
-    def make(*actions, after=(), also=(), role="any"):
+    def make(*actions, after=(), also=()):
         source = action("Source", "Source", "CodeCommit", RepositoryName="r", BranchName="main")
         source["outputArtifacts"] = [{"name": "source"}]
         codepipeline.create_pipeline(
             pipeline={
                 "name": "test-line",
-                "roleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}",
-                "artifactStore": {"type": "S3", "location": "bucket"},
+                "roleArn": runs,
+                "artifactStore": {"type": "S3", "location": BUCKET},
                 "stages": [
                     {"name": "Source", "actions": [source, *also]},
                     {"name": "Test", "actions": list(actions)},
@@ -195,7 +248,33 @@ def test_a_role_that_does_not_trust_the_project_gives_no_credentials(
 ):
     pipeline(build("Build", project("test-other"), WHAT="x"))
     assert not run(stack, tmp_path)
-    assert (tmp_path / "who").read_text() == ""
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("missing", sorted(BUILDS[0] | BUILDS[1]))
+def test_a_build_whose_role_lacks_what_a_source_takes_fails_before_its_first_command(
+    stack, project, pipeline, tmp_path, missing
+):
+    pipeline(build("Build", project(), WHAT="x"))
+    less = [kind - {missing} for kind in BUILDS]
+    iam = stack.client("iam")
+    iam.put_role_policy(RoleName="test-line", PolicyName="p", PolicyDocument=policy(*less))
+    assert not run(stack, tmp_path)
+    iam.put_role_policy(RoleName="test-line", PolicyName="p", PolicyDocument=policy(*BUILDS))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("missing", sorted(PIPELINES[0] | {"s3:PutObject"}))
+def test_a_pipeline_whose_role_lacks_what_an_artifact_takes_has_no_source(
+    stack, project, pipeline, tmp_path, missing
+):
+    pipeline(build("Build", project(), WHAT="x"))
+    less = [kind - {missing} for kind in PIPELINES]
+    iam = stack.client("iam")
+    iam.put_role_policy(RoleName="runs", PolicyName="p", PolicyDocument=policy(*less))
+    assert not run(stack, tmp_path)
+    iam.put_role_policy(RoleName="runs", PolicyName="p", PolicyDocument=policy(*PIPELINES))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_reference_to_nothing_is_refused(stack, project, pipeline, tmp_path):
@@ -249,15 +328,11 @@ def test_a_value_that_codepipeline_would_refuse_is_refused(stack, project, pipel
 
 
 @pytest.fixture
-def planner(stack):
-    """A source that is an object of S3, and the pipeline's role, which may read it."""
-    arn = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:test-line"
-    trust = trusting("codepipeline.amazonaws.com", arn)
-    may = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::planners/*"}
-    policy = {"Version": "2012-10-17", "Statement": may}
+def planner(stack, runs):
+    """A source that is an object of S3, which the pipeline's role may read."""
     iam, s3 = stack.client("iam"), stack.client("s3")
-    iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps(trust))
-    iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=json.dumps(policy))
+    may = policy((), {"s3:GetObject"}, "planners")
+    iam.put_role_policy(RoleName="runs", PolicyName="planner", PolicyDocument=may)
     s3.create_bucket(Bucket="planners", CreateBucketConfiguration={"LocationConstraint": REGION})
     everything = {"Effect": "Deny", "Principal": "*", "Action": "s3:*"}
     plain = {"Bool": {"aws:SecureTransport": "false"}}
@@ -272,8 +347,7 @@ def planner(stack):
     yield {**source, "outputArtifacts": [{"name": "planner"}]}
     s3.delete_object(Bucket="planners", Key="one.zip")
     s3.delete_bucket(Bucket="planners")
-    iam.delete_role_policy(RoleName="reader", PolicyName="p")
-    iam.delete_role(RoleName="reader")
+    iam.delete_role_policy(RoleName="runs", PolicyName="planner")
 
 
 def test_a_build_of_two_sources_works_in_the_primary_one(
@@ -283,7 +357,7 @@ def test_a_build_of_two_sources_works_in_the_primary_one(
     two = build("Plan", project(), WHAT="x")
     two["inputArtifacts"] = [{"name": "source"}, {"name": "planner"}]
     two["configuration"]["PrimarySource"] = "planner"
-    pipeline(two, also=[planner], role="reader")
+    pipeline(two, also=[planner])
     assert run(stack, tmp_path)
     primary, other = ((tmp_path / n).read_text().split() for n in ("primary", "other"))
     assert ("planner" in primary, "pushed" in primary) == (True, False)
@@ -295,7 +369,7 @@ def test_which_of_two_sources_is_the_primary_one_must_be_said(
 ):
     two = build("Plan", project(), WHAT="x")
     two["inputArtifacts"] = [{"name": "source"}, {"name": "planner"}]
-    pipeline(two, also=[planner], role="reader")
+    pipeline(two, also=[planner])
     with pytest.raises(LocalError, match="PrimarySource is none of source, planner"):
         run(stack, tmp_path)
 

@@ -75,6 +75,14 @@ class Line:
             self.stack, PIPELINE, account=DEV, source=source, approve=approve, only=only
         )
 
+    def exchange(self, source: Source) -> None:
+        """Put another source in place of the newest one, as nobody but an administrator may."""
+        s3, bucket = self.stack.client("s3", DEV), f"schema-migrations-artifacts-{DEV}-eu-central-1"
+        prefix = f"{PIPELINE[:20]}/source/"
+        found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+        newest = max(found, key=lambda one: one["LastModified"])
+        s3.put_object(Bucket=bucket, Key=newest["Key"], Body=source.archive)
+
     def applied(self, env: str) -> list[str]:
         """Return the versions that an environment's database has."""
         homes = list((self.stack.state.folder / "postgres").glob(f"{ACCOUNTS[env]}-*"))
@@ -185,20 +193,19 @@ def test_what_is_changed_after_the_approval_is_refused(line: Line) -> None:
     text = (line.folder / "sql/V004__add_note.sql").read_text()
     changed = line.commit(**{"sql/V004__add_note.sql": text.replace("note text", "note2 text")})
     line.commit(**{"sql/V004__add_note.sql": text})
-    running = Source(good.archive, good.name)
 
     def approve(_: str) -> bool:
-        object.__setattr__(running, "archive", changed.archive)  # what nobody approved
+        line.exchange(changed)  # for what nobody approved
         return True
 
     steps = ("Check", "Plan", "Approve", "Deploy", "Migrate")
-    assert not line.run(running, approve, *steps)
+    assert not line.run(good, approve, *steps)
     assert line.applied("dev") == ["1", "2", "3", "4"]
     assert line.applied("prod") == ["1", "2", "3"]
 
 
 def test_files_too_large_for_an_event_are_planned_for_the_approval(line: Line) -> None:
-    """Prod's function gets them by a bucket of its account: who plans writes, the function reads."""
+    """Prod's function gets them by a bucket of its account: the planner writes, it reads."""
     name = "sql/V901__load.sql"
     load = f"-- {random.Random(1).randbytes(5_000_000).hex()}\nselect 1;\n"  # halved by gzip
     source = line.commit(**{name: load})
