@@ -61,6 +61,7 @@ class Target(NamedTuple):
     secret_arn: str | None = None
     iam: bool = False
     role: str | None = None
+    as_role: bool = False  # log in as the role, with what derives from the secret's password
 
     def describe(self) -> Described:
         """Return what may be shown of the target: never a password."""
@@ -170,12 +171,24 @@ def looking(to: Target, *, run_id: str) -> Connection:
     return opened
 
 
+def login(to: Target) -> dict[str, str]:
+    """Return what of a target's user and password AWS knows, anew each time; it may be nothing.
+
+    Raises:
+        Unreachable: Secrets Manager refuses or does not answer.
+        ConfigurationError: the secret is none of a database's, or a token cannot be made.
+    """
+    if to.iam and not to.secret_arn:
+        return {"password": credentials.token(to.parameters)}
+    if not to.secret_arn:
+        return {}
+    found = credentials.secret(to.secret_arn)
+    if not to.as_role or not to.role:
+        return found
+    return {"user": to.role, "password": credentials.derived(found["password"], to.role)}
+
+
 def _parameters(to: Target, run_id: str, wait: float) -> dict[str, Any]:
-    login: dict[str, str] = {}
-    if to.secret_arn:
-        login = credentials.secret(to.secret_arn)
-    elif to.iam:
-        login = {"password": credentials.token(to.parameters)}
     return {
         # libpq takes 1 for 2; who does not want to wait gives a server that is there its time.
         "connect_timeout": max(2, min(_CONNECT_TIMEOUT, round(wait))) if wait else _CONNECT_TIMEOUT,
@@ -184,7 +197,7 @@ def _parameters(to: Target, run_id: str, wait: float) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 60_000,
         **to.parameters,
-        **login,
+        **login(to),
         "application_name": f"{APPLICATION}/{run_id}"[:63],
         "client_encoding": "UTF8",
     }

@@ -5,6 +5,7 @@ Each call has a session of its own: boto3 keeps the credentials that its default
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Mapping
 
@@ -39,6 +40,16 @@ def secret(arn: str) -> dict[str, str]:
         raise ConfigurationError(
             f"the secret {arn} is not JSON with username and password"
         ) from None
+
+
+def derived(password: str, user: str) -> str:
+    """Return the password of a user that only who knows another user's can tell.
+
+    Nothing has to keep it, every run comes to the same, and it is another one as soon as the
+    first is rotated.
+    """
+    purpose = f"schema-migrations: login of {user}"
+    return hmac.new(password.encode(), purpose.encode(), "sha256").hexdigest()
 
 
 def token(parameters: Mapping[str, str]) -> str:

@@ -37,6 +37,8 @@ DISCARD_BUT_PREPARED = f"begin; {_LEFT}commit; "
 # A session that only looks waits for nobody long.
 _LOOKING = "set default_transaction_read_only = on; set lock_timeout = '2s'; "
 
+_Prepare = Callable[[Connection], tuple[Connection, str | None]]
+
 _NOTICES = 5_000  # that are kept until somebody asks for them; what more there is is counted
 _NOTICE = 2_000  # characters of one
 
@@ -83,7 +85,8 @@ class Session:
         read_only: nothing can be written in it.
         patience: seconds until it must have been set up, and that its statements may wait for a
             lock, where that is less than usual; None: no bound.
-        prepare: returns the role to act as; by default it is the target's as it is.
+        prepare: is given the connection, and returns one to go on with and the role to act as in
+            it; by default they are the same one and the target's role.
 
     Raises:
         Unreachable: no connection, or one that cannot serve: a standby, read-only, a pooler.
@@ -98,7 +101,7 @@ class Session:
         read_only: bool = False,
         patience: float | None = None,
         progress: Callable[[str], None] = lambda _: None,
-        prepare: Callable[[Connection], str | None] | None = None,
+        prepare: _Prepare | None = None,
     ):
         self.target = target
         self.run_id = run_id
@@ -111,13 +114,8 @@ class Session:
             target, run_id=run_id, wait=wait, progress=progress
         )
         self._notices = _Notices()
-        self.connection.notices = self._notices  # type: ignore[assignment] # any with append()
-        left = None if patience is None else max(0.0, began + patience - time.monotonic())
         try:
-            with cut_at(self.connection, left):
-                self.server = self._inspect()
-                self._role = prepare(self.connection) if prepare else target.role
-                self.run(self.reset())
+            self._set_up(None if patience is None else began + patience, prepare)
         except psycopg2.Error as error:
             self.close()
             raise Unreachable(f"the session cannot be set up: {str(error).strip()}") from error
@@ -208,6 +206,21 @@ class Session:
         A session that was lost cannot say: after a server's crash the id is somebody else's.
         """
         return str(self.run("select pg_catalog.pg_xact_status(%s::xid8)", (xid,))[0]) == "committed"
+
+    def _set_up(self, until: float | None, prepare: _Prepare | None) -> None:
+        """Set the session up before a moment of the clock, with another connection if need be."""
+        left = None if until is None else max(0.0, until - time.monotonic())
+        with cut_at(self.connection, left):
+            self.connection.notices = self._notices  # type: ignore[assignment] # has append()
+            self.server = self._inspect()
+            own = self.connection, self.target.role
+            connection, self._role = prepare(self.connection) if prepare else own
+            if connection is self.connection:
+                self.run(self.reset())
+                return
+        self.close()
+        self.connection, role = connection, self._role
+        self._set_up(until, lambda same: (same, role))
 
     def _inspect(self) -> Server:
         row = self.run(connections.INSPECT)

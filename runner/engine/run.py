@@ -287,14 +287,21 @@ def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
     result.target = run.target.describe()
     progress, deadline = run.conduct.progress.note, run.conduct.deadline
     left = deadline.left()
+    wait = run.connect_wait if left is None else min(run.connect_wait, left)
     session = Session(
         run.target,
         run_id=run.run_id,
-        wait=run.connect_wait if left is None else min(run.connect_wait, left),
+        wait=wait,
         read_only=not locked,
         patience=left,
         progress=progress,
-        prepare=partial(owner.prepare, target=run.target, read_only=not locked),
+        prepare=partial(
+            owner.prepare,
+            target=run.target,
+            run_id=run.run_id,
+            wait=wait,
+            read_only=not locked,
+        ),
     )
     try:
         result.target = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg2
+from psycopg2.extensions import encrypt_password
 
-from runner.database.connection import Target
-from runner.database.quoting import identifier
-from runner.errors import ConfigurationError
+from runner.database.connection import Target, connect, login
+from runner.database.quoting import identifier, literal
+from runner.errors import ConfigurationError, Unreachable
 from runner.history.table import TABLE
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ _FIND = """
                 and not coalesce(pg_catalog.pg_has_role(r.oid, c.relowner, 'usage'), false))
     from (select) as one left join pg_catalog.pg_roles r on r.rolname = %s
 """
-# It cannot log in: whoever may act as it has logged in before. The grant names SET and INHERIT by
-# default, which who makes a role has not by itself from PostgreSQL 16 on.
+# The grant names SET and INHERIT by default, which who makes a role has not by itself from
+# PostgreSQL 16 on: people who log in as the master user see everything.
 _MAKE = """
     begin;
     create role {role} nologin;
@@ -32,32 +34,71 @@ _MAKE = """
     grant usage, create on schema public to {role};
     commit
 """
+_LET_LOG_IN = "alter role {role} login password {verifier}"
 
 
-def prepare(connection: Connection, target: Target, *, read_only: bool) -> str | None:
-    """Return the role to act as, made where the login is the master user's own secret.
+def prepare(
+    connection: Connection, target: Target, *, run_id: str, wait: float, read_only: bool
+) -> tuple[Connection, str | None]:
+    """Return a connection of the target's role, made where the login is the master's own secret.
+
+    Whoever only looks stays logged in as the master user and acts as the role, if it is there: a
+    file runs in no such session. What runs files is logged in as the role itself, so that a file
+    that resets its role gains nothing.
 
     Parameters:
         connection: to the target, in autocommit; its login may make roles where it is a secret's.
         target: what it is a connection to.
+        run_id: shown in application_name.
+        wait: seconds to wait for a server that does not answer.
         read_only: nothing may be made; what is not the role's yet is looked at as the login.
+
+    Returns:
+        the connection to go on with, and the role to act as in it, None for its own login.
 
     Raises:
         ConfigurationError: the history belongs to somebody else.
+        Unreachable: the role cannot log in.
         psycopg2.Error: the role could not be made.
     """
     role = target.role
     if not role or not target.secret_arn:
-        return role
+        return connection, role
     exists, foreign = _found(connection, role)
-    if foreign and not read_only:
+    if read_only:
+        return connection, role if exists and not foreign else None
+    if foreign:
         raise ConfigurationError(
             f"the migrations' history belongs to {foreign}, and DATABASE_ROLE is {role}",
             fix=f"hand it over, once, as {foreign}: {_handing_over(connection, role, exists)}",
         )
-    if not exists and not read_only:
+    if not exists:
         _make(connection, role)
-    return None if foreign or (read_only and not exists) else role
+    return _login(connection, target._replace(as_role=True), role, run_id, wait), None
+
+
+def _login(
+    connection: Connection, target: Target, role: str, run_id: str, wait: float
+) -> Connection:
+    """Log in as the role, which has another password at first and after each rotation."""
+    try:
+        return connect(target, run_id=run_id, wait=wait)
+    except Unreachable:
+        _let_log_in(connection, target, role)
+    return connect(target, run_id=run_id, wait=wait)
+
+
+def _let_log_in(connection: Connection, target: Target, role: str) -> None:
+    """Give the role its password, of which the server and its log see the verifier only."""
+    verifier = encrypt_password(login(target)["password"], role, connection, "scram-sha-256")
+    let = _LET_LOG_IN.format(
+        role=identifier(connection, role), verifier=literal(connection, verifier)
+    )
+    with (
+        suppress(psycopg2.errors.InternalError_),  # another run does it at this moment
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(let)
 
 
 def _handing_over(connection: Connection, role: str, exists: bool) -> str:

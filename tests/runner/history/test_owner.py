@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from psycopg2.extensions import parse_dsn
 
 from runner.database import credentials
+from runner.database.connection import connect, target
+from runner.history import owner
 from tests.runner.project import Project
 
 OWNER = "owner_of_migrations"
+LOGIN = {"user": "master_test", "password": "m"}
 
 
 @pytest.fixture
@@ -22,8 +27,7 @@ def managed(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proje
     project.query(f"alter database {name} owner to master_test")
     monkeypatch.setenv("DATABASE_SECRET_ARN", "arn")
     monkeypatch.setenv("DATABASE_ROLE", OWNER)
-    login = {"user": "master_test", "password": "m"}
-    monkeypatch.setattr(credentials, "secret", lambda _: login)
+    monkeypatch.setattr(credentials, "secret", lambda _: LOGIN)
     project.url = re.sub("//[^@]+@", "//master_test:m@", project.url)
     yield project
     for role in (OWNER, "master_test"):
@@ -44,7 +48,7 @@ def test_first_run_makes_the_role_and_everything_is_its_own(managed: Project) ->
     assert managed.run("migrate")["outcome"] == "applied"
     assert owners(managed) == {OWNER}
     sql = f"select rolcanlogin, rolsuper, rolcreaterole from pg_roles where rolname = '{OWNER}'"
-    assert managed.query(sql) == [(False, False, False)]
+    assert managed.query(sql) == [(True, False, False)]
     managed.file("V2__b.sql", "alter table a add b text")
     assert managed.run("migrate")["outcome"] == "applied"
 
@@ -54,6 +58,54 @@ def test_a_file_has_not_the_master_users_rights(managed: Project) -> None:
     document = managed.run("migrate")
     assert document["exit_code"] == 3
     assert document["error"]["sqlstate"] == "42501"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "-- runner: no-transaction\nreset role;\ncreate role sneaky;\n",
+        "set session authorization default; create role sneaky",
+        "set role master_test",
+    ],
+    ids=["step", "session", "role"],
+)
+def test_a_file_cannot_become_the_master_user_again(managed: Project, way: str) -> None:
+    managed.file("V1__a.sql", way)
+    document = managed.run("migrate")
+    assert document["error"]["message"].startswith("permission denied to ")
+
+
+def test_what_ran_is_recorded_as_the_roles_own_doing(managed: Project) -> None:
+    managed.file("V1__a.sql", "create table a (n int)")
+    assert managed.run("migrate")["target"]["user"] == OWNER
+    assert managed.query("select applied_by from schema_version") == [(OWNER,)]
+
+
+def test_role_logs_in_after_the_masters_password_was_rotated(
+    managed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed.file("V1__a.sql", "create table a (n int)")
+    assert managed.run("migrate")["outcome"] == "applied"
+    managed.query("alter role master_test password 'rotated'")
+    rotated = {**LOGIN, "password": "rotated"}
+    monkeypatch.setattr(credentials, "secret", lambda _: rotated)
+    managed.file("V2__b.sql", "alter table a add b text")
+    assert managed.run("migrate")["outcome"] == "applied"
+
+
+def test_first_runs_at_once_all_log_in(managed: Project) -> None:
+    to = target(managed.url)
+
+    def user(run: int) -> str:
+        first = connect(to, run_id=f"run-{run}", wait=5)
+        own, role = owner.prepare(first, to, run_id=f"run-{run}", wait=5, read_only=False)
+        with closing(first), closing(own), own.cursor() as cursor:
+            assert role is None
+            cursor.execute("select session_user")
+            return str((cursor.fetchone() or ("",))[0])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(user, range(4))) == [OWNER] * 4
 
 
 def test_looking_makes_no_role(managed: Project) -> None:
