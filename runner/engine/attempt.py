@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
@@ -12,10 +12,12 @@ from psycopg2.extensions import cursor as Cursor
 
 from runner.database.connection import looking
 from runner.database.session import Session
+from runner.database.sessions import describe_session
 from runner.database.watch import Watch
 from runner.deadline import Deadline, backoff
 from runner.engine.job import Job
 from runner.engine.progress import Progress
+from runner.errors import Session as Blocker
 from runner.files.examine import Message
 from runner.signals import again
 from runner.syntax.scanner import Statement
@@ -41,15 +43,48 @@ class Conduct(NamedTuple):
     lock_attempts: int = 10
 
 
-def pauses(deadline: Deadline) -> Iterator[bool]:
-    """Sleep before each next attempt, longer each time; yield False where time is short."""
-    for seconds in backoff(*_PAUSES):
-        left = deadline.left()
-        if left is not None and left <= seconds:
-            break
-        time.sleep(seconds)
-        yield True
-    yield False
+class Attempts:
+    """The attempts at one thing that may have to wait for a lock, and the pauses between them."""
+
+    def __init__(self, conduct: Conduct):
+        self._conduct = conduct
+        self._pauses = backoff(*_PAUSES)
+        self._failed = 0
+
+    @property
+    def _last(self) -> bool:
+        """Whether the one that is made now is the last."""
+        return self._failed + 1 >= self._conduct.lock_attempts
+
+    @property
+    def look(self) -> bool:
+        """Whether to see who is in the way: not at first, when it may be a matter of a moment."""
+        return self._failed > 0 or self._last
+
+    @property
+    def number(self) -> int:
+        """The number of the one that is made now, from 1."""
+        return self._failed + 1
+
+    def again(self, what: str, blockers: Sequence[Blocker]) -> bool:
+        """Say that one failed and by whom it was stopped, and pause before the next.
+
+        Parameters:
+            what: what came of it.
+
+        Returns:
+            Whether there is a next one: not after the last, and not where time is short.
+        """
+        pause, left = next(self._pauses), self._conduct.deadline.left()
+        more = not self._last and (left is None or left > pause)
+        by = f", blocked by {describe_session(blockers[0])}" if blockers else ""
+        then = f", again in {pause:.1f} s" if more else ""
+        attempt = f"(attempt {self.number} of {self._conduct.lock_attempts})"
+        self._conduct.progress.note(f"{what} {attempt}{by}{then}")
+        self._failed += 1
+        if more:
+            time.sleep(pause)
+        return more
 
 
 def timeouts(job: Job, conduct: Conduct) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -28,23 +29,22 @@ _HUGE = 4 << 30
 _BUSY = 1.0
 _SQL = 20_000  # characters of a file that a plan carries; a Lambda's answer has its limit
 
-# Traffic since the statistics were reset, or since the server began to keep them; a rate over
-# less than a minute says nothing.
-_SIZE = "pg_catalog.pg_total_relation_size(c.oid)"
 # The size is behind a lock where somebody rewrites the table; what the last VACUUM saw is not.
+_SIZE = "pg_catalog.pg_total_relation_size(c.oid)"
 _SIZE_SEEN = "c.relpages::bigint * pg_catalog.current_setting('block_size')::int"
+
+# A rate takes two looks: counters outlive a restart, and nothing says since when they count. A
+# session that is at work adds to them about once a second (PGSTAT_MIN_INTERVAL in pgstat.c).
+_WINDOW = 2.0  # seconds
 
 _RELATIONS = """
     select w.name, {size}, greatest(c.reltuples, 0)::bigint,
-           coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) / since.seconds,
-           coalesce(s.seq_scan + coalesce(s.idx_scan, 0), 0) / since.seconds
+           coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0),
+           coalesce(s.seq_scan + coalesce(s.idx_scan, 0), 0),
+           extract(epoch from clock_timestamp())::float8
     from unnest(%s::text[], %s::oid[]) w (name, id)
     join pg_catalog.pg_class c on c.oid = w.id
     left join pg_catalog.pg_stat_user_tables s on s.relid = c.oid
-    cross join (
-        select greatest(60, extract(epoch from clock_timestamp() - coalesce(
-            stats_reset, pg_catalog.pg_postmaster_start_time())))::float8 as seconds
-        from pg_catalog.pg_stat_database where datname = current_database()) since
 """
 
 _LEVELS: tuple[Risk, ...] = ("none", "notice", "block")
@@ -118,23 +118,49 @@ def digest(jobs: Iterable[Job], database: str, rows: Iterable[Row]) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+class _Counted(NamedTuple):
+    """What the server counts of a table; `at` is when, in seconds."""
+
+    bytes: int
+    rows: int
+    writes: int
+    reads: int
+    at: float
+
+
 def _relations(session: Session, names: list[str]) -> dict[str, Relation]:
+    """Return size and traffic of the relations that are there."""
     found = session.resolve_for_files(names)
+    if not any(found):
+        return {}
+    before = _counted(session, names, found)
+    time.sleep(_WINDOW)
+    after = _counted(session, names, found)
+    return {name: _relation(name, before[name], after[name]) for name in before.keys() & after}
+
+
+def _counted(
+    session: Session, names: list[str], found: Sequence[int | None]
+) -> dict[str, _Counted]:
     with session.connection.cursor() as cursor:
         try:
             cursor.execute(_RELATIONS.format(size=_SIZE), (names, found))
         except psycopg2.errors.LockNotAvailable:
             cursor.execute(_RELATIONS.format(size=_SIZE_SEEN), (names, found))
-        return {
-            name: {
-                "relation": name,
-                "bytes": count,
-                "rows": rows,
-                "writes_per_second": round(writes, 2),
-                "reads_per_second": round(reads, 2),
-            }
-            for name, count, rows, writes, reads in cursor
-        }
+        return {name: _Counted(*counts) for name, *counts in cursor}
+
+
+def _relation(name: str, before: _Counted, after: _Counted) -> Relation:
+    def rate(first: int, last: int) -> float:
+        return round(max(0, last - first) / (after.at - before.at), 2)  # 0 where it was reset
+
+    return {
+        "relation": name,
+        "bytes": after.bytes,
+        "rows": after.rows,
+        "writes_per_second": rate(before.writes, after.writes),
+        "reads_per_second": rate(before.reads, after.reads),
+    }
 
 
 def _look(text: str) -> _Text:

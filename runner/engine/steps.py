@@ -19,7 +19,7 @@ from psycopg2 import errorcodes
 from runner.database.session import DISCARD, SAFELY, Session
 from runner.database.watch import Watch
 from runner.engine import recovery, trace
-from runner.engine.attempt import BEGIN, Conduct, limits, pauses, send, timeouts, watch_job
+from runner.engine.attempt import BEGIN, Attempts, Conduct, limits, send, timeouts, watch_job
 from runner.engine.failures import (
     BLOCKED,
     changed_since,
@@ -27,6 +27,7 @@ from runner.engine.failures import (
     half_committed,
     lock_lost,
     migration_failed,
+    said,
     undecided,
     unrecorded,
 )
@@ -109,7 +110,7 @@ class Steps:
         done, doubt = self._open(job)
         self._progress.started(job)
         self._session.run("set search_path to default")
-        said: list[str] = []
+        told: list[str] = []
         count = 0
         for statement in scan(job.text):
             count += 1
@@ -125,12 +126,12 @@ class Steps:
             self._moved = True
             notices = self._session.notices()
             self._progress.notices(job, notices)
-            said += notices
+            told += notices
         if count < len(done):
             raise changed_since(job, len(job.text))
         if count == len(done) and doubt and not doubt.failed:
             raise undecided(job, len(job.text), doubt)
-        return said
+        return told
 
     def _open(self, job: Job) -> tuple[list[str], Doubt | None]:
         """Open the journal, or find it; return the finished statements and the one in doubt."""
@@ -155,10 +156,9 @@ class Steps:
         if doubt and self._corrected(statement, doubt):
             doubt = None
         alone = bool(doubt) or non_transactional(statement) is not None
-        attempts, pausing = self._conduct.lock_attempts, pauses(self._deadline)
-        for attempt in range(1, attempts + 1):
-            last = attempt == attempts
-            watch = watch_job(self._session, job, self._conduct, look=attempt > 1 or last)
+        attempts = Attempts(self._conduct)
+        while True:
+            watch = watch_job(self._session, job, self._conduct, look=attempts.look)
             try:
                 with watch:
                     alone = alone or not self._together(job, statement)
@@ -170,7 +170,7 @@ class Steps:
                         self._alone(job, statement, sql)
             except psycopg2.Error as error:
                 doubt = doubt and doubt._replace(failed=True)
-                if last or not self._may_retry(error, pausing):
+                if not self._may_retry(job, error, attempts, watch):
                     self._fail(job, statement, error, watch)
             else:
                 return
@@ -266,11 +266,11 @@ class Steps:
             recovery.heal_index(self._session, index, self._deadline, self._progress.note)
         return corrected
 
-    def _may_retry(self, error: psycopg2.Error, pausing: Iterator[bool]) -> bool:
-        """Pause after a lock that was not to be had; say whether there is time to try again."""
+    def _may_retry(self, job: Job, error: psycopg2.Error, attempts: Attempts, watch: Watch) -> bool:
+        """Pause after a lock that was not to be had; say whether it is tried again."""
         if error.pgcode not in BLOCKED or self._session.lost():
             return False
-        return next(pausing)
+        return attempts.again(f"{job.migration.name}: {said(error)}", watch.blockers)
 
     def _fail(
         self, job: Job, statement: Statement, error: psycopg2.Error, watch: Watch

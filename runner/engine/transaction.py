@@ -21,7 +21,7 @@ from runner.database import checks
 from runner.database.session import DISCARD, SAFELY, Session
 from runner.database.watch import Watch
 from runner.engine import guard, trace
-from runner.engine.attempt import BEGIN, Conduct, pauses, send, timeouts, watch_job
+from runner.engine.attempt import BEGIN, Attempts, Conduct, send, timeouts, watch_job
 from runner.engine.failures import BLOCKED, lock_lost, migration_failed
 from runner.engine.job import Done, Job
 from runner.engine.lock import LOCK, TRANSACTION_LOCK
@@ -29,6 +29,7 @@ from runner.engine.outcome import settle
 from runner.engine.prepared import Prepared
 from runner.engine.replay import failing_statement
 from runner.errors import Incomplete, MigrationFailed
+from runner.errors import Session as Blocker
 from runner.history.read import LAST_DURATION, last_events
 from runner.history.write import Writer
 from runner.result import Trace
@@ -76,22 +77,19 @@ class Transactions:
             Incomplete: the deadline came first.
             Unreachable: the connection was lost, and nobody can be asked what was committed.
         """
-        attempts, pausing = self._conduct.lock_attempts, pauses(self._conduct.deadline)
-        for attempt in range(1, attempts + 1):
-            last = attempt == attempts
+        attempts = Attempts(self._conduct)
+        while True:
             try:
-                done, late = self._attempt(jobs, following, look=attempt > 1 or last)
+                done, late = self._attempt(jobs, following, look=attempts.look)
             except Blocked as blocked:
-                self._conduct.progress.note(
-                    f"{blocked.failure.file}: {blocked.failure.message}; rolled back"
-                    f" (attempt {attempt} of {attempts})"
-                )
-                if last or not next(pausing):
-                    raise blocked.failure from blocked.__cause__
+                failure = blocked.failure
+                what = f"{failure.file}: {failure.message}; rolled back"
+                if not attempts.again(what, blocked.blockers):
+                    raise failure from blocked.__cause__
             else:
                 with held():
                     for job, entry in zip(jobs, done, strict=True):
-                        yield job, entry._replace(attempts=attempt)
+                        yield job, entry._replace(attempts=attempts.number)
                         self._conduct.progress.finished(job, entry.duration_ms)
                 if late:
                     raise late
@@ -277,7 +275,7 @@ class Transactions:
             blockers=watch.blockers,
             note="the connection was lost; the file was rolled back" if lost else None,
         )
-        raise Blocked(failure) if blocked else failure from error
+        raise Blocked(failure, watch.blockers) if blocked else failure from error
 
 
 class _Sent:
@@ -298,6 +296,7 @@ class _Sent:
 class Blocked(Exception):
     """A lock was not to be had for a file; `failure` is what that means if nobody tries again."""
 
-    def __init__(self, failure: MigrationFailed):
+    def __init__(self, failure: MigrationFailed, blockers: Sequence[Blocker]):
         super().__init__()
         self.failure = failure
+        self.blockers = blockers

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from runner.engine import risk
 from tests.runner.project import Project
 
 
@@ -14,6 +15,12 @@ from tests.runner.project import Project
 def project(tmp_path: Path, database: str) -> Project:
     """Give an empty project on an empty database."""
     return Project(tmp_path / "sql", database)
+
+
+@pytest.fixture(autouse=True)
+def _short_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let plans look at traffic for a moment only: hardly any test has some."""
+    monkeypatch.setattr(risk, "_WINDOW", 0.05)
 
 
 @pytest.fixture

@@ -39,13 +39,23 @@ def test_gives_way_is_tried_again_as_a_whole_and_succeeds_when_the_blocker_goes(
     process = busy.start("migrate", "--lock-timeout", "150ms")
     assert process.stderr
     said = process.stderr.readline()
-    assert "rolled back (attempt 1 of 10)" in said
+    assert "rolled back (attempt 1 of 10), again in " in said
     assert busy.query("select count(*) from log") == [(0,)]
     bystander.rollback()
     document = busy.finish(process)
     assert document["outcome"] == "applied"
     assert document["applied"][0]["attempts"] > 1
     assert busy.query("select count(*), count(distinct name) from log") == [(2, 1)]
+
+
+def test_attempts_say_who_was_in_the_way_and_when_the_next_one_is(busy: Project) -> None:
+    busy.file("V2__b.sql", "alter table t add m int;\n")
+    process = busy.start("migrate", "--lock-timeout", "150ms", "--lock-attempts", "2")
+    _, said = process.communicate(timeout=60)
+    first, second = (line for line in said.splitlines() if "(attempt " in line)
+    assert "(attempt 1 of 2), again in " in first
+    assert "(attempt 2 of 2), blocked by " in second
+    assert "reporting" in second
 
 
 def test_gives_up_naming_the_blocker_and_the_statement_that_would_end_it(

@@ -1,8 +1,11 @@
 """What an approver sees, and that nothing else is run."""
 
+from types import SimpleNamespace
+
 import psycopg2
 import pytest
 
+from runner.engine import risk
 from tests.runner.project import Project
 
 _BIG = """
@@ -10,6 +13,12 @@ _BIG = """
     insert into orders (note) select repeat('x', 1000) from generate_series(1, 80000);
     create table small (id int primary key);
     analyze;
+"""
+
+
+_WRITES = """
+    insert into orders (note) select 'x' from generate_series(1, 1000);
+    select pg_stat_force_next_flush();
 """
 
 
@@ -36,6 +45,25 @@ def test_plan_shows_locks_sizes_and_risk_of_the_target(orders: Project) -> None:
     assert first["risk"] in {"notice", "block"}
     assert (second["risk"], third["risk"], third["locks"]) == ("none", "none", [])
     assert orders.query("select to_regclass('schema_version')") == [(None,)]
+
+
+def test_what_was_written_before_the_plan_is_no_traffic(orders: Project) -> None:
+    orders.query("select pg_stat_force_next_flush()")
+    orders.file("V1__a.sql", "alter table orders add b int")
+    (file,) = orders.run("plan")["data"]["files"]
+    assert file["relations"][0]["writes_per_second"] == 0
+    assert file["risk"] == "none"
+
+
+def test_what_is_written_meanwhile_is_traffic(
+    orders: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile = SimpleNamespace(sleep=lambda _: orders.query(_WRITES))
+    monkeypatch.setattr(risk, "time", meanwhile)
+    orders.file("V1__a.sql", "alter table orders add b int")
+    (file,) = orders.run("plan")["data"]["files"]
+    assert file["relations"][0]["writes_per_second"] > 1
+    assert file["risk"] == "notice"
 
 
 def test_plan_names_code_it_cannot_read_and_what_is_irreversible(orders: Project) -> None:
