@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
 
-from runner.database.catalog_sql import catalog
+from runner.database.catalog_sql import RARE, catalog
 from runner.database.quoting import literal
 
 _WIDTH = 160  # characters of a definition in a diff
@@ -57,7 +57,7 @@ def read(connection: Connection, *, ignored: str, patience: float = _PATIENCE) -
     Raises:
         psycopg2.Error: the catalog could not be read.
     """
-    limit = max(1, round(patience * 1000))
+    limit, version = max(1, round(patience * 1000)), connection.info.server_version
     # One message is one transaction by itself.
     opening = (
         "set transaction isolation level repeatable read, read only; set local search_path = '';"
@@ -65,16 +65,20 @@ def read(connection: Connection, *, ignored: str, patience: float = _PATIENCE) -
         " set local jit = off; "
     )
     with connection.cursor() as cursor:
-        cursor.execute(opening + catalog(literal(connection, ignored)))
-        objects: dict[str, str] = {}
+        cursor.execute(f"{opening}{RARE}")
+        ((rare,),) = cursor.fetchall()
+        cursor.execute(opening + catalog(literal(connection, ignored), version, rare=rare))
+        found: dict[str, list[str]] = {}
         for kind, name, definition, grants in cursor:
             text = f"{definition} grants {' '.join(grants)}" if grants else definition
-            # Two overlapping objects, such as two equal indexes with made-up names, both count.
-            key = f"{kind} {name}"
-            while key in objects:
-                key += " (again)"
-            objects[key] = text
-    return Catalog(connection.info.server_version // 10_000, objects)
+            found.setdefault(f"{kind} {name}", []).append(text)
+    # Two overlapping objects, such as two equal indexes with made-up names, both count.
+    objects = {
+        name + " (again)" * number: text
+        for name, texts in found.items()
+        for number, text in enumerate(sorted(texts))
+    }
+    return Catalog(version // 10_000, objects)
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:

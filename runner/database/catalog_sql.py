@@ -42,6 +42,17 @@ _KINDS = (
 _MADE_UP = """~ '_(pkey|key|fkey|check|excl|not_null|idx)[0-9]*$'
     and starts_with({name}, left(r.relname, 20))"""
 
+# Made after initdb, and no part of an extension.
+_OURS = """{oid} >= 16384 and not exists (select from extension_member m
+    where m.classid = 'pg_catalog.{catalog}'::regclass and m.objid = {oid})"""
+
+# What is said of an object that is not left out.
+_SAID = """objoid >= 16384
+    and (classoid <> 'pg_class'::regclass or objoid in (select oid from rel)
+         or objoid in (select indexrelid from pg_index x join rel r on r.oid = x.indrelid))
+    and not exists (
+        select from extension_member m where m.classid = classoid and m.objid = objoid)"""
+
 _PARTS: dict[str, str] = {
     "schemas": """
         select 'schema', quote_ident(nspname), 'owner ' || pg_get_userbyid(nspowner),
@@ -63,6 +74,11 @@ _PARTS: dict[str, str] = {
                    case when relreplident <> 'd' and relkind = 'r'
                         then 'replica identity ' || relreplident::text end,
                    array_to_string(reloptions, ' '),
+                   (select 'toast ' || array_to_string(o.reloptions, ' ') from pg_class o
+                    where o.oid = rel.reltoastrelid),
+                   (select format('server %I %s', s.srvname, f.ftoptions)
+                    from pg_foreign_table f join pg_foreign_server s on s.oid = f.ftserver
+                    where f.ftrelid = rel.oid),
                    case when relkind = 'p' then pg_get_partkeydef(oid) end,
                    case when relispartition then 'partition '
                         || pg_get_expr(relpartbound, oid) || ' of ' || (
@@ -87,13 +103,18 @@ _PARTS: dict[str, str] = {
                    case when a.attcollation not in (0, t.typcollation)
                         then 'collate ' || a.attcollation::regcollation::text end,
                    case when a.attnotnull then 'not null' end,
+                   -- from 18 on, where it may not be valid yet
+                   (select 'not valid' from pg_constraint n where n.conrelid = r.oid
+                    and n.contype = 'n' and n.conkey[1] = a.attnum and not n.convalidated),
+                   'compression ' || nullif(to_jsonb(a) ->> 'attcompression', ''),
                    case a.attidentity when 'a' then 'identity always'
                         when 'd' then 'identity by default' end,
                    case when a.attgenerated <> '' then 'generated ' || a.attgenerated::text end,
                    'default ' || pg_get_expr(d.adbin, d.adrelid),
                    case when a.attstorage <> t.typstorage then 'storage ' || a.attstorage::text end,
                    case when a.attstattarget > 0 then 'statistics ' || a.attstattarget end,
-                   array_to_string(a.attoptions, ' ')), a.attacl
+                   array_to_string(a.attoptions, ' '), array_to_string(a.attfdwoptions, ' ')),
+               a.attacl
         from rel r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0
              and not a.attisdropped
         join pg_type t on t.oid = a.atttypid
@@ -140,7 +161,8 @@ _PARTS: dict[str, str] = {
         where not t.tgisinternal and t.tgparentid = 0
     """,
     "rules": """
-        select 'rule', quote_ident(w.rulename) || ' on ' || r.name, pg_get_ruledef(w.oid),
+        select 'rule', quote_ident(w.rulename) || ' on ' || r.name, pg_get_ruledef(w.oid)
+               || case when w.ev_enabled <> 'O' then ' enabled ' || w.ev_enabled::text else '' end,
                null::aclitem[]
         from pg_rewrite w join rel r on r.oid = w.ev_class where w.rulename <> '_RETURN'
     """,
@@ -163,7 +185,8 @@ _PARTS: dict[str, str] = {
                        format_type(typbasetype, typtypmod),
                        case when typnotnull then 'not null' end,
                        'default ' || typdefault, (
-                       select string_agg(conname || ' ' || pg_get_constraintdef(oid), ' '
+                       select string_agg(concat_ws(' ', conname, pg_get_constraintdef(oid),
+                       case when not convalidated then 'not valid' end), ' '
                        order by conname) from pg_constraint where contypid = typ.oid
                        and contype = 'c')) end,
                    case when typtype = 'r' then (
@@ -178,9 +201,8 @@ _PARTS: dict[str, str] = {
     """,
     "publications": """
         select 'publication', quote_ident(pubname), concat_ws(', ',
-               'owner ' || pg_get_userbyid(pubowner), case when puballtables then 'all tables' end,
-               case when pubinsert then 'insert' end, case when pubupdate then 'update' end,
-               case when pubdelete then 'delete' end, case when pubtruncate then 'truncate' end, (
+               'owner ' || pg_get_userbyid(pubowner),
+               (to_jsonb(p) - '{oid,pubname,pubowner}'::text[])::text, (
                select string_agg(prrelid::regclass::text, ' ' order by prrelid::regclass::text)
                from pg_publication_rel where prpubid = p.oid)), null::aclitem[]
         from pg_publication p
@@ -190,29 +212,192 @@ _PARTS: dict[str, str] = {
                defaclobjtype::text, defaclnamespace::regnamespace::text), '', defaclacl
         from pg_default_acl
     """,
-    "comments": """
+    "languages": """
+        select 'language', quote_ident(lanname), concat_ws(', ', 'owner '
+               || pg_get_userbyid(lanowner), case when lanpltrusted then 'trusted' end),
+               coalesce(lanacl, acldefault('l', lanowner))
+        from pg_language l where lanispl
+    """,
+    "database": """
+        select 'database', '', concat_ws(', ', 'owner ' || pg_get_userbyid(datdba),
+               'connections ' || nullif(datconnlimit, -1), (
+               select string_agg(concat_ws(' ', case when setrole <> 0 then
+                   pg_get_userbyid(setrole) end, array_to_string(setconfig, ' ')), ', '
+                   order by setrole) from pg_db_role_setting where setdatabase = d.oid), (
+               select 'comment ' || description from pg_shdescription
+               where objoid = d.oid and classoid = 'pg_database'::regclass)),
+               coalesce(datacl, acldefault('d', datdba))
+        from pg_database d where datname = current_database()
+    """,
+    "comments": f"""
         select 'comment', pg_describe_object(classoid, objoid, objsubid), description,
                null::aclitem[]
-        from pg_description d
-        where (classoid = 'pg_class'::regclass and objoid in (select oid from rel))
-           or (classoid = 'pg_proc'::regclass and objoid in (select oid from fn))
-           or (classoid = 'pg_type'::regclass and objoid in (select oid from typ))
-           or (classoid = 'pg_namespace'::regclass and objoid in (
-               select oid from space where nspname <> 'public'))
-           or (classoid = 'pg_constraint'::regclass and objoid in (
-               select c.oid from pg_constraint c join rel r on r.oid = c.conrelid))
-           or (classoid = 'pg_trigger'::regclass and objoid in (
-               select t.oid from pg_trigger t join rel r on r.oid = t.tgrelid))
+        from pg_description d where {_SAID}
+        union all
+        select 'security label', provider || ' ' || pg_describe_object(classoid, objoid, objsubid),
+               label, null::aclitem[]
+        from pg_seclabel d where {_SAID}
     """,
 }
 
+# What few databases have. Their queries would take as long to plan as all the others, so it is
+# asked first whether there is anything.
+_RARE: dict[str, str] = {
+    "subscriptions": """
+        select 'subscription', quote_ident(subname), format('owner %s, slot %s, %s, of %s',
+               pg_get_userbyid(subowner), subslotname, subenabled, subpublications),
+               null::aclitem[]
+        from pg_subscription
+        where subdbid = (select oid from pg_database where datname = current_database())
+    """,
+    "statistics": """
+        select 'statistics', format('%I.%I', s.nspname, x.stxname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(stxowner), pg_get_statisticsobjdef(x.oid),
+               'target ' || nullif(stxstattarget, -1)), null::aclitem[]
+        from pg_statistic_ext x join space s on s.oid = x.stxnamespace
+    """,
+    "collations": """
+        select 'collation', format('%I.%I', s.nspname, collname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(collowner),
+               to_jsonb(c) - '{oid,collname,collnamespace,collowner,collversion}'::text[]),
+               null::aclitem[]
+        from pg_collation c join space s on s.oid = c.collnamespace
+    """,
+    "conversions": """
+        select 'conversion', format('%I.%I', s.nspname, conname), format('owner %s, %s to %s by %s',
+               pg_get_userbyid(conowner), conforencoding, contoencoding, conproc), null::aclitem[]
+        from pg_conversion c join space s on s.oid = c.connamespace
+    """,
+    "text search": """
+        select 'text search configuration', format('%I.%I', s.nspname, cfgname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(cfgowner), (select prsname from pg_ts_parser p
+                   where p.oid = cfgparser), (
+               select string_agg(maptokentype || ' ' || mapdict::regdictionary, ' '
+                                 order by maptokentype, mapseqno)
+               from pg_ts_config_map m where m.mapcfg = c.oid)), null::aclitem[]
+        from pg_ts_config c join space s on s.oid = c.cfgnamespace
+        union all
+        select 'text search dictionary', format('%I.%I', s.nspname, dictname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(dictowner), (select tmplname from pg_ts_template p
+                   where p.oid = dicttemplate), dictinitoption), null::aclitem[]
+        from pg_ts_dict d join space s on s.oid = d.dictnamespace
+        union all
+        select 'text search parser', format('%I.%I', s.nspname, prsname),
+               concat_ws(' ', prsstart, prstoken, prsend, prsheadline, prslextype), null::aclitem[]
+        from pg_ts_parser p join space s on s.oid = p.prsnamespace
+        union all
+        select 'text search template', format('%I.%I', s.nspname, tmplname),
+               concat_ws(' ', tmplinit, tmpllexize), null::aclitem[]
+        from pg_ts_template p join space s on s.oid = p.tmplnamespace
+    """,
+    "operators": """
+        select 'operator', o.oid::regoperator::text, concat_ws(', ',
+               'owner ' || pg_get_userbyid(oprowner), oprcode, oprresult::regtype,
+               'commutator ' || nullif(oprcom, 0)::regoperator,
+               'negator ' || nullif(oprnegate, 0)::regoperator, oprrest, oprjoin,
+               case when oprcanhash then 'hashes' end, case when oprcanmerge then 'merges' end),
+               null::aclitem[]
+        from pg_operator o join space s on s.oid = o.oprnamespace
+    """,
+    "operator classes": """
+        select 'operator class', format('%I.%I %s', s.nspname, opcname, amname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(opcowner), opcintype::regtype,
+               'stores ' || nullif(opckeytype, 0)::regtype, case when opcdefault then 'default' end,
+               (select opfname from pg_opfamily f where f.oid = opcfamily)), null::aclitem[]
+        from pg_opclass c join space s on s.oid = c.opcnamespace join pg_am a on a.oid = opcmethod
+        union all
+        select 'operator family', format('%I.%I %s', s.nspname, opfname, amname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(opfowner), (
+               select string_agg(concat_ws(' ', amopstrategy, amopopr::regoperator), ', '
+                   order by amopstrategy, amopopr::regoperator::text)
+               from pg_amop where amopfamily = f.oid), (
+               select string_agg(concat_ws(' ', amprocnum, amproc::regprocedure), ', '
+                   order by amprocnum, amproc::regprocedure::text)
+               from pg_amproc where amprocfamily = f.oid)), null::aclitem[]
+        from pg_opfamily f join space s on s.oid = f.opfnamespace join pg_am a on a.oid = opfmethod
+    """,
+    "casts": f"""
+        select 'cast', castsource::regtype || ' as ' || casttarget::regtype, concat_ws(' ',
+               nullif(castfunc, 0)::regprocedure, castcontext, castmethod), null::aclitem[]
+        from pg_cast c where {_OURS.format(catalog="pg_cast", oid="c.oid")}
+        union all
+        select 'transform', trftype::regtype || ' for ' || lanname, concat_ws(' ',
+               nullif(trffromsql::oid, 0)::regprocedure, nullif(trftosql::oid, 0)::regprocedure),
+               null::aclitem[]
+        from pg_transform t join pg_language l on l.oid = trflang
+        where {_OURS.format(catalog="pg_transform", oid="t.oid")}
+        union all
+        select 'access method', quote_ident(amname), concat_ws(' ', amtype, amhandler),
+               null::aclitem[]
+        from pg_am a where {_OURS.format(catalog="pg_am", oid="a.oid")}
+    """,
+    "foreign": f"""
+        select 'foreign data wrapper', quote_ident(fdwname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(fdwowner), nullif(fdwhandler, 0)::regproc,
+               nullif(fdwvalidator, 0)::regproc, array_to_string(fdwoptions, ' ')),
+               coalesce(fdwacl, acldefault('F', fdwowner))
+        from pg_foreign_data_wrapper w
+        where {_OURS.format(catalog="pg_foreign_data_wrapper", oid="w.oid")}
+        union all
+        select 'server', quote_ident(srvname), concat_ws(', ', 'owner '
+               || pg_get_userbyid(srvowner), (select fdwname from pg_foreign_data_wrapper w
+                   where w.oid = srvfdw), srvtype, srvversion, array_to_string(srvoptions, ' ')),
+               coalesce(srvacl, acldefault('S', srvowner))
+        from pg_foreign_server
+        union all
+        select 'user mapping', usename || ' on ' || quote_ident(srvname),
+               -- what the history keeps is no place for a password
+               (select string_agg(regexp_replace(o, '^(.*pass.*)=.*', '\\1', 'i'), ' ' order by o)
+                from unnest(umoptions) o), null::aclitem[]
+        from pg_user_mappings
+    """,
+    "event triggers": f"""
+        select 'event trigger', quote_ident(evtname), concat_ws(', ',
+               'owner ' || pg_get_userbyid(evtowner), evtevent, evtfoid::regprocedure,
+               'enabled ' || evtenabled::text, array_to_string(evttags, ' ')), null::aclitem[]
+        from pg_event_trigger e where {_OURS.format(catalog="pg_event_trigger", oid="e.oid")}
+    """,
+}
+_MADE = (
+    "pg_subscription", "pg_statistic_ext", "pg_collation", "pg_conversion", "pg_ts_config",
+    "pg_ts_dict", "pg_ts_parser", "pg_ts_template", "pg_operator", "pg_opclass", "pg_opfamily",
+    "pg_cast", "pg_transform", "pg_am", "pg_foreign_data_wrapper", "pg_foreign_server",
+    "pg_event_trigger",
+)  # fmt: skip
+RARE = "select " + " or ".join(
+    f"exists (select from pg_catalog.{name} where oid >= 16384)" for name in _MADE
+)
 
-_CATALOG = f"""{_PRELUDE}
-    select kind, name, definition, array(select unnest(acl)::text order by 1)
-    from ({" union all ".join(_PARTS.values())}) as object (kind, name, definition, acl)
-"""
+# What only later versions have a catalog for.
+_SINCE: tuple[tuple[int, str], ...] = (
+    (
+        150000,
+        """
+        select 'publication', quote_ident(pubname) || ' of schema ' || pnnspid::regnamespace, '',
+               null::aclitem[]
+        from pg_publication_namespace join pg_publication p on p.oid = pnpubid
+        union all
+        select 'publication', quote_ident(pubname) || ' of ' || prrelid::regclass, concat_ws(' ',
+               'columns ' || (select string_agg(quote_ident(attname), ' ' order by attnum)
+                              from pg_attribute where attrelid = prrelid and attnum = any(prattrs)),
+               'where ' || pg_get_expr(prqual, prrelid)), null::aclitem[]
+        from pg_publication_rel join pg_publication p on p.oid = prpubid
+        """,
+    ),
+)
 
 
-def catalog(ignored: str) -> str:
-    """Return the query; `ignored` is a quoted regular expression for relations to leave out."""
-    return _CATALOG.replace("{ignored}", ignored)
+def catalog(ignored: str, version: int, *, rare: bool) -> str:
+    """Return the query.
+
+    Parameters:
+        ignored: a quoted regular expression for relations to leave out.
+        version: the server's, as server_version_num has it.
+        rare: also look for what few databases have, as RARE tells.
+    """
+    parts = [*_PARTS.values(), *(part for since, part in _SINCE if version >= since)]
+    parts += _RARE.values() if rare else ()
+    return f"""{_PRELUDE.replace("{ignored}", ignored)}
+        select kind, name, definition, array(select unnest(acl)::text order by 1)
+        from ({" union all ".join(parts)}) as object (kind, name, definition, acl)
+    """

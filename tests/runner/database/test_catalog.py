@@ -29,7 +29,19 @@ _BASE = """
     create sequence s;
     create function touch() returns trigger language plpgsql as 'begin return new; end';
     create role some_reader_test;
+    create rule r as on delete to t do instead nothing;
+    create policy p on t;
+    create publication pub for table u;
+    create function et() returns event_trigger language plpgsql as 'begin end';
+    create event trigger ev on sql_drop execute function et();
+    create foreign data wrapper w;
+    create server sv foreign data wrapper w options (host 'a');
+    create text search configuration ts (copy = simple);
 """
+
+
+def _of_the_database(sql: str) -> str:
+    return f"do $do$ begin execute format('{sql}', current_database()); end $do$"
 
 
 @pytest.fixture
@@ -43,6 +55,33 @@ def base(project: Project) -> Project:
 @pytest.mark.parametrize(
     "change",
     [
+        "create statistics st on a, b from t",
+        "create collation c (locale = 'C')",
+        "alter text search configuration ts drop mapping for word",
+        "create text search dictionary td (template = simple)",
+        "create operator === (leftarg = int, rightarg = int, function = int4eq)",
+        "create operator class oc for type int using btree as operator 1 <",
+        "create cast (t as e) with inout",
+        "create conversion cv for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8",
+        "create access method am type table handler heap_tableam_handler",
+        "alter event trigger ev disable",
+        "drop event trigger ev",
+        "alter publication pub set (publish = 'insert')",
+        "create publication alone",
+        "alter table t set (toast.autovacuum_enabled = false)",
+        "alter table t disable rule r",
+        "comment on policy p on t is 'x'",
+        "comment on rule r on t is 'x'",
+        "comment on publication pub is 'x'",
+        "alter server sv options (set host 'b')",
+        "create server other foreign data wrapper w",
+        "create user mapping for public server sv options (user 'a')",
+        "create foreign table ft (a int options (x 'y')) server sv",
+        "grant usage on foreign server sv to public",
+        "grant usage on language plpgsql to some_reader_test",
+        _of_the_database("revoke connect on database %I from public"),
+        _of_the_database("alter database %I set work_mem = 7000"),
+        _of_the_database("comment on database %I is $x$x$x$"),
         "alter table t add c int",
         "alter table t alter b type bigint",
         "alter table t alter a set not null",
@@ -61,8 +100,8 @@ def base(project: Project) -> Project:
         "create procedure p() language sql as ''",
         "create trigger g before update on t for each row execute function touch()",
         "alter table t enable row level security",
-        "create policy p on t using (true)",
-        "create rule r as on delete to t do instead nothing",
+        "create policy p2 on t using (true)",
+        "create rule r2 as on insert to t do instead nothing",
         "alter type e add value 'z' before 'x'",
         "alter domain d set not null",
         "create type c as (n int)",
@@ -109,6 +148,44 @@ def test_a_change_taken_back_leaves_no_trace(base: Project, change: str, back: s
     before = read(base)
     base.query(change)
     assert read(base, back).fingerprint == before.fingerprint
+
+
+_FROM = {
+    "compression": (140000, "alter table t alter a set compression pglz"),
+    "row filter": (150000, "alter publication pub set table t where (b > 1)"),
+    "column list": (150000, "alter publication pub set table t (id, a)"),
+    "publication of a schema": (150000, "alter publication pub add tables in schema public"),
+    "not null that is not valid": (180000, "alter table t add constraint n not null a not valid"),
+}
+
+
+@pytest.mark.parametrize("name", _FROM)
+def test_what_later_versions_know_is_seen_there(base: Project, name: str) -> None:
+    since, change = _FROM[name]
+    if base.query("select current_setting('server_version_num')::int")[0][0] >= since:
+        assert read(base).fingerprint != read(base, change).fingerprint
+
+
+def test_validating_a_not_null_is_seen(base: Project) -> None:
+    if base.query("select current_setting('server_version_num')::int")[0][0] >= 180000:
+        before = read(base, "alter table t add constraint n not null a not valid")
+        assert before.fingerprint != read(base, "alter table t validate constraint n").fingerprint
+
+
+def test_two_sequences_of_one_column_keep_their_order(base: Project) -> None:
+    before = read(
+        base, "create sequence q1 owned by t.b; create sequence q2 increment 2 owned by t.b"
+    )
+    base.query("grant select on sequence q1 to public")
+    assert read(base, "revoke select on sequence q1 from public") == before
+
+
+def test_no_password_of_a_user_mapping_is_kept(base: Project) -> None:
+    found = read(
+        base, "create user mapping for public server sv options (user 'a', password 'C4NARY')"
+    )
+    assert "user=a" in found.objects["user mapping public on sv"]
+    assert "C4NARY" not in str(found)
 
 
 def test_order_of_columns_does_not_matter(project: Project) -> None:
