@@ -36,6 +36,7 @@ _PASSING = re.compile(
     r"|Connection reset|Temporary failure in name resolution|in recovery mode|SSL SYSCALL",
     re.IGNORECASE,
 )
+_HERE = re.compile(r"localhost|127(\.\d+){3}|::1", re.IGNORECASE)
 _WRONG_PASSWORD = re.compile(r"password authentication failed|PAM authentication failed")
 
 
@@ -86,7 +87,8 @@ def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
     """Resolve the target from a URL (or DSN) or, without one, from the environment.
 
     Parameters:
-        url: postgresql://user@host/db or "host=… dbname=…"; None: DATABASE_URL, then PG*.
+        url: postgresql://user@host/db or "host=… dbname=…"; None: DATABASE_URL, then PG*. Where
+            neither names an sslmode, TLS is verified for a secret, a token and any other host.
         environ: the environment; os.environ where None.
 
     Raises:
@@ -111,12 +113,29 @@ def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
         for name, variable in _VARIABLES.items():
             if environ.get(variable):
                 parameters.setdefault(name, environ[variable])
-    return Target(
+    found = Target(
         parameters,
         secret_arn=environ.get("DATABASE_SECRET_ARN"),
         iam=environ.get("DATABASE_IAM_AUTH", "").lower() in {"1", "true"},
         role=environ.get("DATABASE_ROLE"),
     )
+    if "service" not in parameters and not environ.get("PGSERVICE") and _is_exposed(found):
+        parameters.setdefault("sslmode", "verify-full")
+    return found
+
+
+def _is_exposed(found: Target) -> bool:
+    """Return whether a login could be read on its way, or given to whoever answers instead.
+
+    A secret or a token is worth it wherever it goes: who listens on a port here may be anybody.
+    """
+    hosts = found.parameters.get("host") or found.parameters.get("hostaddr") or ""
+    return bool(found.secret_arn or found.iam) or not all(map(_is_here, hosts.split(",")))
+
+
+def _is_here(host: str) -> bool:
+    """Return whether a host is this machine: a socket's folder, or the loopback."""
+    return not host or host[0] in "/@" or bool(_HERE.fullmatch(host))
 
 
 def connect(
@@ -217,8 +236,11 @@ def _unreachable(to: Target, reason: str) -> Unreachable:
         fix = "check that the user is a member of rds_iam and this role may rds-db:connect as it"
     elif _WRONG_PASSWORD.search(reason) or "authentication" in reason:
         fix = "check user and password (a secret may have been rotated, a token lives 15 minutes)"
-    elif "certificate" in reason:
-        fix = "check sslrootcert and connect by the name that the certificate carries"
+    elif "certificate" in reason or "support SSL" in reason:
+        fix = (
+            "TLS is verified unless you say otherwise: give sslrootcert (for RDS, AWS's bundle),"
+            " connect by the name that the certificate carries, or name a weaker sslmode"
+        )
     elif "does not exist" in reason:
         fix = "create the database or role, or correct its name"
     else:

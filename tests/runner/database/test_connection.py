@@ -176,3 +176,47 @@ def test_service_counts_more_than_the_environment_as_for_libpq(named: str) -> No
         environ["PGSERVICE"] = "prod"
     found = target("service=prod" if named == "in the URL" else None, environ)
     assert "wrong" not in found.parameters.values()
+
+
+_SECRET = {"DATABASE_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:1:secret:x"}
+VERIFIED: dict[str, tuple[str, dict[str, str], str | None]] = {
+    "socket": ("postgresql:///d", {}, None),
+    "loopback": ("postgresql://u@127.0.0.1/d", {}, None),
+    "name of the loopback": ("host=localhost,::1 dbname=d", {}, None),
+    "other host": ("postgresql://u@db.internal/d", {}, "verify-full"),
+    "other host among several": ("host=localhost,db.internal dbname=d", {}, "verify-full"),
+    "address of another host": ("hostaddr=10.0.0.1 dbname=d", {}, "verify-full"),
+    "name that only looks like it": ("host=127.0.0.1.evil.example dbname=d", {}, "verify-full"),
+    "other host by PGHOST": ("dbname=d", {"PGHOST": "db.internal"}, "verify-full"),
+    "secret on the loopback": ("postgresql://u@localhost/d", _SECRET, "verify-full"),
+    "token on the loopback": (
+        "postgresql://u@localhost/d",
+        {"DATABASE_IAM_AUTH": "true"},
+        "verify-full",
+    ),
+    "weaker by name": ("postgresql://u@db.internal/d?sslmode=require", _SECRET, "require"),
+    "weaker by PGSSLMODE": (
+        "postgresql://u@db.internal/d",
+        {"PGSSLMODE": "prefer", **_SECRET},
+        "prefer",
+    ),
+    "service, which says it itself": ("service=prod", {}, None),
+}
+
+
+@pytest.mark.parametrize("name", VERIFIED)
+def test_tls_is_verified_unless_a_weaker_mode_is_named(name: str) -> None:
+    url, environ, mode = VERIFIED[name]
+    assert target(url, environ).parameters.get("sslmode") == mode
+
+
+def test_server_without_tls_gets_no_password_of_a_host_that_is_not_this_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_IAM_AUTH", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    document = project.run("status")
+    assert document["exit_code"] == 9
+    assert "sslmode" in document["error"]["fix"]
