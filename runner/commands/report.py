@@ -1,4 +1,4 @@
-"""`runner report`: a result document becomes a page, a comment, or both."""
+"""`runner report`: a result document becomes a page, a comment, or what other programs read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from runner.errors import ConfigurationError, extra
 from runner.files.code import code_digest
 from runner.report.border import refused
 from runner.report.markdown import markdown
+from runner.report.sarif import sarif
 from runner.report.variables import variables
 from runner.report.wording import plan
 from runner.result import VERSION, Document, Result
@@ -19,10 +20,11 @@ from runner.result import VERSION, Document, Result
 def report(
     source: str,
     run_id: str,
-    output: Path | None,
-    comment: Path | None,
-    told: Path | None = None,
     *,
+    output: Path | None = None,
+    comment: Path | None = None,
+    told: Path | None = None,
+    scan: Path | None = None,
     source_code: Path | None = None,
 ) -> Result:
     """Write what is asked for; the result's data is the paths.
@@ -32,16 +34,17 @@ def report(
         output: where the HTML page goes; where nothing is asked for, it goes beside the result.
         comment: where the Markdown goes.
         told: where the variables go that later steps of a pipeline are told.
+        scan: where the findings of lint go as SARIF.
         source_code: the project that is to be deployed; where its runner is another one than made
             the plan, that is told too.
 
     Raises:
         ConfigurationError: nothing says where to write, the source is no result of this version,
             something cannot be read or written, the page needs Jinja2, or the result tells later
-            steps nothing.
+            steps nothing or has no findings.
 
     """
-    output = output if output or comment or told else _beside(source)
+    output = output if output or comment or told or scan else _beside(source)
     document = _read(source)
     result = Result("report", run_id)
     written = []
@@ -49,6 +52,7 @@ def report(
         (output, _page),
         (comment, markdown),
         (told, lambda found: variables(found, _changes(found, source_code))),
+        (scan, sarif),
     )
     for path, write in ways:
         if path:

@@ -137,9 +137,10 @@ def _report(context: Context, options: Options) -> Document:
     return report(
         options["result"],
         context.run_id,
-        options.get("output"),
-        options.get("markdown"),
-        options.get("variables"),
+        output=options.get("output"),
+        comment=options.get("markdown"),
+        told=options.get("variables"),
+        scan=options.get("sarif"),
         source_code=options.get("source_code"),
     ).document()
 
@@ -304,6 +305,7 @@ _ALL = (
             Option("markdown", "Markdown, for a comment", "FILE", str, Path),
             Option("variables", "what later steps of a pipeline are told, as variables of a shell",
                    "FILE", str, Path),
+            Option("sarif", "of lint: its findings as SARIF, for reviews", "FILE", str, Path),
             Option("source_code", "with that of a plan: tell whether this project's runner is"
                    " another than planned", "DIR", str, Path),
         ),

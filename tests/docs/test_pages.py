@@ -1,10 +1,14 @@
 """What the pages name is there: links, files, and the tests that hold a promise."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+from runner.commands.command import Option
+from runner.commands.table import COMMANDS, SHARED
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([
@@ -54,6 +58,38 @@ def test_every_promise_names_tests_that_exist(name: str) -> None:
     endings = re.findall(r"`…(_\w+)`", page)
     assert named - there == set()
     assert [end for end in endings if not any(name.endswith(end) for name in there)] == []
+
+
+def test_hook_of_other_repositories_is_a_command_with_what_it_needs() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    program, command = hook["entry"].split()
+    assert program in project["scripts"]
+    assert hook["additional_dependencies"] == project["optional-dependencies"][command]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_options_of_the_runner_in_examples_exist(page: Path) -> None:
+    unknown = []
+    for example in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in re.findall(r"(?:^|[ /])runner ((?!-)[a-z]+.*)", example, re.MULTILINE):
+            name, *words = line.partition("#")[0].split()
+            known = {f"--{option.name.replace('_', '-')}" for option in options_of(name)}
+            used = {word.partition("=")[0] for word in words if word.startswith("--")}
+            unknown += sorted(used - known - {"--help"}) if known else []
+    assert unknown == []
+
+
+def options_of(name: str) -> list[Option]:
+    """Return the options of a command, its own and those that all have; none of no command.
+
+    After those of `invoke` come those of the command that it asks for.
+    """
+    if name not in COMMANDS:
+        return []
+    named = COMMANDS.values() if name == "invoke" else [COMMANDS[name]]
+    own = [option for command in named for option in command.options]
+    return [*own, *(option for group in SHARED.values() for option in group)]
 
 
 def test_a_commit_is_held_against_what_make_lint_runs() -> None:

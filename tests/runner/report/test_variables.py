@@ -113,7 +113,7 @@ def test_runner_that_changes_is_told(tmp_path: Path, change: str | None) -> None
     if change:
         (tmp_path / "runner" / {"more": "more.py", "lint": "lint/more.py"}[change]).touch()
     (tmp_path / "plan.json").write_text(json.dumps(planned(file("V1__a.sql"))))
-    report(str(tmp_path / "plan.json"), "r", None, None, tmp_path / "told.sh", source_code=tmp_path)
+    report(str(tmp_path / "plan.json"), "r", told=tmp_path / "told.sh", source_code=tmp_path)
     said = exported((tmp_path / "told.sh").read_text())["PLAN_RISK"]
     assert ("; the runner itself changes" in said) == (change == "more")
 
@@ -121,6 +121,6 @@ def test_runner_that_changes_is_told(tmp_path: Path, change: str | None) -> None
 def test_report_writes_it_and_no_page(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(planned(file("V1__a.sql"))))
     asked = tmp_path / "approval.sh"
-    report(str(tmp_path / "plan.json"), "r", None, None, asked)
+    report(str(tmp_path / "plan.json"), "r", told=asked)
     assert exported(asked.read_text())["PLAN_PENDING"] == "1"
     assert not (tmp_path / "plan.html").exists()
