@@ -15,6 +15,7 @@ from torture.kinds import KINDS
 from torture.world import World
 
 _PER_VARIANT = 40  # events
+_TELL = 100  # events after which it says how far it is
 
 
 def main() -> int:
@@ -30,6 +31,8 @@ def main() -> int:
             for event in _events(campaign, asked, began):
                 tally.add(event)
                 _say(event, verbose=asked.verbose)
+                if not tally.count % _TELL:
+                    print(f"… {tally.count} events", flush=True)
                 if tally.count >= asked.events:
                     break
     print(_figures(tally, time.monotonic() - began))

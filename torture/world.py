@@ -25,6 +25,7 @@ from runner.embedded.ports import free_port
 LOGIN, PASSWORD = "migrator", "first"
 _PATIENCE = 90.0  # seconds after which a run hangs
 _AWAY = 30.0  # seconds that a server may take to come back
+_POLL = 0.02  # seconds between two looks at it
 
 # As fast as possible without losing what was committed when a process is killed: only the machine
 # must not fail.
@@ -120,18 +121,24 @@ class World:
         return connection
 
     def query(self, database: str, sql: str) -> list[tuple[Any, ...]]:
-        """Run SQL as the superuser, in a session that stays while the server does."""
-        kept = self._sessions.get(database)
-        if kept is None or kept.closed:
-            kept = self._sessions[database] = self.connect(database)
-        try:
-            with kept.cursor() as cursor:
-                cursor.execute(sql)
-                return cursor.fetchall() if cursor.description else []
-        except psycopg2.OperationalError:
-            if kept.closed:  # the server was away meanwhile
-                return self.query(database, sql)
-            raise
+        """Run SQL as the superuser, in a session that stays while the server does.
+
+        Raises:
+            psycopg2.OperationalError: the server is away, and does not come back.
+        """
+        until = time.monotonic() + _AWAY
+        while True:
+            kept = self._sessions.get(database)
+            try:
+                if kept is None or kept.closed:
+                    kept = self._sessions[database] = self.connect(database)
+                with kept.cursor() as cursor:
+                    cursor.execute(sql)
+                    return cursor.fetchall() if cursor.description else []
+            except psycopg2.OperationalError:
+                if (kept and not kept.closed) or time.monotonic() > until:
+                    raise
+                time.sleep(_POLL)
 
     def leave(self, database: str) -> None:
         """End our own session in a database."""
@@ -215,13 +222,4 @@ class World:
         Raises:
             psycopg2.OperationalError: it does not.
         """
-        until = time.monotonic() + _AWAY
-        while True:
-            try:
-                self.query("postgres", "select 1")
-            except psycopg2.OperationalError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-            else:
-                return
+        self.query("postgres", "select 1")

@@ -27,6 +27,7 @@ def managed(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proje
     project.query(f"alter database {name} owner to master_test")
     monkeypatch.setenv("DATABASE_SECRET_ARN", "arn")
     monkeypatch.setenv("DATABASE_ROLE", OWNER)
+    monkeypatch.setenv("PGSSLMODE", "disable")  # the server here has no TLS
     monkeypatch.setattr(credentials, "secret", lambda _: LOGIN)
     project.url = re.sub("//[^@]+@", "//master_test:m@", project.url)
     yield project
@@ -122,6 +123,7 @@ def test_what_the_master_user_owns_is_handed_over_as_told(
     assert managed.run("migrate")["outcome"] == "applied"
     assert owners(managed) == {"master_test"}
     monkeypatch.setenv("DATABASE_ROLE", OWNER)
+    monkeypatch.setenv("PGSSLMODE", "disable")  # the server here has no TLS
     assert managed.run("status")["error"] is None
     managed.file("V2__b.sql", "alter table a add b text")
     document = managed.run("migrate")
