@@ -31,16 +31,27 @@ help:  ## list the targets
 .PHONY: setup
 setup: $(VENV)/.ready  ## make .venv from the lock
 
+# What the steps of the pipeline need, of pyproject.toml's extras and groups; see `make lock`.
+NEEDS_check := --group build --extra lint --extra report --extra verify
+NEEDS_deploy := --group provision
+NEEDS_invoke := --group build --extra aws --extra report
+# A build has what its STEP needs and nothing else; everybody else has everything.
+OF_check := check
+OF_deploy := deploy
+OF_plan := invoke
+OF_migrate := invoke
+LOCK := $(if $(OF_$(STEP)),locks/$(OF_$(STEP)).txt,requirements.lock)
+
 # The source of a build has no modes, so find-python is read by sh.
 # pip fetches only the fast installer, by the lock's own hashes; that one brings the rest.
-$(VENV)/.ready: requirements.lock pyproject.toml
+$(VENV)/.ready: $(LOCK) pyproject.toml
 	@python=$$(sh ./find-python); version='import pip, sys; print(sys.version)'; \
 	    [ "$$($(BIN)/python -c "$$version" 2>&1)" = "$$("$$python" -c "$$version" 2>&1)" ] \
 	    || "$$python" -m venv --clear $(VENV)
 	@mkdir -p .cache
-	@awk '/^uv==/ { found = 1; print; next } found && /^ / { print; next } found { exit }' requirements.lock > .cache/uv.txt
+	@awk '/^uv==/ { found = 1; print; next } found && /^ / { print; next } found { exit }' $(LOCK) > .cache/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .cache/uv.txt
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -77,10 +88,14 @@ pipeline-report: setup  ## make reports/*.html of what a step has saved (the pip
 	    esac; \
 	done
 
+# A playbook's tasks as test cases: a build that promises a report leaves one.
+REPORTED := ANSIBLE_CALLBACKS_ENABLED=junit JUNIT_OUTPUT_DIR=reports JUNIT_HIDE_TASK_ARGUMENTS=true
+
 # The pipeline itself is changed by operators: no build's role may.
 .PHONY: pipeline-deploy
 pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
-	$(BIN)/ansible-playbook site.yml --skip-tags pipeline \
+	@mkdir -p reports
+	$(REPORTED) $(BIN)/ansible-playbook site.yml --skip-tags pipeline \
 	    -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
 
 # How the build's role becomes the one that may call the Lambda by one of its aliases.
@@ -101,7 +116,8 @@ endef
 .PHONY: pipeline-plan
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
 	$(invoke) --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
-	    --first "$${RUNNER_DATABASE:?the name of its database}" plan --save build/plan.json
+	    --first "$${RUNNER_DATABASE:?the name of its database}" plan --save build/plan.json \
+	    --junit reports/plan.xml
 	$(BIN)/runner report build/plan.json --variables build/told.sh \
 	    --source-code "$${CODEBUILD_SRC_DIR_source:-.}"
 	@IFS=: read -r _ _ _ region account build id <<<"$${CODEBUILD_BUILD_ARN:?}"; project=$${build#build/}; \
@@ -116,10 +132,15 @@ pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
 	    --save build/migrate.json --junit reports/migrate.xml
 	$(BIN)/runner report build/migrate.json --variables build/told.sh
 
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-annotate --no-header pyproject.toml
+
 .PHONY: lock
-lock:  ## resolve pyproject.toml into requirements.lock again
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
-	    --group dev --no-annotate --no-header pyproject.toml -o requirements.lock
+lock:  ## resolve pyproject.toml into requirements.lock again, and what steps need of it into locks/
+	$(COMPILE) --all-extras --group dev -o requirements.lock
+	$(COMPILE) $(NEEDS_check) --constraint requirements.lock -o locks/check.txt
+	$(COMPILE) $(NEEDS_deploy) --constraint requirements.lock -o locks/deploy.txt
+	$(COMPILE) $(NEEDS_invoke) --constraint requirements.lock -o locks/invoke.txt
 
 # As many at a time as there are cores; what each says stays together, where make can do that.
 LINTERS := lint-ansible lint-mypy lint-ruff lint-imports lint-docs lint-runner lint-yaml

@@ -62,7 +62,7 @@ class Build:
                 if not passed and not go_on:
                     break
             exported = shell.variables()
-        self._reports(began)
+        succeeded = self._reports(began) and succeeded
         self.say(f"build {'succeeded' if succeeded else 'FAILED'}")
         # As they are after the last phase; what no command exported is not there.
         return Outcome(
@@ -86,11 +86,19 @@ class Build:
                 return False
         return True
 
-    def _reports(self, began: float) -> None:
-        """Say what the JUnit files of this build hold; older files are not of this build."""
+    def _reports(self, began: float) -> bool:
+        """Say what the JUnit files of this build hold; older files are not of this build.
+
+        A report without a file is INCOMPLETE, by CodeBuild's User Guide, "Test reports". What that
+        does to the build no document says: here it fails.
+        """
+        complete = True
         for report in self.spec.reports:
             files = find(report, self.folder, began)
-            self.say(f"report {report.name}: {_summary(files)}" if files else f"no {report.name}")
+            said = _summary(files) if files else "INCOMPLETE, there is no file"
+            self.say(f"report {report.name}: {said}")
+            complete = complete and bool(files)
+        return complete
 
 
 def _summary(files: list[Path]) -> str:

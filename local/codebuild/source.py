@@ -114,11 +114,14 @@ def _link_environment(folder: Path) -> None:
 
     A build that made its own would take half a minute each time. One of another lock makes it.
     """
-    if not (CLONE / ".venv").exists() or not all(_same(folder / n, CLONE / n) for n in _LOCKED):
+    # What a step needs of the lock is some of what there is.
+    locked = [*(folder / name for name in _LOCKED), *folder.glob("locks/*.txt")]
+    own = {path: CLONE / path.relative_to(folder) for path in locked}
+    if not (CLONE / ".venv").exists() or not all(_same(*pair) for pair in own.items()):
         return
-    for name in _LOCKED:
-        changed = (CLONE / name).stat().st_mtime
-        os.utime(folder / name, (changed, changed))
+    for path, known in own.items():
+        changed = known.stat().st_mtime
+        os.utime(path, (changed, changed))
     for name in (".venv", ".cache"):
         if (CLONE / name).exists():
             (folder / name).symlink_to(CLONE / name)

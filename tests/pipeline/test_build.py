@@ -142,16 +142,18 @@ reports: { tests: { files: ["*.xml"], base-directory: reports } }
 """
 
 
-def test_reports_of_this_build_are_counted_and_older_ones_are_not(build, tmp_path):
+def test_reports_of_this_build_are_counted_and_without_one_it_fails(build, tmp_path):
     (tmp_path / "reports").mkdir()
     old = tmp_path / "reports" / "old.xml"
     old.write_text("<testsuite><testcase/></testsuite>")
     os.utime(old, (1, 1))
     junit = "<testsuite><testcase/><testcase><failure/></testcase></testsuite>"
-    _, said = build(REPORT % f"echo '{junit}' > reports/new.xml")
+    succeeded, said = build(REPORT % f"echo '{junit}' > reports/new.xml")
+    assert succeeded
     assert "report tests: 2 cases, 1 failed (new.xml)" in said
-    _, said = build(REPORT % "rm reports/new.xml")
-    assert "no tests" in said
+    succeeded, said = build(REPORT % "rm reports/new.xml")
+    assert not succeeded
+    assert "report tests: INCOMPLETE, there is no file" in said
 
 
 @pytest.mark.parametrize(
