@@ -241,6 +241,12 @@ def test_the_build_image_fits_its_processor(asked: Asked) -> None:
         assert request["environment"]["type"] == ("ARM_CONTAINER" if arm else "LINUX_CONTAINER")
 
 
+def test_no_project_limits_its_builds(asked: Asked) -> None:
+    """CodeBuild refuses what is above a limit, and the execution behind fails."""
+    for request in of(asked, "codebuild", "CreateProject", "UpdateProject"):
+        assert request.get("concurrentBuildLimit", -1) == -1
+
+
 def test_the_trigger_may_start_the_pipeline_by_a_role(asked: Asked) -> None:
     for request in of(asked, "events", "PutTargets"):
         (target,) = request["Targets"]

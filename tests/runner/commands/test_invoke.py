@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runner.commands.invoke import believe
+from runner.commands.invoke import _client, believe
 from runner.errors import Unproved
 from tests.runner.report import documents
 
@@ -41,6 +41,20 @@ def raised(body: object, **more: Any) -> dict[str, Any]:
     """Return the answer of a handler that raised with a document as its text."""
     failure = {"errorMessage": json.dumps(body), "errorType": "RunFailed", **more}
     return answer(failure, failed="Unhandled")
+
+
+@pytest.mark.parametrize(
+    ("function", "region"),
+    [("arn:aws:lambda:eu-west-1:111122223333:function:f:read", "eu-west-1"), ("f", "eu-central-1")],
+    ids=["of its ARN", "of the environment"],
+)
+def test_function_is_called_in_its_region(
+    function: str, region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CodeBuild says AWS_REGION, the pipeline's own, and the stage may have another."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "eu-central-1")
+    assert _client(function).meta.region_name == region
 
 
 @pytest.mark.parametrize("body", [document(), documents.run()], ids=["noop", "applied"])
