@@ -112,16 +112,18 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> 
 def _link_environment(folder: Path) -> None:
     """Give a build the clone's .venv and cache, as an image or a cache would, if they fit.
 
-    A build that made its own would take half a minute each time. One of another lock makes it.
+    A build that made its own would take half a minute each time. One of another lock makes it, and
+    so does one whose clone has a newer lock than .venv, which the build would make anew in place.
     """
-    # What a step needs of the lock is some of what there is.
-    locked = [*(folder / name for name in _LOCKED), *folder.glob("locks/*.txt")]
-    own = {path: CLONE / path.relative_to(folder) for path in locked}
-    if not (CLONE / ".venv").exists() or not all(_same(*pair) for pair in own.items()):
+    ready = CLONE / ".venv/.ready"
+    if not ready.exists() or not all(_same(folder / name, CLONE / name) for name in _LOCKED):
         return
-    for path, known in own.items():
-        changed = known.stat().st_mtime
-        os.utime(path, (changed, changed))
+    made = ready.stat().st_mtime_ns
+    if any((CLONE / name).stat().st_mtime_ns > made for name in _LOCKED):
+        return
+    # With what a step needs, which is some of what there is.
+    for path in (*(folder / name for name in _LOCKED), *folder.glob("locks/*.txt")):
+        os.utime(path, ns=(made, made))
     for name in (".venv", ".cache"):
         if (CLONE / name).exists():
             (folder / name).symlink_to(CLONE / name)

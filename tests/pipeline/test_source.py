@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from local.codebuild import source
 from local.codebuild.buildspec import parse
 from local.codebuild.source import Source
 from local.errors import LocalError
@@ -43,6 +44,21 @@ def test_a_folder_is_taken_as_a_commit_of_it_would_be(repository, tmp_path):
         names = {path.name for path in folder.iterdir()}
         assert names == {"run", "link", ".gitignore", "new"}
         assert not (folder / "link").is_symlink()
+
+
+@pytest.mark.parametrize(("newest", "lent"), [(".venv/.ready", True), ("requirements.lock", False)])
+def test_an_environment_is_lent_unless_a_build_would_make_it_anew(
+    tmp_path, monkeypatch, newest, lent
+):
+    clone = tmp_path / "clone"
+    for number, name in enumerate(("requirements.lock", "pyproject.toml", ".venv/.ready")):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).touch()
+        os.utime(clone / name, (number, number))
+    os.utime(clone / newest, (9, 9))
+    monkeypatch.setattr(source, "CLONE", clone)
+    with Source.of_folder(clone).unpacked(tmp_path) as folder:
+        assert (folder / ".venv").is_symlink() == lent
 
 
 def test_a_commit_that_is_not_there_is_refused(repository):

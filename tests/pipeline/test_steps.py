@@ -92,7 +92,7 @@ def step(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Step]:
     """Give the step that the test is about."""
     name, kind = request.param
     with Source.of_folder(CLONE).unpacked(tmp_path) as folder:
-        (folder / ".venv").unlink()
+        (folder / ".venv").unlink(missing_ok=True)
         install(folder, folder / f"locks/{kind}.txt")
         yield Step(folder, name)
 
