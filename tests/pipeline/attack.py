@@ -77,6 +77,11 @@ def attempts(session: boto3.Session, dev: str, prod: str) -> Iterator[Try]:
                 return functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())
 
             yield f"call prod{alias} {command}", call
+    storage, bucket = session.client("s3"), f"{PREFIX}-files-{prod}-{REGION}"
+    yield (
+        "write files for prod to plan",
+        lambda: storage.put_object(Bucket=bucket, Key="x", Body=b"x"),
+    )
     yield from _function(functions, function)
     yield from _line(session, dev)
     yield from _roles(session.client("iam"))
