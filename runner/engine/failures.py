@@ -34,6 +34,11 @@ _FIXES = {
         "a statement took longer than its statement_timeout: raise it in the file's head,"
         " split the work, or run where there is more time"
     ),
+    errorcodes.DISK_FULL: "the server's disk is full: make room there, then run again",
+    errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT: (
+        "the server ended a transaction that stood idle for too long: was this process stopped, or"
+        " the network? run again"
+    ),
     errorcodes.ACTIVE_SQL_TRANSACTION: "put '-- runner: no-transaction' at the top of the file",
     errorcodes.INVALID_TRANSACTION_TERMINATION: (
         "a procedure or DO block that commits needs '-- runner: no-transaction' at the top"
@@ -51,6 +56,16 @@ _FIXES = {
     ),
 }
 
+
+# No limit was asked for on top of the file.
+_CANCELLED = (
+    "somebody cancelled the statement, or a statement_timeout of the file's own passed: run again,"
+    " or raise that"
+)
+_TOO_LATE = (
+    "take the line out: the runner has begun the file's transaction, READ COMMITTED, and looked at"
+    " the database in it; without a transaction it would have no effect"
+)
 
 # What a statement of ours says where the file dropped the history's tables or their schema.
 _NO_HISTORY = {
@@ -85,6 +100,10 @@ def migration_failed(
         offset = inside if 0 <= inside <= len(job.text) else offset  # else it is in SQL of ours
     message = diag.message_primary or str(error).strip().split("\n")[0] or "the connection was lost"
     fix = _FIXES.get(state or _LOST, "correct the file and run again")
+    if state == errorcodes.QUERY_CANCELED and job.migration.directives.statement_timeout is None:
+        fix = _CANCELLED
+    elif state == errorcodes.ACTIVE_SQL_TRANSACTION and _sets_transaction(job, offset):
+        fix = _TOO_LATE
     if checks.code(error) == checks.UNWRITTEN:
         message = "the history did not take what was to be recorded"
         fix = f"see what is on {TABLE} and its log: a trigger? or did the file change them?"
@@ -105,6 +124,12 @@ def migration_failed(
         fix=fix,
         details=tuple(details),
     )
+
+
+def _sets_transaction(job: Job, offset: int | None) -> bool:
+    return offset is not None and job.text[offset:].upper().split(None, 2)[:2] == [
+        "SET", "TRANSACTION",
+    ]  # fmt: skip
 
 
 def needs_attention(

@@ -263,7 +263,10 @@ class Transactions:
                 fix="run again; if it never fits, run it from the command line or CodeBuild",
             ) from error
         blocked = error.pgcode in BLOCKED and not lost
-        known = blocked or lost or error.diag.statement_position
+        # What somebody cancelled would run again for as long as they did not want it to.
+        unlimited = job.migration.directives.statement_timeout is None
+        cancelled = error.pgcode == errorcodes.QUERY_CANCELED and unlimited
+        known = blocked or lost or cancelled or error.diag.statement_position
         offset = None
         if base is not None and seconds < _REPLAY and not known:
             offset = failing_statement(self._session, self.opening(job), jobs)

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection
 from runner.database.catalog import Catalog
 from runner.errors import ValidationFailed
 from runner.history import trust
-from runner.history.table import COLUMNS, LOG, RUN, SNAPSHOT, TABLE, Begun, Row, types
+from runner.history.table import COLUMNS, FORMAT, LOG, RUN, SNAPSHOT, TABLE, Begun, Row, types
 from runner.result import Event, Trace
 
 # How long the file took that was recorded last, for what is recorded with it.
@@ -61,6 +61,7 @@ def tables(connection: Connection) -> set[str]:
     """
     found = trust.find(connection, list(COLUMNS))
     for name, relation in found.items():
+        trust.require_format(relation, FORMAT)
         trust.require_columns(relation, types(name))
     return set(found)
 

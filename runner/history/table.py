@@ -71,8 +71,10 @@ COLUMNS = {
         "tasks": "jsonb not null",
     },
 }
+# What the tables mean. Whoever changes that counts on, and reads what the numbers before it wrote.
+FORMAT = 1
 _COMMENTS = {
-    TABLE: "migrations in force; written by the migration runner",
+    TABLE: f"migrations in force; written by the migration runner (format {FORMAT})",
     LOG: "what the migration runner did, by whom, when, in which run",
     SNAPSHOT: "the schema after the last run, to tell drift",
     RUN: "what runs that may be asked for again set out to do",

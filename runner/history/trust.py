@@ -6,6 +6,7 @@ migrates, or with rows that say that something was applied.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,7 +34,8 @@ _LOOK = f"""
            (select coalesce(pg_catalog.jsonb_object_agg(
                 a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), '{{}}')
             from pg_catalog.pg_attribute a
-            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+           coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '')
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     join pg_catalog.pg_roles o on o.oid = c.relowner
@@ -43,11 +45,14 @@ _LOOK = f"""
 """
 
 
+_FORMAT = re.compile(r"\(format (\d{1,9})\)$")
+
+
 class Found(NamedTuple):
     """A relation that is there: what it is, who owns it, and what could act when it is used.
 
     `user` is whom we are, `trusted` whether the owner's code may run as us, `triggers` are those
-    of others, `columns` the names with their types.
+    of others, `columns` the names with their types, `comment` what it says of itself.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Found(NamedTuple):
     filtered: bool
     triggers: Sequence[str]
     columns: dict[str, str]
+    comment: str
 
 
 def find(connection: Connection, names: Sequence[str]) -> dict[str, Found]:
@@ -91,6 +97,24 @@ def require_columns(found: Found, expected: dict[str, str]) -> None:
     for name, type_ in expected.items():
         if found.columns[name] != type_:
             raise _strange(found, f"column {name} is {found.columns[name]} and not {type_}")
+
+
+def require_format(found: Found, known: int) -> None:
+    """Refuse a table whose comment says that a newer version made it, or changed what it means.
+
+    Parameters:
+        known: the newest format that is known; a table that names none is older than that.
+
+    Raises:
+        ValidationFailed: it has a later one.
+    """
+    said = _FORMAT.search(found.comment)
+    if said and int(said[1]) > known:
+        raise ValidationFailed(
+            f"{found.name} has format {said[1]}, which a newer version of the runner made; this one"
+            f" knows up to {known}",
+            fix="use the version that migrated last, or a newer one: nothing was read or run",
+        )
 
 
 def _require_ours(found: Found) -> None:

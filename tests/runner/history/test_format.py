@@ -1,0 +1,49 @@
+"""A history made by one version is read by the next, and a newer one is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.runner.project import Project
+
+MADE = Path(__file__).with_name("format-1.sql")
+FILES = {
+    "V1__a.sql": "create table a (n int)",
+    "U1__a.sql": "drop table a",
+    "V2__b.sql": "insert into a values (2)",
+    "V3__c.sql": "-- runner: no-transaction\ninsert into a values (3);\n"
+    "insert into b values (3);\ninsert into a values (33);\n",
+    "R__v.sql": "create or replace view v as select n from a",
+}
+
+
+@pytest.fixture
+def older(project: Project) -> Project:
+    """Give a project whose history was made by the first format's version, half-way in V3."""
+    for name, text in FILES.items():
+        project.file(name, text)
+    project.query(MADE.read_text())
+    return project
+
+
+def test_history_of_format_1_is_read_and_gone_on_with(older: Project) -> None:
+    older.query("create table b (n int)")
+    document = older.run("migrate")
+    assert document["exit_code"] == 0, document["error"]
+    assert older.query("select n from a order by n") == [(2,), (3,), (33,)]
+    assert {state for _, state in older.history()} == {"applied"}
+    assert older.run("migrate")["outcome"] == "noop"
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "migrate", "repair", "history"])
+def test_history_of_a_newer_format_is_refused(older: Project, command: str) -> None:
+    older.query("comment on table public.schema_version is 'whatever (format 2)'")
+    document = older.run(command)
+    assert document["exit_code"] == 6, document["error"]
+    assert "newer version" in document["error"]["message"]
+    assert older.query("select n from a order by n") == [(2,), (3,)]
+
+
+def test_history_whose_comment_somebody_changed_is_read(older: Project) -> None:
+    older.query("comment on table public.schema_version is 'ours'")
+    assert older.run("status")["exit_code"] == 0
