@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ _TELL = 100  # events after which it says how far it is
 def main() -> int:
     """Run a campaign, print its figures, and return 1 where something was wrong."""
     asked = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing of it stays
     tally, began = Tally(), time.monotonic()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="torture-") as home:

@@ -20,6 +20,7 @@ from runner.commands.validate import file_problems
 from runner.database import catalog
 from runner.database.catalog import Catalog
 from runner.database.connection import connect, is_given
+from runner.database.quoting import identifier
 from runner.database.session import Session
 from runner.engine.drift import schema
 from runner.engine.progress import Silence
@@ -155,11 +156,20 @@ def scratch(run: Run, result: Result) -> Iterator[Session]:
         try:
             parameters = {**run.target.parameters, "dbname": name}
             there = run._replace(target=run.target._replace(parameters=parameters))
+            _let_in(there)
             with opened(there, result, locked=True) as session:
                 write.ensure(session.connection)
                 yield session
         finally:
             administrator.cursor().execute(f"drop database if exists {name} with (force)")
+
+
+def _let_in(run: Run) -> None:
+    """Let the role that migrations act as make something: from 15 on, public is the login's."""
+    if role := run.target.role:
+        with closing(connect(run.target, run_id=run.run_id, wait=run.connect_wait)) as connection:
+            name = identifier(connection, role)
+            connection.cursor().execute(f"grant usage, create on schema public to {name}")
 
 
 def _prove_each(run: Run, session: Session, folder: Folder, entries: list[Proof]) -> None:

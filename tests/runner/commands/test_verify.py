@@ -158,3 +158,16 @@ def test_what_the_owner_of_a_database_may_not_do_is_not_proved(alone: Project, s
     document = alone.run("verify")
     assert document["exit_code"] == 3
     assert document["error"]["sqlstate"] == "42501"
+
+
+def test_role_that_migrations_act_as_may_make_something_in_the_scratch_database(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.query("drop role if exists verifying_role_test")
+    project.query("create role verifying_role_test")
+    monkeypatch.setenv("DATABASE_ROLE", "verifying_role_test")
+    project.file("V1__a.sql", "create table a (n int)")
+    project.file("U1__a.sql", "drop table a")
+    document = project.run("verify")
+    project.query("drop role verifying_role_test")
+    assert document["exit_code"] == 0, document["error"]
