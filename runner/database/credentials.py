@@ -56,7 +56,7 @@ def token(parameters: Mapping[str, str]) -> str:
     """Make a token of IAM database authentication: local, no request, valid 15 minutes.
 
     Raises:
-        ConfigurationError: the parameters name no host or no user.
+        ConfigurationError: the parameters name no host or no user, or several.
     """
     with extra("aws", what="IAM authentication"):
         import boto3  # noqa: PLC0415
@@ -64,15 +64,16 @@ def token(parameters: Mapping[str, str]) -> str:
 
     try:
         host, user = parameters["host"], parameters["user"]
-    except KeyError as error:
-        raise ConfigurationError("IAM authentication needs a host and a user") from error
+        port = int(parameters.get("port", "5432"))
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(
+            "IAM authentication needs one host, its port and a user: a token is made for those"
+        ) from error
     try:
         token: str = (
             boto3.Session()
             .client("rds")
-            .generate_db_auth_token(
-                DBHostname=host, Port=int(parameters.get("port", "5432")), DBUsername=user
-            )
+            .generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
         )
     except BotoCoreError as error:
         raise ConfigurationError(

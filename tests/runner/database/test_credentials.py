@@ -161,3 +161,13 @@ def test_iam_authentication_logs_in_with_a_token_for_this_host_and_user(
     assert document["exit_code"] == 9
     assert told[0].startswith(f"127.0.0.1:{port}/?Action=connect&DBUser=migrator")
     assert told[0] not in json.dumps(document)
+
+
+def test_token_for_several_hosts_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_IAM_AUTH", "true")
+    project.url = "host=127.0.0.1,127.0.0.1 port=1,2 user=u dbname=d"
+    document = project.run("status")
+    assert document["exit_code"] == 2
+    assert "one host" in document["error"]["message"]
