@@ -37,7 +37,9 @@ NEEDS_deploy := --group provision
 NEEDS_invoke := --group build --extra aws --extra report
 # A build has what its STEP needs and nothing else; everybody else has everything.
 OF_check := check
+OF_compare := deploy
 OF_deploy := deploy
+OF_update := deploy
 OF_plan := invoke
 OF_migrate := invoke
 LOCK := $(if $(OF_$(STEP)),locks/$(OF_$(STEP)).txt,requirements.lock)
@@ -89,14 +91,43 @@ pipeline-report: setup  ## make reports/*.html of what a step has saved (the pip
 	done
 
 # A playbook's tasks as test cases: a build that promises a report leaves one.
-REPORTED := ANSIBLE_CALLBACKS_ENABLED=junit JUNIT_OUTPUT_DIR=reports JUNIT_HIDE_TASK_ARGUMENTS=true
+CASES := JUNIT_OUTPUT_DIR=reports JUNIT_HIDE_TASK_ARGUMENTS=true
+REPORTED := ANSIBLE_CALLBACKS_ENABLED=junit $(CASES)
 
-# The pipeline itself is changed by operators: no build's role may.
+# The pipeline itself is changed by operators, and by another pipeline: the roles of these builds may not.
 .PHONY: pipeline-deploy
 pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
 	@mkdir -p reports
 	$(REPORTED) $(BIN)/ansible-playbook site.yml --skip-tags pipeline \
 	    -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
+
+# What a playbook would change, as a role that only looks: its number and the tasks' names for whoever
+# approves, the whole difference in the build's log, which the link leads to.
+define compare
+	@mkdir -p build reports
+	CHANGES_FILE=build/told.sh ANSIBLE_CALLBACKS_ENABLED=junit,migrations.aws.changes $(CASES) \
+	    $(BIN)/ansible-playbook --check --diff -i "inventories/$${ENVIRONMENT:?which environment}"
+endef
+
+# The commit's own playbook says whether the pipeline is the one that it asks for.
+.PHONY: pipeline-compare
+pipeline-compare: setup  ## compare the pipeline with what this commit asks for (the pipeline calls this)
+	$(compare) playbooks/pipeline.yml --skip-tags definition
+	@$(link)
+
+# Behind an approval of its own; it does not change itself.
+.PHONY: pipeline-update
+pipeline-update: setup  ## change the pipeline, which must not be running (the pipeline calls this)
+	@mkdir -p reports
+	$(REPORTED) $(BIN)/ansible-playbook playbooks/pipeline.yml --tags all,idle --skip-tags definition \
+	    -i "inventories/$${ENVIRONMENT:?which environment hosts the pipeline}"
+
+# The page of this build, which stays.
+define link
+	IFS=: read -r _ _ _ region account build id <<<"$${CODEBUILD_BUILD_ARN:?}"; project=$${build#build/}; \
+	    console="https://$$region.console.aws.amazon.com/codesuite/codebuild/$$account/projects"; \
+	    echo "export REPORT_URL='$$console/$$project/build/$$project%3A$$id/'" >> build/told.sh
+endef
 
 # How the build's role becomes the one that may call the Lambda by one of its aliases.
 define invoke
@@ -120,9 +151,7 @@ pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pi
 	    --junit reports/plan.xml
 	$(BIN)/runner report build/plan.json --variables build/told.sh \
 	    --source-code "$${CODEBUILD_SRC_DIR_source:-.}"
-	@IFS=: read -r _ _ _ region account build id <<<"$${CODEBUILD_BUILD_ARN:?}"; project=$${build#build/}; \
-	    console="https://$$region.console.aws.amazon.com/codesuite/codebuild/$$account/projects"; \
-	    echo "export REPORT_URL='$$console/$$project/build/$$project%3A$$id/'" >> build/told.sh
+	@$(link)
 
 # What is empty is passed on as it is: the function refuses it, as it refuses what is missing.
 .PHONY: pipeline-migrate

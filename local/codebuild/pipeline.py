@@ -1,10 +1,13 @@
 """Run an emulated pipeline's stages in their order, as CodePipeline would, on this machine."""
 
 import dataclasses
+import json
 import os
+import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,6 +18,8 @@ from local.codebuild.source import Source
 from local.errors import LocalError
 from local.stack import Stack
 from local.state import REGION
+
+_REFERENCE = re.compile(r"#\{([^}]+)\}")
 
 Approve = Callable[[str], bool]
 Known = dict[str, str]
@@ -45,10 +50,13 @@ def run_pipeline(
     account: str,
     source: Path | Source,
     only: Collection[str] = (),
+    known: Mapping[str, str] = MappingProxyType({}),
     approve: Approve = ask,
     keep: Path | None = None,
 ) -> bool:
-    """Start an execution and run its actions; return whether all of them succeeded.
+    """Start an execution and run its actions, and then those of the executions that it started.
+
+    Returns whether all actions of the last one succeeded.
 
     Args:
         stack: where the pipeline is.
@@ -56,56 +64,86 @@ def run_pipeline(
         account: the account that hosts it.
         source: the source artifact, or the folder to make it of.
         only: names of the actions to run; empty means all.
+        known: what actions that are not run would have set, by names with their namespaces.
         approve: decides manual approvals.
         keep: where the reports of the builds go.
 
     """
-    client = stack.client("codepipeline", account)
-    try:
-        definition: dict[str, Any] = client.get_pipeline(name=name)["pipeline"]
-    except client.exceptions.PipelineNotFoundException:
-        raise LocalError(
-            f"account {account} has no pipeline {name}: run ansible-playbook site.yml first"
-        ) from None
-    identity = client.start_pipeline_execution(name=name)["pipelineExecutionId"]
-    execution = Execution(
-        stack, name, account,
-        source if isinstance(source, Source) else Source.of_folder(source),
-        approve, keep,
-        {"codepipeline.PipelineExecutionId": identity, "codepipeline.PipelineName": name},
-        definition["roleArn"], definition["artifactStore"]["location"], {},
-    )  # fmt: skip
-    green = False
-    try:
-        green = all(execution.stage(stage, only) for stage in definition["stages"])
-    finally:
-        execution.ended(green)
+    pushed = source if isinstance(source, Source) else Source.of_folder(source)
+    line = Line(stack, account, pushed, approve, keep, only)
+    green, waiting = False, [(name, dict(known))]
+    while waiting:
+        execution = line.start(*waiting.pop(0))
+        green = execution.run()
+        waiting += [(other, {**known, **given}) for other, given in execution.started]
     return green
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """What the executions of one call have in common."""
+
+    stack: Stack
+    account: str
+    source: Source
+    approve: Approve
+    keep: Path | None
+    only: Collection[str]
+
+    def start(self, name: str, known: Known) -> "Execution":
+        """Start an execution of a pipeline, of which the variables `known` are given."""
+        client = self.stack.client("codepipeline", self.account)
+        try:
+            definition: dict[str, Any] = client.get_pipeline(name=name)["pipeline"]
+        except client.exceptions.PipelineNotFoundException:
+            raise LocalError(
+                f"account {self.account} has no pipeline {name}: "
+                "run ansible-playbook site.yml first"
+            ) from None
+        started = client.start_pipeline_execution(name=name)["pipelineExecutionId"]
+        defaults = {
+            f"variables.{variable['name']}": variable["defaultValue"]
+            for variable in definition.get("variables", [])
+        }
+        own = {"codepipeline.PipelineExecutionId": started, "codepipeline.PipelineName": name}
+        return Execution(self, name, definition, {**defaults, **own, **known}, {}, [])
 
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
     """One execution of a pipeline.
 
-    `known` are the variables that its actions have set, `artifacts` what its sources gave.
+    `known` are the variables that its actions have set, `artifacts` what its sources gave, and
+    `started` the pipelines that it started, with the variables that it gave them.
     """
 
-    stack: Stack
+    line: Line
     pipeline: str
-    account: str
-    source: Source
-    approve: Approve
-    keep: Path | None
+    definition: dict[str, Any]
     known: Known
-    role: str
-    bucket: str
     artifacts: dict[str, Artifact]
+    started: list[tuple[str, Known]]
 
-    def stage(self, stage: dict[str, Any], only: Collection[str]) -> bool:
-        """Run a stage's actions by their order, unless its entry condition skips it."""
+    def run(self) -> bool:
+        """Run the stages; tell the emulator how it ended, as a job worker would tell of its job."""
+        client = self.line.stack.client("codepipeline", self.line.account)
+        green = False
+        try:
+            green = all(self._stage(stage) for stage in self.definition["stages"])
+        finally:
+            if green:
+                client.put_job_success_result(jobId=self._identity)
+            else:
+                failure = {"type": "JobFailed", "message": "An action failed."}
+                client.put_job_failure_result(jobId=self._identity, failureDetails=failure)
+        return green
+
+    def _stage(self, stage: dict[str, Any]) -> bool:
+        """Run a stage's actions by their order, unless its entry condition skips or fails it."""
+        only = self.line.only
         actions = [a for a in stage["actions"] if not only or a["name"] in only or _gives(a)]
-        if actions and not self._enters(stage):
-            return True
+        if refused := self._refused(stage):
+            return refused == "SKIP"
         for action in sorted(actions, key=lambda action: int(action.get("runOrder", 1))):
             _say(f"{self.pipeline} · {stage['name']} · {action['name']}")
             if not self._run(action) or self._is_cancelled():
@@ -113,84 +151,111 @@ class Execution:
                 return False
         return True
 
-    def ended(self, green: bool) -> None:
-        """Tell the emulator how the execution ended, as a job worker would tell of its job."""
-        client = self.stack.client("codepipeline", self.account)
-        if green:
-            client.put_job_success_result(jobId=self._identity)
-        else:
-            failure = {"type": "JobFailed", "message": "An action failed."}
-            client.put_job_failure_result(jobId=self._identity, failureDetails=failure)
-
     @property
     def _identity(self) -> str:
         return self.known["codepipeline.PipelineExecutionId"]
 
     def _is_cancelled(self) -> bool:
         """Whether the pipeline was changed meanwhile: no action of this execution starts then."""
-        found = self.stack.client("codepipeline", self.account).get_pipeline_execution(
+        client = self.line.stack.client("codepipeline", self.line.account)
+        found = client.get_pipeline_execution(
             pipelineName=self.pipeline, pipelineExecutionId=self._identity
         )
         if cancelled := found["pipelineExecution"]["status"] == "Cancelled":
             _say(f"{self.pipeline}: cancelled. {found['pipelineExecution']['statusSummary']}")
         return bool(cancelled)
 
-    def _enters(self, stage: dict[str, Any]) -> bool:
-        """Whether a stage's entry condition is met; one that is not skips the stage here."""
+    def _refused(self, stage: dict[str, Any]) -> str:
+        """Return the result of a stage's entry condition that is not met, if there is one."""
         for condition in stage.get("beforeEntry", {}).get("conditions", []):
-            if condition["result"] != "SKIP":
-                raise LocalError(f"{stage['name']}: result {condition['result']} is not supported")
-            if not all(_met(rule, self.known) for rule in condition["rules"]):
-                _say(f"{self.pipeline} · {stage['name']} skipped: its entry condition is not met")
-                return False
-        return True
+            result: str = condition["result"]
+            if result not in {"SKIP", "FAIL"}:
+                raise LocalError(f"{stage['name']}: result {result} is not supported")
+            if not all(self._holds(rule) for rule in condition["rules"]):
+                came = "skipped" if result == "SKIP" else "FAILED"
+                _say(f"{self.pipeline} · {stage['name']} {came}: its entry condition is not met")
+                return result
+        return ""
+
+    def _holds(self, rule: dict[str, Any]) -> bool:
+        """Whether a rule is met, or asks for what an action that is left out would have told."""
+        name = _REFERENCE.fullmatch(rule["configuration"]["Variable"])
+        is_left_out = self.line.only and name and name[1] not in self.known
+        return bool(is_left_out) or _met(rule, self.known)
 
     def _run(self, action: dict[str, Any]) -> bool:
         kind, settings = action["actionTypeId"], action.get("configuration", {})
         match kind["category"], kind["provider"]:
             case "Source", provider:
-                return self._source(action, settings if provider == "S3" else None)
+                return self._fetch(action, settings if provider == "S3" else None)
             case "Approval", _:
                 shown = [settings.get("CustomData") or "Approve?"]
                 shown += [settings[k] for k in ("ExternalEntityLink",) if k in settings]
-                return self.approve(" ".join(resolve(text, self.known) for text in shown))
+                return self.line.approve(" ".join(resolve(text, self.known) for text in shown))
             case "Build", "CodeBuild":
-                build = action_of(
-                    action, account=self.account, pipeline=self.pipeline, known=self.known
-                )
-                inputs = [artifact["name"] for artifact in action["inputArtifacts"]]
-                sources = {name: self.artifacts[name] for name in inputs}
-                outcome = run_action(self.stack, build, sources, self.keep)
-                if space := action.get("namespace"):
-                    self.known.update({f"{space}.{k}": v for k, v in outcome.exported.items()})
-                return outcome.succeeded
+                return self._build(action)
+            case "Invoke", "CodePipeline":
+                return self._start(settings)
         raise LocalError(f"{kind['category']} by {kind['provider']} is not supported here")
 
-    def _source(self, action: dict[str, Any], of: Known | None) -> bool:
+    def _fetch(self, action: dict[str, Any], of: Known | None) -> bool:
         """Hand what was pushed, or an object of S3, over to the builds; say what is refused."""
         try:
             s3 = self._s3()
-            source = Source.of_object(s3, of["S3Bucket"], of["S3ObjectKey"]) if of else self.source
+            pushed = self.line.source
+            source = Source.of_object(s3, of["S3Bucket"], of["S3ObjectKey"]) if of else pushed
             _say(f"source: {source.name}")
+            bucket = self.definition["artifactStore"]["location"]
             for output in action.get("outputArtifacts", []):
                 name = output["name"]
                 self.artifacts[name] = hand_over(
-                    s3, source, bucket=self.bucket, pipeline=self.pipeline, name=name
+                    s3, source, bucket=bucket, pipeline=self.pipeline, name=name
                 )
         except ClientError as refused:
             _say(f"source: {refused}")
             return False
+        if space := action.get("namespace"):
+            self.known[f"{space}.CommitId"] = source.name
+        return True
+
+    def _build(self, action: dict[str, Any]) -> bool:
+        build = action_of(
+            action, account=self.line.account, pipeline=self.pipeline, known=self.known
+        )
+        sources = {a["name"]: self.artifacts[a["name"]] for a in action["inputArtifacts"]}
+        outcome = run_action(self.line.stack, build, sources, self.line.keep)
+        if space := action.get("namespace"):
+            self.known.update({f"{space}.{k}": v for k, v in outcome.exported.items()})
+        return outcome.succeeded
+
+    def _start(self, settings: Known) -> bool:
+        """Start another pipeline, as this one's role: it begins when this execution has ended.
+
+        https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-PipelineInvoke.html
+        """
+        name = settings["PipelineName"]
+        may = self.line.stack.client("iam", self.line.account).simulate_principal_policy(
+            PolicySourceArn=self.definition["roleArn"],
+            ActionNames=["codepipeline:StartPipelineExecution"],
+            ResourceArns=[f"arn:aws:codepipeline:{REGION}:{self.line.account}:{name}"],
+        )["EvaluationResults"]
+        if {decision["EvalDecision"] for decision in may} != {"allowed"}:
+            _say(f"{self.definition['roleArn']} may not start {name}")
+            return False
+        given = json.loads(resolve(settings.get("Variables", "[]"), self.known))
+        self.started.append((name, {f"variables.{v['name']}": v["value"] for v in given}))
         return True
 
     def _s3(self) -> Any:
         """Return a client of S3 with the pipeline's role."""
-        keys = self.stack.client("sts", self.account).assume_role(
-            RoleArn=self.role,
+        account = self.line.account
+        keys = self.line.stack.client("sts", account).assume_role(
+            RoleArn=self.definition["roleArn"],
             RoleSessionName="CodePipeline",
             # The emulator takes it for aws:SourceArn.
-            ExternalId=f"arn:aws:codepipeline:{REGION}:{self.account}:{self.pipeline}",
+            ExternalId=f"arn:aws:codepipeline:{REGION}:{account}:{self.pipeline}",
         )["Credentials"]
-        return self.stack.client("s3", self.account, keys)
+        return self.line.stack.client("s3", account, keys)
 
 
 def _gives(action: dict[str, Any]) -> bool:

@@ -107,6 +107,18 @@ def test_a_pipeline_is_not_changed_under_an_execution(
     assert "PrimarySource" in configuration(meddled_pipeline)
 
 
+def test_a_pipeline_is_idle_when_nothing_is_under_way(
+    meddled_pipeline: Any, module: Module
+) -> None:
+    identity = meddled_pipeline.start_pipeline_execution(name="shop")["pipelineExecutionId"]
+    outcome = module("codepipeline", name="shop", state="idle")
+    assert (outcome.failed, identity in outcome.message) == (True, True)
+    meddled_pipeline.stop_pipeline_execution(pipelineName="shop", pipelineExecutionId=identity)
+    for name in ("shop", "not-there-yet"):
+        outcome = module("codepipeline", name=name, state="idle")
+        assert (outcome.failed, outcome.changed) == (False, False)
+
+
 @pytest.fixture
 def meddled_project(stack: Stack, module: Module) -> Any:
     """Give a client of CodeBuild, whose project has an environment variable of its own."""

@@ -19,8 +19,8 @@ RIGHTS = ("read", "live", "admin")
 # Roles of the environments, and those of the pipeline's own account.
 ENVIRONMENT = ("deploy", "connect", *(f"invoke-{right}" for right in RIGHTS))
 PIPELINE = (
-    "build-plan-prod", "build-deploy-prod", "build-migrate-prod", "pipeline", "pipeline-operator",
-    "trigger",
+    "build-plan-prod", "build-deploy-prod", "build-migrate-prod", "build-update", "definition",
+    "pipeline", "pipeline-operator", "pipeline-reader", "trigger",
 )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _line(session: boto3.Session, dev: str) -> Iterator[Try]:
             "type": "LINUX_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL",
         },
     }  # fmt: skip
-    for build in ("deploy-prod", "migrate-prod"):
+    for build in ("deploy-prod", "migrate-prod", "update"):
         name = f"{PREFIX}-{build}"
         yield f"start {build}", lambda name=name: builds.start_build(projectName=name)
         yield f"change {build}", lambda name=name: builds.update_project(name=name, **project)

@@ -303,19 +303,55 @@ def test_an_approval_shows_what_an_earlier_action_exported(stack, project, pipel
     assert asked == ["Deploy two files? https://example.com/"]
 
 
-@pytest.mark.parametrize("told", ["0", "2"])
-def test_a_condition_that_is_not_met_skips_its_stage(stack, project, pipeline, tmp_path, told):
+@pytest.mark.parametrize("case", [("SKIP", "0"), ("FAIL", "0"), ("SKIP", "2")], ids="-".join)
+def test_a_condition_that_is_not_met_skips_or_fails_its_stage(
+    stack, project, pipeline, tmp_path, case
+):
+    result, told = case
     name = project()
     rule = {
         "name": "Pending",
         "ruleTypeId": {"category": "Rule", "owner": "AWS", "provider": "VariableCheck"},
         "configuration": {"Variable": "#{TestPlan.TOLD}", "Value": "0", "Operator": "NE"},
     }
-    entry = {"conditions": [{"result": "SKIP", "rules": [rule]}]}
+    entry = {"conditions": [{"result": result, "rules": [rule]}]}
     last = {"name": "Last", "actions": [build("Last", name, 1, WHAT="x")], "beforeEntry": entry}
     pipeline({**build("Plan", name, 1, WHAT=told), "namespace": "TestPlan"}, after=[last])
-    assert run(stack, tmp_path)
+    assert run(stack, tmp_path) == (result == "SKIP")
     assert len((tmp_path / "ran").read_text().splitlines()) == (1 if told == "0" else 2)
+
+
+@pytest.fixture(params=["test-second", "test-third"])
+def second(stack, runs, request):
+    """Tell whether the pipeline may start `test-second`, and which role that one has."""
+    arn = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}"
+    may = {"Effect": "Allow", "Action": "codepipeline:StartPipelineExecution"}
+    document = {"Version": "2012-10-17", "Statement": {**may, "Resource": f"{arn}:{request.param}"}}
+    iam, service = stack.client("iam"), "codepipeline.amazonaws.com"
+    iam.put_role_policy(RoleName="runs", PolicyName="starts", PolicyDocument=json.dumps(document))
+    with service_role(stack, "second", service, f"{arn}:test-second", policy(*PIPELINES)) as role:
+        yield request.param == "test-second", role
+    iam.delete_role_policy(RoleName="runs", PolicyName="starts")
+
+
+def test_a_pipeline_starts_another_as_its_role_may(stack, project, pipeline, second, tmp_path):
+    allowed, role = second
+    told = {**build("Plan", project(), 1, WHAT="two"), "namespace": "TestPlan"}
+    given = json.dumps([{"name": "GIVEN", "value": "#{TestPlan.TOLD} files"}])
+    start = action(
+        "Start", "Invoke", "CodePipeline", 2, PipelineName="test-second", Variables=given
+    )
+    pipeline(told, start)
+    client = stack.client("codepipeline")
+    first = client.get_pipeline(name="test-line")["pipeline"]
+    approve = action("Approve", "Approval", "Manual", 1, CustomData="#{variables.GIVEN}")
+    stages = [first["stages"][0], {"name": "Approve", "actions": [approve]}]
+    other = {**first, "name": "test-second", "roleArn": role, "stages": stages}
+    client.create_pipeline(pipeline=other)
+    asked = []
+    green = run(stack, tmp_path, approve=lambda text: asked.append(text) or True)
+    client.delete_pipeline(name="test-second")
+    assert (green, asked) == ((True, ["two files"]) if allowed else (False, []))
 
 
 def test_a_value_that_codepipeline_would_refuse_is_refused(stack, project, pipeline, tmp_path):

@@ -70,9 +70,15 @@ class Line:
         return Source.of_commit(self.folder)
 
     def run(self, source: Source, approve: Callable[[str], bool], *only: str) -> bool:
-        """Run the pipeline, or its actions of these names."""
+        """Run the pipeline, or its actions of these names, as if the others had passed."""
         return run_pipeline(
-            self.stack, PIPELINE, account=DEV, source=source, approve=approve, only=only
+            self.stack,
+            PIPELINE,
+            account=DEV,
+            source=source,
+            approve=approve,
+            only=only,
+            known={} if not only or "Compare" in only else {"Compare.CHANGED": "0"},
         )
 
     def exchange(self, source: Source) -> None:
@@ -82,6 +88,16 @@ class Line:
         found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
         newest = max(found, key=lambda one: one["LastModified"])
         s3.put_object(Bucket=bucket, Key=newest["Key"], Body=source.archive)
+
+    def definition(self) -> str:
+        """Return the pipeline's definition."""
+        client = self.stack.client("codepipeline", DEV)
+        return json.dumps(client.get_pipeline(name=PIPELINE)["pipeline"])
+
+    def deployed(self, env: str) -> dict[str, str]:
+        """Return when an environment's functions were changed last, by their names."""
+        found = self.stack.client("lambda", ACCOUNTS[env]).list_functions()["Functions"]
+        return {function["FunctionName"]: function["LastModified"] for function in found}
 
     def applied(self, env: str) -> list[str]:
         """Return the versions that an environment's database has."""
@@ -216,8 +232,46 @@ def test_files_too_large_for_an_event_are_planned_for_the_approval(line: Line) -
     assert found["Size"] > 4_000_000
 
 
-# What a build says of what it never did.
-LIES = ("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "REPORT_URL", "PROVED", "APPLIED")
+def test_a_change_of_the_pipeline_itself_waits_for_its_own_approval(line: Line) -> None:
+    """Refused, nothing is changed or deployed; approved, it is changed and started again."""
+    path = "roles/pipeline/templates/stages.yml.j2"
+    kept = (line.folder / path).read_text()
+    given = "'STEP': 'check'"
+    changed = line.commit(**{path: kept.replace(given, f"{given}, 'MARK': 'new'")})
+    dev = line.deployed("dev")
+    asked: list[str] = []
+    steps = ("Compare", "Ask", "Approve", "Update", "Start", "Plan")
+    refuse_it = (lambda question: bool(asked.append(question)), *steps, "Deploy", "Migrate")
+    assert not line.run(changed, *refuse_it)
+    (question,) = asked
+    assert re.match(
+        f"the pipeline {PIPELINE} itself: 1 task would change something: pipeline : Ensure the "
+        rf"pipeline; commit \S+ https://\S+/{PIPELINE}-compare%3A\S+/$",
+        question,
+    ), question
+    assert "MARK" not in line.definition()
+    assert line.deployed("dev") == dev
+
+    def approve(question: str) -> bool:
+        asked.append(question)
+        return len(asked) == 2
+
+    assert not line.run(changed, approve, *steps)
+    assert "MARK" in line.definition()
+    assert asked[1].startswith(f"the pipeline {PIPELINE} itself: ")
+    assert asked[2].startswith("prod: ")
+    line.commit(**{path: kept})
+    line.play("dev", "playbooks/pipeline.yml")
+
+
+# What a build says of what it never did. Of the pipeline it says that it is what the commit asks
+# for, or nothing after Check would run.
+LIES = {
+    **dict.fromkeys(("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "REPORT_URL", "PROVED"), "x"),
+    "APPLIED": "x",
+    "CHANGED": "0",
+    "CHANGES": "x",
+}
 
 
 def test_pushed_code_does_not_get_round_the_approval(line: Line, tmp_path: Path) -> None:
@@ -229,7 +283,9 @@ def test_pushed_code_does_not_get_round_the_approval(line: Line, tmp_path: Path)
         {
             "version": 0.2,
             "env": {"exported-variables": list(LIES)},
-            "phases": {"build": {"commands": [attack, *(f"export {n}=x" for n in LIES)]}},
+            "phases": {
+                "build": {"commands": [attack, *(f"export {n}={v}" for n, v in LIES.items())]}
+            },
         }
     )
     kept = (line.folder / "buildspec.yml").read_text()
@@ -250,6 +306,7 @@ def test_pushed_code_does_not_get_round_the_approval(line: Line, tmp_path: Path)
     }
     assert done == {
         "check": set(),
+        "compare": {"take dev's pipeline-reader"},
         "deploy-dev": {"take dev's deploy"},
         "migrate-dev": {"take dev's invoke-live"},
     }
@@ -266,8 +323,8 @@ UNGUARDED = (
     "codecommit:GitPush", "codecommit:PutFile", "iam:PassRole",
 )  # fmt: skip
 BEFORE = {
-    "dev": ("build-check", "build-deploy-dev", "build-migrate-dev", "build-plan-prod", "deploy",
-            "invoke-live"),
+    "dev": ("build-check", "build-compare", "build-deploy-dev", "build-migrate-dev",
+            "build-plan-prod", "deploy", "invoke-live", "pipeline-reader"),
     "prod": ("invoke-read",),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 from local.stack import Stack
 from tests.playbooks.identities import acting, client, roles, session
 from tests.playbooks.plays import ACCOUNTS
+from tests.policies.audit import several
 
 DEV, PROD = ACCOUNTS["dev"], ACCOUNTS["prod"]
 INLINE_LIMIT = 10240  # characters of all inline policies of a role, white space not counted
@@ -47,7 +48,8 @@ def attached(stack: Stack, account: str, role: str) -> dict[str, dict[str, Any]]
         ("dev", "invoke-read", []),
         ("dev", "invoke-live", ["migrate-dev"]),
         ("dev", "invoke-admin", []),
-        ("dev", "pipeline-operator", []),
+        ("dev", "pipeline-operator", ["update"]),
+        ("dev", "pipeline-reader", ["compare"]),
     ],
 )
 def test_a_role_trusts_operators_and_one_build_at_most(
@@ -67,13 +69,18 @@ def test_a_role_trusts_operators_and_one_build_at_most(
 # What each build takes, as account and role; everything else is refused.
 TAKES = {
     "check": None,
+    "compare": (DEV, "pipeline-reader"),
     "deploy-dev": (DEV, "deploy"),
     "migrate-dev": (DEV, "invoke-live"),
     "plan-prod": (PROD, "invoke-read"),
     "deploy-prod": (PROD, "deploy"),
     "migrate-prod": (PROD, "invoke-live"),
+    "update": (DEV, "pipeline-operator"),
 }
-NAMES = ("deploy", "invoke-read", "invoke-live", "invoke-admin", "connect", "pipeline-operator")
+NAMES = (
+    "deploy", "invoke-read", "invoke-live", "invoke-admin", "connect", "pipeline-operator",
+    "pipeline-reader",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("build", TAKES)
@@ -128,7 +135,8 @@ def test_what_a_deployment_makes_is_bounded(provisioned: Stack, env: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "role", ["build-check", "build-deploy-dev", "build-plan-prod", "pipeline", "trigger"]
+    "role",
+    ["build-check", "build-deploy-dev", "build-plan-prod", "definition", "pipeline", "trigger"],
 )
 def test_services_are_trusted_for_one_resource_only(provisioned: Stack, role: str) -> None:
     found = roles(provisioned, DEV)[f"schema-migrations-{role}"]
@@ -183,7 +191,26 @@ def test_an_approver_may_answer_the_approval_and_start_nothing(provisioned: Stac
     assert all(verb.startswith(("codepipeline:Get", "codepipeline:List")) for verb in see["Action"])
     assert answer["Action"] == "codepipeline:PutApprovalResult"
     pipeline = f"arn:aws:codepipeline:eu-central-1:{DEV}:schema-migrations"
-    assert answer["Resource"] == [f"{pipeline}/Prod/Approve"]
+    assert answer["Resource"] == [
+        f"{pipeline}-definition/Update/Approve",
+        f"{pipeline}/Prod/Approve",
+    ]
+
+
+def test_each_pipeline_starts_its_own_builds_and_the_other_pipeline(provisioned: Stack) -> None:
+    for role, name, other in (
+        ("pipeline", "schema-migrations", "schema-migrations-definition"),
+        ("definition", "schema-migrations-definition", "schema-migrations"),
+    ):
+        (policy,) = policies(provisioned, DEV, f"schema-migrations-{role}")
+        allowed = {a: s["Resource"] for s in policy["Statement"] for a in several(s["Action"])}
+        found = provisioned.client("codepipeline", DEV).get_pipeline(name=name)["pipeline"]
+        actions = [action["configuration"] for s in found["stages"] for action in s["actions"]]
+        begin = f"arn:aws:codebuild:eu-central-1:{DEV}:project/"
+        own = {f"{begin}{c['ProjectName']}" for c in actions if "ProjectName" in c}
+        assert set(allowed["codebuild:StartBuild"]) == own
+        assert allowed["codepipeline:StartPipelineExecution"].endswith(f":{other}")
+        assert [c["PipelineName"] for c in actions if "PipelineName" in c] == [other]
 
 
 def test_the_deploy_role_cannot_remove_the_database(provisioned: Stack) -> None:
@@ -214,7 +241,9 @@ def test_only_operators_may_take_the_role_that_destroys(provisioned: Stack, env:
     assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNTS[env]}:root"}
 
 
-@pytest.mark.parametrize("build", ["build-check", "build-deploy-prod", "build-migrate-prod"])
+@pytest.mark.parametrize(
+    "build", ["build-check", "build-deploy-prod", "build-migrate-prod", "build-update"]
+)
 def test_no_build_may_take_the_role_that_destroys(provisioned: Stack, build: str) -> None:
     for account in (DEV, PROD):
         with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):

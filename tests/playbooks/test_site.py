@@ -81,6 +81,7 @@ def test_changed_settings_change_what_they_are_about_and_nothing_else(changed: l
         "pipeline : Ensure that somebody hears of failures and of what waits for approval",
         "pipeline : Ensure the pipeline",
         "pipeline : Ensure that a push starts the pipeline",
+        "pipeline : Ensure the pipeline that changes the pipeline",
     }
 
 
@@ -253,7 +254,8 @@ def test_pipeline_goes_from_dev_to_prod(provisioned: Stack) -> None:
     assert (pipeline["pipelineType"], pipeline["executionMode"]) == ("V2", "QUEUED")
     assert stages == {
         "Source": ["Source", "Planner"],
-        "Check": ["Check"],
+        "Check": ["Check", "Compare"],
+        "Definition": ["Ask"],
         "Dev": ["Deploy", "Migrate"],
         "ProdPlan": ["Plan"],
         "Prod": ["Approve", "Deploy", "Migrate"],
@@ -304,7 +306,13 @@ def test_the_approval_shows_what_was_planned(provisioned: Stack) -> None:
 def test_local_pipeline_has_its_one_stage(provisioned: Stack) -> None:
     client = provisioned.client("codepipeline", ACCOUNTS["local"])
     pipeline = client.get_pipeline(name="schema-migrations")["pipeline"]
-    assert [s["name"] for s in pipeline["stages"]] == ["Source", "Check", "LocalPlan", "Local"]
+    assert [s["name"] for s in pipeline["stages"]] == [
+        "Source",
+        "Check",
+        "Definition",
+        "LocalPlan",
+        "Local",
+    ]
 
 
 def test_a_push_starts_the_pipeline(provisioned: Stack) -> None:
@@ -316,7 +324,36 @@ def test_a_push_starts_the_pipeline(provisioned: Stack) -> None:
     assert target["RoleArn"] == "arn:aws:iam::111122223333:role/schema-migrations-trigger"
 
 
-BUILDS = ("check", "deploy-dev", "deploy-prod", "migrate-dev", "migrate-prod", "plan-prod")
+BUILDS = (
+    "check", "compare", "deploy-dev", "deploy-prod", "migrate-dev", "migrate-prod", "plan-prod",
+    "update",
+)  # fmt: skip
+
+
+def test_nothing_is_deployed_by_another_pipeline_than_the_commit_asks_for(
+    provisioned: Stack,
+) -> None:
+    client = provisioned.client("codepipeline", ACCOUNTS["dev"])
+    stages = {
+        stage["name"]: stage
+        for stage in client.get_pipeline(name="schema-migrations")["pipeline"]["stages"]
+    }
+    results = {}
+    for name in ("Definition", "Dev"):
+        (condition,) = stages[name]["beforeEntry"]["conditions"]
+        (rule,) = condition["rules"]
+        results[name] = (condition["result"], *sorted(rule["configuration"].values()))
+    assert results == {
+        "Definition": ("SKIP", "#{Compare.CHANGED}", "0", "NE"),
+        "Dev": ("FAIL", "#{Compare.CHANGED}", "0", "EQ"),
+    }
+    asked = stages["Definition"]["actions"][0]["configuration"]
+    (revision,) = json.loads(asked["SourceRevisions"])
+    assert revision["revisionValue"] == "#{Source.CommitId}"
+    other = client.get_pipeline(name="schema-migrations-definition")["pipeline"]
+    assert {v["name"] for v in json.loads(asked["Variables"])} == {
+        v["name"] for v in other["variables"]
+    }
 
 
 @pytest.mark.parametrize("project", BUILDS)

@@ -25,6 +25,11 @@ ANSWERED = {
     # The items of loops.
     "item": "live",
     "build": {"name": "deploy-dev", "takes": "arn:aws:iam::111122223333:role/shop-deploy"},
+    "__pipeline_account_pipeline": {
+        "name": "shop",
+        "builds": ["check", "deploy-dev"],
+        "starts": "shop-definition",
+    },
     "principals": ["arn:aws:iam::111122223333:root"],
     "account_database_key_arn": "arn:aws:kms:eu-central-1:111122223333:key/0123abcd",
     "database_endpoint": "database.example",

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.migrations.aws.plugins.module_utils.converge import (
-    STATE,
     TAGS,
     Converge,
     Document,
@@ -51,6 +50,13 @@ options:
     type: str
     choices: [QUEUED, SUPERSEDED, PARALLEL]
     default: QUEUED
+  state:
+    description:
+      - Whether it is to exist. V(idle) changes nothing, and fails as long as an execution is under
+        way, so that what the pipeline uses can be changed before it is.
+    type: str
+    choices: [present, absent, idle]
+    default: present
   triggers:
     description: The triggers, as in the API.
     type: list
@@ -63,7 +69,6 @@ options:
     default: []
 extends_documentation_fragment:
   - migrations.aws.converge
-  - migrations.aws.converge.state
   - migrations.aws.converge.tags
 """
 
@@ -102,7 +107,7 @@ SPEC = {
     "triggers": {"type": "list", "elements": "dict", "default": []},
     "variables": {"type": "list", "elements": "dict", "default": []},
     "tags": TAGS,
-    "state": STATE,
+    "state": {"type": "str", "choices": ["present", "absent", "idle"], "default": "present"},
 }
 
 
@@ -138,9 +143,9 @@ UNDER_WAY = ("InProgress", "Stopping")
 
 
 def refuse_under_way(run: Converge, api: Any) -> None:
-    """End the module if an update would cancel an execution."""
-    name = run.params["name"]
-    answer = run.read(api.list_pipeline_executions, pipelineName=name) or {}
+    """End the module if a change would come upon an execution, which an update would cancel."""
+    name, missing = run.params["name"], ("PipelineNotFoundException",)
+    answer = run.read(api.list_pipeline_executions, missing, pipelineName=name) or {}
     for execution in answer.get("pipelineExecutionSummaries", []):
         if execution["status"] in UNDER_WAY and not run.module.check_mode:
             run.module.fail_json(
@@ -157,6 +162,9 @@ def main() -> None:
         SPEC, required_if=[("state", "present", ["role", "bucket", "kms_key", "stages"])]
     )
     p, api = run.params, run.client("codepipeline")
+    if p["state"] == "idle":
+        refuse_under_way(run, api)
+        run.exit()
     answer = run.read(api.get_pipeline, ("PipelineNotFoundException",), name=p["name"]) or {}
     found: Document = answer.get("pipeline", {})
     if p["state"] == "absent":

@@ -1,0 +1,1 @@
+"""Callbacks that tell a pipeline what a play did."""

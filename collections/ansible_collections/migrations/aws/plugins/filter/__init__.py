@@ -1,0 +1,1 @@
+"""Filters for what Jinja cannot say in a line."""
