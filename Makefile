@@ -39,6 +39,7 @@ NEEDS_invoke := --group build --extra aws --extra report
 OF_check := check
 OF_compare := deploy
 OF_deploy := deploy
+OF_look := deploy
 OF_update := deploy
 OF_plan := invoke
 OF_migrate := invoke
@@ -115,6 +116,15 @@ pipeline-compare: setup  ## compare the pipeline with what this commit asks for 
 	$(compare) playbooks/pipeline.yml --skip-tags definition
 	@$(link)
 
+# What is deployed with the files, as far as the plays can tell to who only looks: the user that the
+# runner logs in as is seen with the database's secret only. Where they end with an error, as before an
+# environment's first deployment, that is what the approval says.
+.PHONY: pipeline-look
+pipeline-look: setup  ## compare ENVIRONMENT with what this commit asks for (the pipeline calls this)
+	$(compare) site.yml --skip-tags pipeline,login -e 'preflight_role={{ look_role }}' \
+	    || printf "export CHANGED='unknown'\nexport CHANGES='not known, the comparison failed as before a first deployment'\n" > build/told.sh
+	@$(link)
+
 # Behind an approval of its own; it does not change itself.
 .PHONY: pipeline-update
 pipeline-update: setup  ## change the pipeline, which must not be running (the pipeline calls this)
@@ -152,6 +162,8 @@ pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pi
 	$(BIN)/runner report build/plan.json --variables build/told.sh \
 	    --source-code "$${CODEBUILD_SRC_DIR_source:-.}"
 	@$(link)
+	@. build/told.sh; case "$$PLAN_PENDING $${CHANGED:?how many tasks would change something}" in \
+	    "0 0") asks=no ;; *) asks=yes ;; esac; echo "export PLAN_ASKS=$$asks" >> build/told.sh
 
 # What is empty is passed on as it is: the function refuses it, as it refuses what is missing.
 .PHONY: pipeline-migrate

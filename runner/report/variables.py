@@ -10,7 +10,7 @@ from runner.report.wording import many, plan, verdict
 from runner.result import Document, Plan
 
 # Characters. CodePipeline takes 1000 in all of what an approval says, around this as well.
-_LONGEST = 600
+_LONGEST = 450
 
 
 def variables(document: Document, remarks: Sequence[str] = ()) -> str:

@@ -17,7 +17,7 @@ PREFIX = "schema-migrations"
 REGION = "eu-central-1"
 RIGHTS = ("read", "live", "admin")
 # Roles of the environments, and those of the pipeline's own account.
-ENVIRONMENT = ("deploy", "connect", *(f"invoke-{right}" for right in RIGHTS))
+ENVIRONMENT = ("deploy", "look", "connect", *(f"invoke-{right}" for right in RIGHTS))
 PIPELINE = (
     "build-plan-prod", "build-deploy-prod", "build-migrate-prod", "build-update", "definition",
     "pipeline", "pipeline-operator", "pipeline-reader", "trigger",

@@ -29,6 +29,12 @@ pipeline_stages:
   - {{ env: prod, account_id: "{PROD}", region: eu-central-1, approval: true }}
 pipeline_source: {{ repository: schema-migrations, branch: main }}
 """
+# What the actions that compare tell where nothing differs.
+UNCHANGED = {
+    "Look": {
+        "ProdLook.CHANGED": "0", "ProdLook.CHANGES": "nothing", "ProdLook.REPORT_URL": "https://x/"
+    },
+}  # fmt: skip
 REFUSED = {"AccessDenied", "AccessDeniedException", "refused by the function"}
 
 
@@ -78,7 +84,12 @@ class Line:
             source=source,
             approve=approve,
             only=only,
-            known={} if not only or "Compare" in only else {"Compare.CHANGED": "0"},
+            known={
+                name: value
+                for action, told in UNCHANGED.items()
+                if only and action not in only
+                for name, value in told.items()
+            },
         )
 
     def exchange(self, source: Source) -> None:
@@ -184,11 +195,26 @@ def test_a_first_deployment_waits_with_its_digest_and_reaches_prod(line: Line) -
     assert line.run(line.pushed(), approve)
     assert (seen["dev"], seen["prod"]) == (["1", "2", "3"], [])
     assert re.match(
-        r"prod: No risk seen: 4 files to run.*; 4 pending, digest sha256:[0-9a-f]{64} "
+        r"prod: No risk seen: 4 files to run.*; 4 pending, digest sha256:[0-9a-f]{64}; "
+        r"infrastructure: .+ \(https://\S+/schema-migrations-look-prod%3A\S+/\) "
         r"https://eu-central-1\.console\.aws\.amazon\.com/\S+/schema-migrations-plan-prod%3A\S+/$",
         seen["asked"],
     ), seen["asked"]
     assert line.applied("prod") == ["1", "2", "3"]
+
+
+def test_nobody_is_asked_where_nothing_is_pending_and_nothing_would_change(line: Line) -> None:
+    assert line.run(line.pushed(), refuse, "Look", "Plan", "Approve")
+
+
+def test_the_approval_names_what_of_the_infrastructure_would_change(line: Line) -> None:
+    path = "inventories/prod/group_vars/aws.yml"
+    kept = (line.folder / path).read_text()
+    asked: list[str] = []
+    changed = line.commit(**{path: f"{kept}\nrunner_memory: 1024\n"})
+    line.commit(**{path: kept})
+    assert not line.run(changed, lambda q: bool(asked.append(q)), "Look", "Plan", "Approve")
+    assert "; infrastructure: 1 task would change something: runner : Ensure the fun" in asked[0]
 
 
 def test_a_broken_migration_stops_in_check(line: Line) -> None:
@@ -267,7 +293,8 @@ def test_a_change_of_the_pipeline_itself_waits_for_its_own_approval(line: Line) 
 # What a build says of what it never did. Of the pipeline it says that it is what the commit asks
 # for, or nothing after Check would run.
 LIES = {
-    **dict.fromkeys(("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "REPORT_URL", "PROVED"), "x"),
+    **dict.fromkeys(("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "PLAN_ASKS", "REPORT_URL"), "x"),
+    "PROVED": "x",
     "APPLIED": "x",
     "CHANGED": "0",
     "CHANGES": "x",
@@ -295,7 +322,8 @@ def test_pushed_code_does_not_get_round_the_approval(line: Line, tmp_path: Path)
     asked: list[str] = []
     assert not line.run(source, lambda question: bool(asked.append(question)))
     # Not what the pushed buildspec exports: the planner is none of its code.
-    assert re.match(r"prod: .+; \d+ pending, digest sha256:[0-9a-f]{64} https://", asked[0])
+    told = r"prod: .+; \d+ pending, digest sha256:[0-9a-f]{64}; infrastructure: x \(x\) https://"
+    assert re.match(told, asked[0])
     found = {
         told["build"].removeprefix(f"{PIPELINE}-"): told["found"]
         for told in map(json.loads, result.read_text().splitlines())
@@ -309,6 +337,7 @@ def test_pushed_code_does_not_get_round_the_approval(line: Line, tmp_path: Path)
         "compare": {"take dev's pipeline-reader"},
         "deploy-dev": {"take dev's deploy"},
         "migrate-dev": {"take dev's invoke-live"},
+        "look-prod": {"take prod's look"},
     }
     others = {came for all_ in found.values() for came in all_.values()} - {"DONE"}
     assert others <= REFUSED
@@ -324,8 +353,8 @@ UNGUARDED = (
 )  # fmt: skip
 BEFORE = {
     "dev": ("build-check", "build-compare", "build-deploy-dev", "build-migrate-dev",
-            "build-plan-prod", "deploy", "invoke-live", "pipeline-reader"),
-    "prod": ("invoke-read",),
+            "build-look-prod", "build-plan-prod", "deploy", "invoke-live", "pipeline-reader"),
+    "prod": ("invoke-read", "look"),
 }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> No
     assert {r for r in found if r.startswith("schema-migrations")} == {
         "schema-migrations-deploy",
         "schema-migrations-destroy",
+        "schema-migrations-look",
         "schema-migrations-invoke-read",
         "schema-migrations-invoke-live",
         "schema-migrations-invoke-admin",
@@ -46,6 +47,7 @@ def test_destroy_leaves_what_bootstrap_made(destroyed: Play, stack: Stack) -> No
         "schema-migrations-build-compare",
         "schema-migrations-build-deploy-dev",
         "schema-migrations-build-migrate-dev",
+        "schema-migrations-build-look-prod",
         "schema-migrations-build-plan-prod",
         "schema-migrations-build-deploy-prod",
         "schema-migrations-build-migrate-prod",

@@ -40,11 +40,13 @@ def attached(stack: Stack, account: str, role: str) -> dict[str, dict[str, Any]]
     ("env", "role", "builds"),
     [
         ("prod", "deploy", ["deploy-prod"]),
+        ("prod", "look", ["look-prod"]),
         ("prod", "invoke-read", ["plan-prod"]),
         ("prod", "invoke-live", ["migrate-prod"]),
         ("prod", "invoke-admin", []),
         ("prod", "connect", []),
         ("dev", "deploy", ["deploy-dev"]),
+        ("dev", "look", []),
         ("dev", "invoke-read", []),
         ("dev", "invoke-live", ["migrate-dev"]),
         ("dev", "invoke-admin", []),
@@ -72,14 +74,15 @@ TAKES = {
     "compare": (DEV, "pipeline-reader"),
     "deploy-dev": (DEV, "deploy"),
     "migrate-dev": (DEV, "invoke-live"),
+    "look-prod": (PROD, "look"),
     "plan-prod": (PROD, "invoke-read"),
     "deploy-prod": (PROD, "deploy"),
     "migrate-prod": (PROD, "invoke-live"),
     "update": (DEV, "pipeline-operator"),
 }
 NAMES = (
-    "deploy", "invoke-read", "invoke-live", "invoke-admin", "connect", "pipeline-operator",
-    "pipeline-reader",
+    "deploy", "look", "invoke-read", "invoke-live", "invoke-admin", "connect",
+    "pipeline-operator", "pipeline-reader",
 )  # fmt: skip
 
 
@@ -169,6 +172,20 @@ def test_the_deploy_role_cannot_take_the_boundary_off(provisioned: Stack) -> Non
         iam.put_role_permissions_boundary(
             RoleName=role, PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess"
         )
+
+
+@pytest.mark.parametrize(
+    ("env", "name"), [("prod", "look"), ("dev", "look"), ("dev", "pipeline-reader")]
+)
+def test_who_looks_changes_nothing_and_opens_no_secret(
+    provisioned: Stack, env: str, name: str
+) -> None:
+    (policy,) = policies(provisioned, ACCOUNTS[env], f"schema-migrations-{name}")
+    allowed = {a for s in policy["Statement"] for a in several(s["Action"])}
+    assert allowed
+    verbs = {name.partition(":")[2] for name in allowed}
+    assert all(verb.startswith(("BatchGet", "Describe", "Get", "List")) for verb in verbs)
+    assert "GetSecretValue" not in verbs
 
 
 def test_the_deploy_role_cannot_change_itself(provisioned: Stack) -> None:

@@ -257,7 +257,7 @@ def test_pipeline_goes_from_dev_to_prod(provisioned: Stack) -> None:
         "Check": ["Check", "Compare"],
         "Definition": ["Ask"],
         "Dev": ["Deploy", "Migrate"],
-        "ProdPlan": ["Plan"],
+        "ProdPlan": ["Look", "Plan"],
         "Prod": ["Approve", "Deploy", "Migrate"],
     }
     assert orders == [1, 2, 3]
@@ -283,7 +283,8 @@ def test_migrate_action_names_function_role_and_run(provisioned: Stack) -> None:
 def test_the_approval_shows_what_was_planned(provisioned: Stack) -> None:
     client = provisioned.client("codepipeline", ACCOUNTS["dev"])
     *_, planned, prod = client.get_pipeline(name="schema-migrations")["pipeline"]["stages"]
-    (plan,) = planned["actions"]
+    look, plan = planned["actions"]
+    assert look["namespace"] == "ProdLook"
     variables = json.loads(plan["configuration"]["EnvironmentVariables"])
     assert plan["namespace"] == "ProdPlan"
     assert {v["name"]: v["value"] for v in variables} == {
@@ -291,6 +292,7 @@ def test_the_approval_shows_what_was_planned(provisioned: Stack) -> None:
         "ENVIRONMENT": "prod",
         "RUNNER_FUNCTION": "arn:aws:lambda:eu-central-1:444455556666:function:"
         "schema-migrations-prod-runner:read",
+        "CHANGED": "#{ProdLook.CHANGED}",
         "RUNNER_DATABASE": "app",
         "INVOKE_ROLE_ARN": "arn:aws:iam::444455556666:role/schema-migrations-invoke-read",
         "RUN_ID": "#{codepipeline.PipelineExecutionId}-prod",
@@ -298,7 +300,8 @@ def test_the_approval_shows_what_was_planned(provisioned: Stack) -> None:
     shown = prod["actions"][0]["configuration"]
     assert shown["CustomData"] == (
         "prod: #{ProdPlan.PLAN_RISK}; #{ProdPlan.PLAN_PENDING} pending,"
-        " digest #{ProdPlan.PLAN_DIGEST}"
+        " digest #{ProdPlan.PLAN_DIGEST};"
+        " infrastructure: #{ProdLook.CHANGES} (#{ProdLook.REPORT_URL})"
     )
     assert shown["ExternalEntityLink"] == "#{ProdPlan.REPORT_URL}"
 
@@ -325,8 +328,8 @@ def test_a_push_starts_the_pipeline(provisioned: Stack) -> None:
 
 
 BUILDS = (
-    "check", "compare", "deploy-dev", "deploy-prod", "migrate-dev", "migrate-prod", "plan-prod",
-    "update",
+    "check", "compare", "deploy-dev", "deploy-prod", "look-prod", "migrate-dev", "migrate-prod",
+    "plan-prod", "update",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-MOST = 400  # characters; the whole text of an approval has 1000
+MOST = 200  # characters; the whole text of an approval has 1000, a link and a plan's risk in it
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:_-]+")
 
 
