@@ -357,13 +357,13 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     source = tmp_path / "result.json"
     source.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ConfigurationError) as raised:
-        report(str(source), "r", tmp_path / "r.html", None)
+        report(str(source), "r", output=tmp_path / "r.html")
     assert "runner --json" in str(raised.value.fix)
 
 
 def test_report_without_a_place_to_write_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        report("-", "r", None, None)
+        report("-", "r")
     assert "-o report.html" in str(raised.value.fix)
 
 
@@ -376,7 +376,7 @@ def test_page_is_written_beside_the_result(tmp_path: Path) -> None:
 def test_page_never_takes_the_place_of_the_result(tmp_path: Path) -> None:
     (tmp_path / "st.html").write_text(json.dumps(documents.status()))
     with pytest.raises(ConfigurationError):
-        report(str(tmp_path / "st.html"), "r", None, None)
+        report(str(tmp_path / "st.html"), "r")
 
 
 def test_place_that_cannot_be_written_is_one_line(
