@@ -5,9 +5,11 @@ import dataclasses
 import json
 import re
 import shutil
+import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +104,21 @@ def run_action(
     if primary not in inputs or (len(inputs) > 1 and not action.primary):
         raise LocalError(f"action {action.name}: PrimarySource is none of {', '.join(inputs)}")
     build = _Build.of(stack, action)
+    with _running(build) as let:
+        return _ran(build, inputs, primary, keep) if let else _NOT_RUN
+
+
+def _ran(
+    build: "_Build", inputs: Mapping[str, Artifact], primary: str, keep: Path | None
+) -> Outcome:
     try:
         sources = build.sources(inputs)
     except ClientError as refused:
         say(f"phase DOWNLOAD_SOURCE FAILED: {refused}")
-        return Outcome(succeeded=False, exported={})
+        return _NOT_RUN
     with contextlib.ExitStack() as stack_of_folders:
         folders = {
-            name: stack_of_folders.enter_context(source.unpacked(stack.state.tmp))
+            name: stack_of_folders.enter_context(source.unpacked(build.stack.state.tmp))
             for name, source in sources.items()
         }
         folder = folders.pop(primary)
@@ -117,6 +126,32 @@ def run_action(
         if keep and (folder / "reports").is_dir():
             shutil.copytree(folder / "reports", keep, dirs_exist_ok=True)
         return outcome
+
+
+_NOT_RUN = Outcome(succeeded=False, exported={})
+# How many builds of a project run, by its account and name, in this process's executions.
+_builds: Counter[tuple[str, str]] = Counter()
+_counting = threading.Lock()
+
+
+@contextlib.contextmanager
+def _running(build: "_Build") -> Iterator[bool]:
+    """Count a build while it runs, and tell whether it may: above the project's limit none does.
+
+    It does not wait either: https://docs.aws.amazon.com/codebuild/latest/userguide/builds-working.html
+    """
+    project = (build.action.account, build.action.project)
+    limit = build.project.get("concurrentBuildLimit")
+    with _counting:
+        let = limit is None or _builds[project] < limit
+        _builds[project] += let
+    if not let:
+        say(f"AccountLimitExceededException: {project[1]} runs {limit} at once already")
+    try:
+        yield let
+    finally:
+        with _counting:
+            _builds[project] -= let
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import os
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -105,9 +107,9 @@ def project(stack, role, tmp_path):
     made = []
     text = BUILDSPEC.format(python=sys.executable, folder=tmp_path)
 
-    def make(name="test-line"):
+    def make(name="test-line", **more):
         codebuild.create_project(
-            name=name, serviceRole=role,
+            name=name, serviceRole=role, **more,
             source={"type": "CODEPIPELINE", "buildspec": text},
             artifacts={"type": "CODEPIPELINE"},
             environment={
@@ -234,6 +236,23 @@ def test_what_changes_the_pipeline_ends_the_execution(stack, project, pipeline, 
     assert not run(stack, tmp_path, approve=approve)
     assert last(stack) == "Cancelled"
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_build_above_the_limit_of_its_project_fails_and_does_not_wait(
+    stack, project, pipeline, tmp_path, capsys
+):
+    pipeline(build("Build", project(concurrentBuildLimit=1), WHAT="x"))
+    for name in ("ran", "primary"):  # who writes there waits until it is read
+        os.mkfifo(tmp_path / name)
+    source = tmp_path / "source"
+    source.mkdir()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run, stack, source)
+        assert (tmp_path / "ran").read_text() == "x \n"
+        assert not run(stack, source)
+        (tmp_path / "primary").read_text()
+        assert first.result()
+    assert "test-line runs 1 at once already" in capsys.readouterr().err
 
 
 def test_only_the_named_actions_run(stack, project, pipeline, tmp_path):
