@@ -21,11 +21,6 @@ from runner.report.wording import and_more
 # Before statements of ours in a transaction in which a file may have set another path.
 SAFELY = f"set local search_path = {connections.SAFE_PATH}; "
 
-_RESOLVED = (
-    "select pg_catalog.array_agg(pg_catalog.to_regclass(n)::pg_catalog.oid order by o)"
-    " from pg_catalog.unnest(%s::pg_catalog.text[]) with ordinality u (n, o)"
-)
-
 _ITSELF = "reset session authorization; reset role; "
 # In a transaction of its own: a BEGIN that follows in the same message would take it into the
 # next file's, whose rollback would bring back the temporary tables and what was listened to.
@@ -167,15 +162,21 @@ class Session:
 
     def resolve(self, names: Sequence[str | None]) -> list[int | None]:
         """Return the ids of relations that a file's text names, None where there is none."""
-        row = self.run(_RESOLVED, (list(names),))
-        return list(row[0] or [])
+        return self._resolved("", names)
 
     def resolve_for_files(self, names: Sequence[str]) -> list[int | None]:
         """Return the ids of relations as `resolve` does, by the path that files start with.
 
         No transaction may be open: the message is one by itself.
         """
-        row = self.run(f"select {self.files_path()}; {_RESOLVED}", (list(names),))
+        return self._resolved(f"select {self.files_path()}; ", names)
+
+    def _resolved(self, before: str, names: Sequence[str | None]) -> list[int | None]:
+        row = self.run(
+            f"{before}select pg_catalog.array_agg(pg_catalog.to_regclass(n)::pg_catalog.oid"
+            " order by o) from pg_catalog.unnest(%s::pg_catalog.text[]) with ordinality u (n, o)",
+            (list(names),),
+        )
         return list(row[0] or [])
 
     def _set_role(self, what: str = "role") -> str:

@@ -270,16 +270,25 @@ def test_a_role_that_does_not_trust_the_project_gives_no_credentials(
     assert not (tmp_path / "ran").exists()
 
 
+@contextlib.contextmanager
+def without(stack, role, kinds, missing):
+    """Take one action out of a role's policy, and give it back however that goes."""
+    iam = stack.client("iam")
+    less = policy(*(kind - {missing} for kind in kinds))
+    iam.put_role_policy(RoleName=role, PolicyName="p", PolicyDocument=less)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName="p", PolicyDocument=policy(*kinds))
+
+
 @pytest.mark.parametrize("missing", sorted(BUILDS[0] | BUILDS[1]))
 def test_a_build_whose_role_lacks_what_a_source_takes_fails_before_its_first_command(
     stack, project, pipeline, tmp_path, missing
 ):
     pipeline(build("Build", project(), WHAT="x"))
-    less = [kind - {missing} for kind in BUILDS]
-    iam = stack.client("iam")
-    iam.put_role_policy(RoleName="test-line", PolicyName="p", PolicyDocument=policy(*less))
-    assert not run(stack, tmp_path)
-    iam.put_role_policy(RoleName="test-line", PolicyName="p", PolicyDocument=policy(*BUILDS))
+    with without(stack, "test-line", BUILDS, missing):
+        assert not run(stack, tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -288,11 +297,8 @@ def test_a_pipeline_whose_role_lacks_what_an_artifact_takes_has_no_source(
     stack, project, pipeline, tmp_path, missing
 ):
     pipeline(build("Build", project(), WHAT="x"))
-    less = [kind - {missing} for kind in PIPELINES]
-    iam = stack.client("iam")
-    iam.put_role_policy(RoleName="runs", PolicyName="p", PolicyDocument=policy(*less))
-    assert not run(stack, tmp_path)
-    iam.put_role_policy(RoleName="runs", PolicyName="p", PolicyDocument=policy(*PIPELINES))
+    with without(stack, "runs", PIPELINES, missing):
+        assert not run(stack, tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
