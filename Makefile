@@ -151,9 +151,10 @@ define invoke
 endef
 
 # The function of the environment, as it is now, plans the new files and runs none of them. In the
-# pipeline this Makefile is the planner's, and what was pushed lies beside it, as data. Where there is none yet, everything is new: the digest is that of a database without a history. What
-# the approval shows goes into build/told.sh, from where the build exports it; its link is this
-# build's page, which stays.
+# pipeline this Makefile is the planner's, and what was pushed lies beside it, as data. Where there is
+# none yet, everything is new: the digest is that of a database without a history. What the approval
+# shows goes into build/told.sh, from where the build exports it; its link is this build's page, which
+# stays.
 .PHONY: pipeline-plan
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
 	$(invoke) --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
