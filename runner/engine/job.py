@@ -8,10 +8,9 @@ from typing import NamedTuple
 from runner import result
 from runner.engine.plan import Task
 from runner.errors import ValidationFailed
-from runner.files.examine import Message, described, examine
+from runner.files.examine import Message, described, examine, sql_of
 from runner.files.folder import Migration
 from runner.history.table import Record
-from runner.syntax.statements import executable
 
 
 class Job(NamedTuple):
@@ -84,7 +83,7 @@ def prepare(tasks: Iterable[Task]) -> list[Job]:
     """
     jobs, problems = [], []
     for task in tasks:
-        text = executable(task.migration.text())
+        text = sql_of(task.migration)
         checked = examine(task.migration, text)
         problems += [described(task.migration, text, problem) for problem in checked.problems]
         job = Job(

@@ -54,6 +54,16 @@ class Checked(NamedTuple):
     plain: bool
 
 
+def sql_of(migration: Migration) -> str:
+    """Return a file's text as it is sent.
+
+    Raises:
+        ConfigurationError: it is not what it was when the folder was read.
+    """
+    asked = migration.directives
+    return statements.executable(migration.text(), transactional=not asked.no_transaction)
+
+
 def examine(migration: Migration, text: str) -> Checked:
     """Check a file's text and cut it into messages."""
     problems: list[Problem] = []

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.errors import ConfigurationError, Refused
-from runner.files.examine import examine
+from runner.files.examine import examine, sql_of
 from runner.files.folder import Folder, Migration, read_folder
 from runner.lint.base import Base, compare, read_base
 from runner.lint.findings import OWN_RULES, Found, Judged, unwaived
 from runner.lint.squawk import squawk, unknown
 from runner.report.wording import many
 from runner.result import Result
-from runner.syntax.statements import executable, position
+from runner.syntax.statements import position
 
 
 def lint(sql_dir: Path, run_id: str, *, base: str | None, server_version: str) -> Result:
@@ -75,7 +75,7 @@ def _files(folder: Folder) -> tuple[Migration, ...]:
 
 
 def _source(migration: Migration) -> Judged:
-    text = executable(migration.text())
+    text = sql_of(migration)
     checked = examine(migration, text)
     return Judged(migration, text, checked.transactional, checked.problems)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from runner.syntax.lexer import Problem, mentions, unquoted
+from runner.syntax.nontransactional import non_transactional
 from runner.syntax.scanner import Scanner, Statement, copies
 
 
@@ -22,19 +23,52 @@ def position(text: str, offset: int) -> tuple[int, int]:
     return ends - text.count("\r\n", 0, offset) + 1, offset - start + 1
 
 
-def executable(text: str) -> str:
-    r"""Return the text as the server can run it: pg_dump's \restrict lines turned into blanks.
+def executable(text: str, *, transactional: bool = True) -> str:
+    r"""Return the text as the server can run it, with blanks for what it must not get.
 
-    The length stays, so that the position in a server's error is the one in the file.
+    That is pg_dump's \restrict lines, and the BEGIN and COMMIT that a file is wrapped in: the
+    runner's own transaction is what they ask for. The length stays, so that the position in a
+    server's error is the one in the file.
+
+    Parameters:
+        transactional: whether the runner may give the file a transaction.
     """
-    if "restrict" not in text:
-        return text
+    spans = _guards(text) if "restrict" in text else []
+    spans += _wrapper(text) if transactional else []
+    for start, end in spans:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def _guards(text: str) -> list[tuple[int, int]]:
     scanner = Scanner(text)
     for _ in scanner.statements():
         pass
-    for start, end in scanner.guards:
-        text = text[:start] + " " * (end - start) + text[end:]
-    return text
+    return scanner.guards
+
+
+def _wrapper(text: str) -> list[tuple[int, int]]:
+    """Return where BEGIN and COMMIT are, if they are a text's first and last statement.
+
+    Only where they mean what the runner's do: without a mode of their own, with no other
+    transaction control between them, and nothing that would refuse to run there.
+    """
+    found = Scanner(text).stretches()
+    first, last = next(found, None), None
+    if first is None or first.head not in _BEGINS:
+        return []
+    for statement in found:
+        if last and (_controls(last) or non_transactional(last)):
+            return []
+        last = statement
+    if last is None or last.head not in _ENDS:
+        return []
+    return [(first.start, first.end), (last.start, last.end)]
+
+
+def _controls(statement: Statement) -> bool:
+    check = _CHECKS.get(statement.keyword)
+    return check in (_transaction_control, _prepare) and any(check(statement))
 
 
 def problems(text: str) -> list[Problem]:
@@ -137,6 +171,9 @@ def _set_config(statement: Statement) -> Iterator[Problem]:
                 yield from _setting(statement.start, unquoted(name), value)
 
 
+_OPTIONAL = ((), ("WORK",), ("TRANSACTION",))
+_BEGINS = {("START", "TRANSACTION"), *(("BEGIN", *word) for word in _OPTIONAL)}
+_ENDS = {(end, *word) for end in ("COMMIT", "END") for word in _OPTIONAL}
 _ON = frozenset(("on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"))
 _large_object = re.compile(r"\s*;\s*SELECT\s+(?:pg_catalog\.)?lo_open\b", re.IGNORECASE).match
 _SET_CONFIG = "set_config"

@@ -71,6 +71,17 @@ def test_error_without_a_position_still_names_the_statement(project: Project) ->
     assert project.query("select count(*) from a") == [(1,)]
 
 
+def test_file_wrapped_in_a_transaction_of_its_own_runs_in_the_runners(project: Project) -> None:
+    project.file("V1__a.sql", "BEGIN;\r\ncreate table a ();\r\nCOMMIT;\r\n")
+    project.file("V2__b.sql", "begin;\ncreate table b ();\nselect 1 / nope;\ncommit;\n")
+    document = project.run("migrate")
+    error = document["error"]
+    assert (error["sqlstate"], error["line"], error["column"]) == ("42703", 3, 12)
+    assert project.history() == [("1", "applied")]
+    assert project.query("select to_regclass('a')::text, to_regclass('b')") == [("a", None)]
+    assert project.run("migrate", "--target", "1")["outcome"] == "noop"
+
+
 def test_two_files_go_in_one_transaction_when_asked(project: Project) -> None:
     project.file("V1__a.sql", "create table a ()")
     project.file("V2__b.sql", "select 1 / 0")

@@ -3,7 +3,7 @@
 import pytest
 
 from runner.syntax.scanner import scan
-from runner.syntax.statements import executable, position
+from runner.syntax.statements import executable, position, problems
 from tests.runner.syntax.cut import split
 
 SPLITS = {
@@ -255,3 +255,50 @@ def test_pg_dump_guards_become_blanks_of_the_same_length() -> None:
 def test_a_text_without_guards_is_left_alone() -> None:
     text = "select 'restrict', '\\restrict'; -- \\restrict x\n"
     assert executable(text) is text
+
+
+@pytest.mark.parametrize(
+    ("begin", "commit"),
+    [
+        ("BEGIN;", "COMMIT;"),
+        ("begin work;", "end work"),
+        ("Begin Transaction ;", "Commit/**/Transaction;"),
+        ("-- first\nstart transaction;", "END TRANSACTION; -- done"),
+        ("\\restrict a1\nbegin;", "commit;\n\\unrestrict a1\n"),
+    ],
+)
+def test_the_transaction_that_a_file_is_wrapped_in_becomes_blanks(begin: str, commit: str) -> None:
+    inside = "\ncreate table a ();\nsavepoint s; select 'commit;';\nrollback to s;\n"
+    text = begin + inside + commit
+    sent = executable(text)
+    assert problems(sent) == []
+    assert split(sent) == split(inside)
+    assert (len(sent), sent.index(inside)) == (len(text), len(begin))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "begin; select 1",
+        "select 1; commit",
+        "select 1; begin; select 2; commit",
+        "begin; select 1; commit; select 2",
+        "begin; select 1; commit; begin; select 2; commit",
+        "begin; select 1; rollback",
+        "begin; select 1; commit and chain",
+        "begin; begin; select 1; commit",
+        "begin; prepare transaction 'a'; commit",
+        "begin isolation level serializable; select 1; commit",
+        "start transaction read only; select 1; end",
+        "begin; create index concurrently i on t (a); commit",
+        "commit",
+    ],
+)
+def test_other_transaction_control_stays_to_be_refused(text: str) -> None:
+    assert executable(text) is text
+    assert problems(text)
+
+
+def test_file_that_asks_for_no_transaction_keeps_its_own_to_be_refused() -> None:
+    text = "begin; select 1; commit"
+    assert executable(text, transactional=False) is text
