@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import psutil
 import psycopg2
 import pytest
 
+from local.postgres.certificates import ensure_certificates
 from local.stack import Stack
 from local.state import State
 from runner.embedded import Server, embedded_bin_dir
@@ -79,6 +82,40 @@ def database(server: Server, _administrator: "psycopg2.extensions.cursor") -> It
     _administrator.execute(f"create database {name}")
     yield server.url(name)
     _administrator.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with ca.pem and server.pem, as the emulated Aurora has them."""
+    folder = tmp_path_factory.mktemp("certificates")
+    ensure_certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def front(server: Server, certificates: Path) -> Iterator[int]:
+    """Give the port on which the session's server speaks TLS, and only that.
+
+    As in the emulator it is a process of its own: libpq's cancel holds this one's interpreter
+    lock.
+    """
+    port = free_port()
+    serve = (
+        "import sys, pathlib; from local.postgres.tls import TlsFront\n"
+        "tls = TlsFront(pathlib.Path(sys.argv[1]))\n"
+        "tls.open(int(sys.argv[2]), int(sys.argv[3]))\n"
+        "print('ready', flush=True); sys.stdin.read(); tls.close()\n"
+    )
+    arguments = [str(certificates / "server.pem"), str(port), str(server.port)]
+    with subprocess.Popen(
+        [sys.executable, "-c", serve, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        yield port
+        process.stdin.close()
+        assert process.wait(10) == 0
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ _PASSING = re.compile(
     r"|Connection reset|Temporary failure in name resolution|in recovery mode|SSL SYSCALL",
     re.IGNORECASE,
 )
+_VERIFIED = "verify-full"
 _HERE = re.compile(r"localhost|127(\.\d+){3}|::1", re.IGNORECASE)
 _WRONG_PASSWORD = re.compile(r"password authentication failed|PAM authentication failed")
 
@@ -83,16 +84,19 @@ def is_given(url: str | None, environ: Mapping[str, str] | None = None) -> bool:
     return bool(url) or any(environ.get(name) for name in names)
 
 
-def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
+def target(
+    url: str | None, environ: Mapping[str, str] | None = None, *, verified: bool = False
+) -> Target:
     """Resolve the target from a URL (or DSN) or, without one, from the environment.
 
     Parameters:
         url: postgresql://user@host/db or "host=… dbname=…"; None: DATABASE_URL, then PG*. Where
             neither names an sslmode, TLS is verified for a secret, a token and any other host.
         environ: the environment; os.environ where None.
+        verified: TLS is verified whatever the host, and a weaker sslmode is refused.
 
     Raises:
-        ConfigurationError: not a URL, or nothing says which database is meant.
+        ConfigurationError: not a URL, nothing says which database is meant, or a weaker sslmode.
     """
     environ = os.environ if environ is None else environ
     text = url or environ.get("DATABASE_URL")
@@ -119,9 +123,21 @@ def target(url: str | None, environ: Mapping[str, str] | None = None) -> Target:
         iam=environ.get("DATABASE_IAM_AUTH", "").lower() in {"1", "true"},
         role=environ.get("DATABASE_ROLE"),
     )
-    if "service" not in parameters and not environ.get("PGSERVICE") and _is_exposed(found):
-        parameters.setdefault("sslmode", "verify-full")
+    if verified:
+        _refuse_weaker(parameters.get("sslmode", environ.get("PGSSLMODE")))
+        parameters["sslmode"] = _VERIFIED
+    elif "service" not in parameters and not environ.get("PGSERVICE") and _is_exposed(found):
+        parameters.setdefault("sslmode", _VERIFIED)
     return found
+
+
+def _refuse_weaker(mode: str | None) -> None:
+    if mode not in {None, _VERIFIED}:
+        raise ConfigurationError(
+            f"sslmode={mode} is weaker than {_VERIFIED}, and here TLS is verified always",
+            fix="take sslmode out of DATABASE_URL or PGSSLMODE; PGSSLROOTCERT names the"
+            " authorities of another server than RDS's",
+        )
 
 
 def _is_exposed(found: Target) -> bool:

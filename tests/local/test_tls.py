@@ -3,42 +3,12 @@
 import concurrent.futures
 import datetime as dt
 import ssl
-import subprocess
-import sys
 
 import psycopg2
 import pytest
 import trustme
 
 from local.postgres.certificates import ensure_certificates
-from runner.embedded.ports import free_port
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("certificates")
-    ensure_certificates(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def front(server, certificates):
-    # A process of its own, as in the emulator: libpq's cancel holds this one's interpreter lock.
-    port = free_port()
-    serve = (
-        "import sys, pathlib; from local.postgres.tls import TlsFront\n"
-        "tls = TlsFront(pathlib.Path(sys.argv[1]))\n"
-        "tls.open(int(sys.argv[2]), int(sys.argv[3]))\n"
-        "print('ready', flush=True); sys.stdin.read(); tls.close()\n"
-    )
-    arguments = [certificates / "server.pem", str(port), str(server.port)]
-    with subprocess.Popen(
-        [sys.executable, "-c", serve, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout.readline() == b"ready\n"
-        yield port
-        process.stdin.close()
-        assert process.wait(10) == 0
 
 
 def connect(server, port, **options):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 
+from runner import handler
 from runner.engine import risk
 from tests.runner.project import Project
 
@@ -15,6 +17,22 @@ from tests.runner.project import Project
 def project(tmp_path: Path, database: str) -> Project:
     """Give an empty project on an empty database."""
     return Project(tmp_path / "sql", database)
+
+
+@pytest.fixture
+def login(database: str, front: int, certificates: Path) -> dict[str, str]:
+    """Give the variables with which a function logs in to the test's database: by TLS, verified."""
+    url = make_dsn(database, host="localhost", port=front)
+    return {"DATABASE_URL": url, "PGSSLROOTCERT": str(certificates / "ca.pem")}
+
+
+@pytest.fixture
+def deployed(project: Project, login: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Give a project whose files and database are the function's, called in this process."""
+    monkeypatch.setattr(handler, "_ROOT", project.folder.parent)
+    for name, value in login.items():
+        monkeypatch.setenv(name, value)
+    return project
 
 
 @pytest.fixture(autouse=True)

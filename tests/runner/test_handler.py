@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.postgres.certificates import ensure_certificates
 from runner import handler
 from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
@@ -119,15 +120,15 @@ def test_function_that_requires_a_digest_refuses_to_migrate_without_one(
 
 
 def test_plan_takes_the_files_of_the_event_and_runs_none(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    deployed: Project,
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", project.url)
-    monkeypatch.setenv("PGSSLMODE", "disable")
     files = {"V1__a.sql": "create table a ()", "more/V2__b.sql": "select 1 / 0"}
     event = {"command": "plan", "run_id": "r", "files": told(files)}
     document = conforming(handler.handle(event, Context("read")))
     assert [file["file"] for file in document["data"]["files"]] == ["V1__a.sql", "more/V2__b.sql"]
-    assert project.query("select to_regclass('a'), to_regclass('schema_version')") == [(None, None)]
+    assert deployed.query("select to_regclass('a'), to_regclass('schema_version')") == [
+        (None, None)
+    ]
 
 
 def test_failure_raises_with_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,17 +141,11 @@ def test_failure_raises_with_the_document(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture
-def function(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., Document]:
+def function(deployed: Project) -> Callable[..., Document]:
     """Call the handler with a file of this SQL among its own, and return the whole document."""
-    monkeypatch.setenv("DATABASE_URL", project.url)
-    monkeypatch.setenv("PGSSLMODE", "disable")
-    monkeypatch.setattr(handler, "_ROOT", tmp_path)
 
     def call(sql: str, command: str = "migrate", **options: object) -> Document:
-        (tmp_path / "sql").mkdir(exist_ok=True)
-        (tmp_path / "sql/V1__a.sql").write_text(sql)
+        deployed.file("V1__a.sql", sql)
         event = {"command": command, "run_id": "r", "options": options}
         try:
             return handler.handle(event, Context(ALIASES[command]))
@@ -194,12 +189,35 @@ def test_nothing_that_a_file_says_passes_for_numbers_or_controls_a_terminal(
     assert "\x1b" not in log
 
 
-def test_connection_is_verified_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PGSSLMODE", "PGSSLROOTCERT"):
-        monkeypatch.delenv(name, raising=False)
-    environment = handler._environment()
-    assert environment["PGSSLMODE"] == "verify-full"
-    assert environment["PGSSLROOTCERT"].endswith("ca-bundle.pem")
+@pytest.mark.parametrize(
+    "weaker",
+    [
+        {"DATABASE_URL": "postgresql://u@db.internal/d?sslmode=require"},
+        {"DATABASE_URL": "postgresql://u@localhost/d?sslmode=disable"},
+        {"PGSSLMODE": "verify-ca"},
+        {"PGSSLMODE": ""},
+        {"PGSERVICE": "prod", "PGSSLMODE": "prefer"},
+    ],
+)
+def test_weaker_sslmode_is_refused_by_name(
+    weaker: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"DATABASE_URL": "postgresql://u@localhost/d", **weaker}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(handler.RunFailed, match="weaker than verify-full"):
+        handler.handle({"command": "status", "run_id": "r"}, Context("read"))
+
+
+def test_server_of_another_authority_than_the_function_s_is_not_logged_in_to(
+    deployed: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    ensure_certificates(tmp_path)
+    (tmp_path / "ca.pem").rename(tmp_path / "ca-bundle.pem")
+    monkeypatch.delenv("PGSSLROOTCERT")
+    with pytest.raises(handler.RunFailed, match="certificate verify failed"):
+        handler.handle({"command": "status", "run_id": "r"}, Context("read"))
 
 
 def test_metrics_say_what_an_alarm_needs() -> None:

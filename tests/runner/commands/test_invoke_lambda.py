@@ -85,15 +85,16 @@ Call = Callable[..., dict[str, Any]]
 class Function:
     """The function on a database of its own, and what the pipeline calls it with."""
 
-    def __init__(self, client: Any, project: Project) -> None:
+    def __init__(self, client: Any, project: Project, login: dict[str, str]) -> None:
         self.client = client
+        self.login = login
         self.project = project
 
     def deploy(
         self, *, handler: str = "runner.handler.handle", timeout: int = 60, **variables: str
     ) -> None:
         """Give the function the project's files, and variables beside its own."""
-        variables |= {"DATABASE_URL": self.project.url, "PGSSLMODE": "disable"}
+        variables |= self.login
         self.client.update_function_code(FunctionName=NAME, ZipFile=package(self.project.folder))
         self.client.get_waiter("function_updated_v2").wait(FunctionName=NAME)
         self.client.update_function_configuration(
@@ -128,13 +129,17 @@ class Function:
 
 @pytest.fixture
 def function(
-    made: Any, stack: Stack, project: Project, monkeypatch: pytest.MonkeyPatch
+    made: Any,
+    stack: Stack,
+    project: Project,
+    login: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Function:
     """Give the function on an empty database, with a migration that was not deployed yet."""
     for name, value in stack.environment(ACCOUNT).items():
         monkeypatch.setenv(name, value)
     project.file("V1__a.sql", "create table a ()")
-    return Function(made, project)
+    return Function(made, project, login)
 
 
 def test_success_and_no_op_are_green(function: Function) -> None:

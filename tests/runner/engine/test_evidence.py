@@ -89,13 +89,11 @@ def test_function_that_requires_evidence_refuses_to_migrate_without(
 
 
 def test_function_that_requires_evidence_runs_what_has_it_or_says_why_not(
-    project: Project, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+    deployed: Project,
+    elsewhere: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(handler, "_ROOT", project.folder.parent)
-    for name, value in (
-        ("REQUIRE_EVIDENCE", "true"), ("DATABASE_URL", project.url), ("PGSSLMODE", "disable"),
-    ):  # fmt: skip
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REQUIRE_EVIDENCE", "true")
     for options in ({"proved": elsewhere, "promoted": elsewhere}, {"without_evidence": "why"}):
         event = {"command": "migrate", "run_id": str(options), "options": options}
         assert handler.handle(event, Context())["exit_code"] == 0

@@ -28,11 +28,8 @@ class Context:
 
 
 @pytest.fixture
-def call(project: Project, monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(deployed: Project) -> Call:
     """Give a function that calls the handler on the project's files and returns the result."""
-    monkeypatch.setattr(handler, "_ROOT", project.folder.parent)
-    monkeypatch.setenv("DATABASE_URL", project.url)
-    monkeypatch.setenv("PGSSLMODE", "disable")
 
     def called(
         command: str, run_id: str = "r", *, seconds: float = 60, **options: Any
