@@ -30,6 +30,7 @@ from runner.commands.command import Command, Option
 from runner.commands.table import COMMANDS, SHARED
 from runner.errors import EXIT_CODES
 from runner.result import VERSION, Document
+from runner.settings import PREFIX, every
 
 _DOCS = Path(__file__).parent
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
@@ -37,6 +38,35 @@ _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(
 _HEAD = """\
 `runner COMMAND --help` says the same. Those marked λ are served by the Lambda as well, to whoever
 may call the alias that stands there: `runner invoke --function NAME:ALIAS COMMAND …`.
+
+Each option can be set elsewhere too: [settings](settings.md).
+"""
+
+_SETTINGS = f"""\
+# Settings
+
+Made by `make docs` from runner/commands/table.py.
+
+What an option is: as the command line says; else as its environment variable does; else as the
+settings file does; else its default. An option's variable is `{PREFIX}` and its key in
+capitals, with `_` for every `-` and `.`; an empty one counts as not set.
+
+The file is `runner.toml` in the current folder, or the table `[tool.schema-migrations]` of the
+`pyproject.toml` there. Options of one command stand in a table of its name:
+
+```toml
+# runner.toml
+sql-dir = "database/migrations"
+lock-timeout = "5s"
+
+[migrate]
+on-drift = "fail"
+```
+
+A switch is `true` or `false`. What speaks of one call only, such as `--yes` or `--target`, has no
+key: no file may say it. A name that is unknown is an error, in the file and behind
+`{PREFIX}`. `.env` is not read. The Lambda knows none of this: `runner invoke` sends it the
+options as they are where it is called.
 """
 
 
@@ -46,6 +76,7 @@ def pages() -> dict[Path, str]:
         _DOCS / "reference/result.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False)
         + "\n",
         _DOCS / "reference/commands.md": commands(),
+        _DOCS / "reference/settings.md": settings(),
         _DOCS / "rooms-of-runner.svg": picture("runner", floors("runner")),
         _DOCS / "rooms-of-local.svg": picture("local", floors("local")),
         _DOCS / "line.svg": line.picture(),
@@ -132,6 +163,16 @@ def commands() -> str:
     codes = "\n".join(f"| {code} | {text} |" for code, text in EXIT_CODES.items())
     parts.append(f"## Exit codes\n\n| code | meaning |\n|---|---|\n{codes}\n")
     return "\n".join(parts)
+
+
+def settings() -> str:
+    """Return the page of settings."""
+    rows = "\n".join(
+        f"| `{each.option.flag}` | {each.command.name if each.command else 'all that have it'} |"
+        f" {'' if each.option.once else f'`{each.key}`'} | `{each.variable}` |"
+        for each in every()
+    )
+    return f"{_SETTINGS}\n| option | of | key in the file | variable |\n|---|---|---|---|\n{rows}\n"
 
 
 def _command(command: Command) -> str:

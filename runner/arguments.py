@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, cast
 
 from runner.commands.command import Command, Needs, Option
 from runner.commands.table import COMMANDS, SHARED
-from runner.errors import EXIT_CODES, ConfigurationError
+from runner.errors import EXIT_CODES, ConfigurationError, extra
+from runner.settings import Settings, read
 
 # The commands by each of their names.
 _NAMES = {name: each for each in COMMANDS.values() for name in (each.name, *each.aliases)}
@@ -32,8 +35,32 @@ class Arguments(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
+    """A parser whose help leaves out what is rare, unless all is asked for."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+        self.rare: list[tuple[argparse.Action, str]] = []
+        self.children: list[_Parser] = []
+        self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option and exit")
+
     def error(self, message: str) -> NoReturn:
         raise Usage(self.format_usage(), message + _meant(message))
+
+    def reveal(self) -> None:
+        """Let the help show every option, of each command too."""
+        for action, text in self.rare:
+            action.help = text
+        for child in self.children:
+            child.reveal()
+
+
+class _HelpAll(argparse.Action):
+    """Print the help of a command with all of its options."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        cast(_Parser, parser).reveal()
+        parser.print_help()
+        parser.exit()
 
 
 class _Version(argparse.Action):
@@ -43,6 +70,20 @@ class _Version(argparse.Action):
         from importlib.metadata import version  # noqa: PLC0415 - 20 ms
 
         print(f"runner {version('schema-migrations')}")
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    """Print what a shell reads to complete the runner's words."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _: object, shell: Any, __: object = None
+    ) -> NoReturn:
+        with extra("completion", what="--completion"):
+            import shtab  # noqa: PLC0415 - of nothing else
+
+        cast(_Parser, parser).reveal()
+        print(shtab.complete(parser, shell))
         parser.exit()
 
 
@@ -65,37 +106,53 @@ def _options() -> list[Option]:
     return [*own, *(option for options in SHARED.values() for option in options)]
 
 
-def parse(arguments: Sequence[str] | None) -> Arguments:
-    """Read a command line.
+def parse(
+    arguments: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    folder: Path = Path(),
+) -> Arguments:
+    """Read a command line, and the settings where it says nothing.
+
+    Parameters:
+        environ: where variables stand for options.
+        folder: where a file may set them.
 
     Raises:
         Usage: it cannot be read.
-        ConfigurationError: an option's value is not what it takes.
+        ConfigurationError: an option's value is not what it takes, or a setting's.
     """
     found = {
         name: value
-        for name, value in vars(parser().parse_args(arguments)).items()
+        for name, value in vars(_given(arguments)).items()
         if value is not None and value is not False
     }
+    settings = read(environ, folder)
     command = _NAMES[found.pop("command")]
     shared = {}
     for option in (option for options in SHARED.values() for option in options):
-        given = found.pop(option.name, None)
+        given = found.pop(option.name, settings.shared.get(option.name))
         shared[option.name] = option.default if given is None else option.value(given)
     if command.name == "invoke":
-        return Arguments(command, _invoked(found), shared)
-    return Arguments(command, command.values(found), shared)
+        return Arguments(command, _invoked(found, settings), shared)
+    return Arguments(command, command.values(settings.completed(command, found)), shared)
 
 
-def _invoked(found: dict[str, Any]) -> dict[str, Any]:
+def _given(arguments: Sequence[str]) -> argparse.Namespace:
+    top = parser()
+    if not arguments:
+        raise Usage(top.format_help() + "\n", "which command?")
+    return top.parse_args(arguments)
+
+
+def _invoked(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Return the options of `invoke`: those of the command that it is to run are its own."""
-    own: dict[str, Any] = {
-        name: found.pop(name) for name in ("function", "send_files", "first") if name in found
-    }
+    invoke = COMMANDS["invoke"]
+    own = {option.name: found.pop(option.name) for option in invoke.options if option.name in found}
     pairs = found.pop("option", [])
     command = _NAMES[found.pop("invoked")]
-    given = {**found, **_pairs(command, pairs)}
+    given = settings.completed(command, {**found, **_pairs(command, pairs)})
     command.values(given)  # what the function would refuse is refused here
+    own = invoke.values(settings.completed(invoke, own))
     return {**own, "command": command.name, "options": given}
 
 
@@ -111,7 +168,7 @@ def _pairs(command: Command, texts: Iterable[str]) -> dict[str, Any]:
     return pairs
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _Parser:
     """Return the parser of every command."""
     codes = "\n".join(f"  {code}  {text}" for code, text in EXIT_CODES.items())
     top = _Parser(
@@ -119,29 +176,36 @@ def parser() -> argparse.ArgumentParser:
         description="Apply numbered SQL files to PostgreSQL, each in a transaction, each once.",
         epilog=f"exit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    top.add_argument(
+        "--completion", action=_Completion, choices=("bash", "zsh"), help="print what completes"
+        " these words in a shell, and exit",
+    )  # fmt: skip
     _add_shared(top, SHARED)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
-        _add_command(commands, command)
+        top.children.append(_add_command(commands, command))
     return top
 
 
-def _add_command(commands: Any, command: Command) -> argparse.ArgumentParser:
-    added: argparse.ArgumentParser = commands.add_parser(
-        command.name, aliases=command.aliases, help=command.help, description=command.help,
-        allow_abbrev=False,
-    )  # fmt: skip
-    _add_options(added, command.options)
+def _add_command(commands: Any, command: Command) -> _Parser:
+    added = _add_named(commands, command)
     if command.name == "invoke":
         _add_remote(added)
     _add_shared(added, [None, *(need for need in Needs if need in command.needs)])
     return added
 
 
-def _add_remote(invoke: argparse.ArgumentParser) -> None:
+def _add_named(commands: Any, command: Command) -> _Parser:
+    added: _Parser = commands.add_parser(
+        command.name, aliases=command.aliases, help=command.help, description=command.help
+    )
+    _add_options(added, command.options)
+    return added
+
+
+def _add_remote(invoke: _Parser) -> None:
     """Let `invoke` take every command that the Lambda serves, each with its own options."""
     invoke.add_argument(
         "--option", action="append", default=[], metavar="NAME[=VALUE]",
@@ -150,15 +214,12 @@ def _add_remote(invoke: argparse.ArgumentParser) -> None:
     remote = invoke.add_subparsers(dest="invoked", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
         if command.right:
-            added = remote.add_parser(
-                command.name, aliases=command.aliases, help=command.help,
-                description=command.help, allow_abbrev=False,
-            )  # fmt: skip
-            _add_options(added, command.options)
+            added = _add_named(remote, command)
             _add_shared(added, [None])
+            invoke.children.append(added)
 
 
-def _add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> None:
+def _add_options(parser: _Parser, options: Iterable[Option]) -> None:
     groups: dict[str, Any] = {}
     for option in options:
         to: Any = parser
@@ -166,19 +227,20 @@ def _add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> 
             if option.one_of not in groups:
                 groups[option.one_of] = parser.add_mutually_exclusive_group()
             to = groups[option.one_of]
-        _add(to, option)
+        _add(parser, to, option)
 
 
-def _add_shared(parser: argparse.ArgumentParser, needs: Iterable[Needs | None]) -> None:
+def _add_shared(parser: _Parser, needs: Iterable[Needs | None]) -> None:
     """Add the options that may stand before or after the command."""
     for need in needs:
         group = parser.add_argument_group(need.value if need else "output")
         for option in SHARED[need]:
-            _add(group, option)
+            _add(parser, group, option)
 
 
-def _add(to: Any, option: Option) -> None:
+def _add(parser: _Parser, to: Any, option: Option) -> None:
     # What is left out leaves nothing behind, so that the same option may stand in two places.
+    # What is required may be set elsewhere: the command itself looks.
     settings: dict[str, Any] = {"help": option.help, "default": argparse.SUPPRESS}
     if option.kind is bool:
         settings["action"] = "store_true"
@@ -190,4 +252,7 @@ def _add(to: Any, option: Option) -> None:
         to.add_argument(option.name, **{**settings, "default": None})
         return
     flags = [option.short, option.flag] if option.short else [option.flag]
-    to.add_argument(*flags, dest=option.name, required=option.required, **settings)
+    added = to.add_argument(*flags, dest=option.name, **settings)
+    if option.rare:
+        parser.rare.append((added, option.help))
+        added.help = argparse.SUPPRESS

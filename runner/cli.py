@@ -6,18 +6,21 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from runner.arguments import Arguments, Usage, parse
 from runner.commands.command import Context
 from runner.commands.table import COMMANDS, new_run_id
 from runner.deadline import Deadline
-from runner.errors import CODES, ConfigurationError, Interrupted, RunnerError
+from runner.errors import CODES, ConfigurationError, Interrupted, RunnerError, extra
 from runner.report import text, wording
 from runner.result import Document, Result
 from runner.signals import handled, held
 
 if TYPE_CHECKING:
+    from runner.database.connection import Target
     from runner.engine.job import Job
     from runner.engine.run import Run
 
@@ -33,14 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         asked = parse(arguments)
     except RunnerError as error:
-        return _refuse(sys.argv[1:] if arguments is None else arguments, error)
+        return _refuse(arguments, error)
     run_id = asked.shared["run_id"] or new_run_id()
     try:
         _look_ahead(asked)
-        document = asked.command.run(_context(asked, run_id), asked.options)
+        with ExitStack() as stack:
+            document = asked.command.run(_context(asked, run_id, stack), asked.options)
     except RunnerError as error:
         document = _failed(asked.command.name, run_id, error)
     except KeyboardInterrupt:
@@ -68,8 +73,10 @@ def _failed(command: str, run_id: str, error: RunnerError) -> Document:
     return result.document()
 
 
-def _context(asked: Arguments, run_id: str) -> Context:
+def _context(asked: Arguments, run_id: str, stack: ExitStack) -> Context:
+    """Return what the command may use; a server that runs meanwhile is on the stack."""
     shared = asked.shared
+    given, own = shared["database_url"], shared["embedded"]
 
     def database(url: str | None) -> Run:
         from runner.database.connection import target  # noqa: PLC0415 - not for what is offline
@@ -77,7 +84,7 @@ def _context(asked: Arguments, run_id: str) -> Context:
         from runner.engine.run import Run  # noqa: PLC0415
 
         return Run(
-            target=target(url or shared["database_url"]),
+            target=_embedded(stack, given) if own and not url else target(url or given),
             sql_dir=shared["sql_dir"],
             run_id=run_id,
             conduct=Conduct(
@@ -91,6 +98,21 @@ def _context(asked: Arguments, run_id: str) -> Context:
         )
 
     return Context(run_id, shared["sql_dir"], database, _say, shared["database_url"])
+
+
+def _embedded(stack: ExitStack, url: str | None) -> Target:
+    """Return the database that this folder keeps, whatever the environment says of others."""
+    from runner.database.connection import is_given, target  # noqa: PLC0415
+
+    if is_given(url):
+        raise ConfigurationError(
+            "both a database and --embedded are given: which is meant?",
+            fix="leave out --embedded, or --database-url, DATABASE_URL and PG…",
+        )
+    with extra("verify", what="--embedded"):
+        from runner.embedded.kept import kept_database  # noqa: PLC0415 - not in the Lambda
+
+    return target(stack.enter_context(kept_database(Path(".postgres"))), {})
 
 
 def _look_ahead(asked: Arguments) -> None:

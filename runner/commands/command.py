@@ -23,7 +23,8 @@ class Option(NamedTuple):
 
     `kind` is what JSON holds: a text, a number, or true; `read` makes of that the value that
     the command takes, raising ConfigurationError. `one_of` names options that exclude each
-    other; `shown` is the short form or the default in the help.
+    other. One that is `once` speaks of a single call, and no settings file may hold it; one
+    that is `rare` is in the long help only.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Option(NamedTuple):
     required: bool = False
     short: str | None = None
     one_of: str | None = None
+    once: bool = False
+    rare: bool = False
 
     @property
     def flag(self) -> str:

@@ -216,12 +216,12 @@ _DATABASE = frozenset({Needs.DATABASE})
 _BOTH = _FILES | _DATABASE
 
 _POLICY = (
-    Option("target", "the last version to apply", "V", str, parse_version),
-    Option("allow_out_of_order", "apply versions older than the newest"),
-    Option("allow_ahead", "accept a database newer than every file"),
+    Option("target", "the last version to apply", "V", str, parse_version, once=True),
+    Option("allow_out_of_order", "apply versions older than the newest", rare=True),
+    Option("allow_ahead", "accept a database newer than every file", rare=True),
 )
-_DRY_RUN = Option("dry_run", "print the SQL, run nothing")
-_YES = Option("yes", "do it")
+_DRY_RUN = Option("dry_run", "print the SQL, run nothing", once=True)
+_YES = Option("yes", "do it", once=True)
 
 _ALL = (
     Command(
@@ -229,13 +229,15 @@ _ALL = (
         (
             *_POLICY,
             _DRY_RUN,
-            Option("single_transaction", "all pending files in one transaction"),
-            Option("plan_digest", "run only the plan of this digest (see plan)", "D", str),
-            Option("proved", "run only if the files' digest is this, of verify", "D", str),
+            Option("single_transaction", "all pending files in one transaction", rare=True),
+            Option("plan_digest", "run only the plan of this digest (see plan)", "D", str,
+                   once=True, rare=True),
+            Option("proved", "run only if the files' digest is this, of verify", "D", str,
+                   once=True, rare=True),
             Option("promoted", "run only if the files' digest is this, of a migrate elsewhere",
-                   "D", str),
+                   "D", str, once=True, rare=True),
             Option("without_evidence", "in an emergency: run without those two; why, for the"
-                   " history", "WHY", str),
+                   " history", "WHY", str, once=True, rare=True),
             Option("on_drift", "what to do about changes made outside the migrations (warn)",
                    kind=str, choices=("warn", "fail", "ignore")),
         ),
@@ -249,8 +251,9 @@ _ALL = (
         "rollback", "undo the newest versions with their U files", _rollback,
         (
             Option("to", "the version that is the newest afterwards", "V", str, parse_version,
-                   one_of="which"),
-            Option("steps", "how many versions to undo", "N", int, positive, one_of="which"),
+                   one_of="which", once=True),
+            Option("steps", "how many versions to undo", "N", int, positive, one_of="which",
+                   once=True),
             _DRY_RUN,
         ),
         needs=_BOTH, right="admin", one_needed=True, aliases=("down", "undo"),
@@ -272,7 +275,9 @@ _ALL = (
     ),
     Command(
         "drift", "show what was changed outside the migrations; exit 6 if so", _drift,
-        (Option("accept", "take it as it is; the reason is recorded", "WHY", str),),
+        (
+            Option("accept", "take it as it is; the reason is recorded", "WHY", str, once=True),
+        ),
         needs=_DATABASE, right="admin", lines=text.strings, summary=text.accepted,
     ),
     Command(
@@ -284,7 +289,7 @@ _ALL = (
         "verify", "prove on a scratch database that every migration can be undone", _verify,
         (
             Option("sample_rows", "also on tables with rows; names what gets lost"),
-            Option("evidence", "write what was proved", "FILE", str, Path),
+            Option("evidence", "write what was proved", "FILE", str, Path, rare=True),
         ),
         needs=_BOTH, summary=text.proofs,
         columns=("version", "description", "undo", "proved", "irreversible"),
@@ -304,10 +309,10 @@ _ALL = (
             Option("output", "the HTML page (beside the result)", "FILE", str, Path, short="-o"),
             Option("markdown", "Markdown, for a comment", "FILE", str, Path),
             Option("variables", "what later steps of a pipeline are told, as variables of a shell",
-                   "FILE", str, Path),
+                   "FILE", str, Path, rare=True),
             Option("sarif", "of lint: its findings as SARIF, for reviews", "FILE", str, Path),
             Option("source_code", "with that of a plan: tell whether this project's runner is"
-                   " another than planned", "DIR", str, Path),
+                   " another than planned", "DIR", str, Path, rare=True),
         ),
         lines=text.strings, summary=lambda _: "written",
     ),
@@ -330,7 +335,8 @@ _ALL = (
         (
             Option("tool", "whose history", "TOOL", str, positional=True, required=True,
                    choices=("flyway", "golang-migrate", "dbmate", "pgmigrate", "knex", "alembic")),
-            Option("at", "the newest file whose changes are there", "V", str, parse_version),
+            Option("at", "the newest file whose changes are there", "V", str, parse_version,
+                   once=True),
             _YES,
         ),
         needs=_BOTH, right="admin", lines=text.strings,
@@ -338,9 +344,12 @@ _ALL = (
     Command(
         "repair", "make the history fit, after you have looked; says what, then --yes", _repair,
         (
-            Option("done", "the statement in doubt took effect", "V", str, one_of="which"),
-            Option("again", "the statement in doubt did not", "V", str, one_of="which"),
-            Option("forget", "take a version out of the history", "V", str, one_of="which"),
+            Option("done", "the statement in doubt took effect", "V", str, one_of="which",
+                   once=True),
+            Option("again", "the statement in doubt did not", "V", str, one_of="which",
+                   once=True),
+            Option("forget", "take a version out of the history", "V", str, one_of="which",
+                   once=True),
             _YES,
         ),
         needs=_BOTH, right="admin", lines=text.strings,
@@ -352,7 +361,7 @@ _ALL = (
                    required=True),
             Option("send_files", "let it plan with the files of --sql-dir, not with its own"),
             Option("first", "where there is no such function yet, plan all of them as new, for a"
-                   " database of this name", "DATABASE", str),
+                   " database of this name", "DATABASE", str, once=True, rare=True),
         ),
         needs=_FILES,
     ),
@@ -365,20 +374,25 @@ SHARED: Mapping[Needs | None, Iterable[Option]] = {
     None: (
         Option("json", "the result document"),
         Option("save", "also write the result document, for runner report", "FILE", str, Path),
-        Option("junit", "also write the result as JUnit XML", "FILE", str, Path),
-        Option("run_id", "recorded with what the run does", "ID", str, named_run),
+        Option("junit", "also write the result as JUnit XML", "FILE", str, Path, rare=True),
+        Option("run_id", "recorded with what the run does", "ID", str, named_run, once=True,
+               rare=True),
     ),
     Needs.FILES: (Option("sql_dir", "sql", "DIR", str, Path, default=Path("sql")),),
     Needs.DATABASE: (
         Option("database_url", "else DATABASE_URL, else PG*; keep passwords in ~/.pgpass or a"
                " secret", "URL", str),
+        Option("embedded", "a PostgreSQL of this folder's own, in .postgres: runs while the command"
+               " does; delete that folder to end it", once=True),
         Option("connect_wait", "seconds to wait for a server that does not answer (60)", "S",
-               float, default=60.0),
-        Option("deadline", "seconds after which the run must have stopped (none)", "S", float),
-        Option("lock_wait", "seconds to wait for another run (600)", "S", float, default=600.0),
+               float, default=60.0, rare=True),
+        Option("deadline", "seconds after which the run must have stopped (none)", "S", float,
+               rare=True),
+        Option("lock_wait", "seconds to wait for another run (600)", "S", float, default=600.0,
+               rare=True),
         Option("lock_timeout", "how long a migration waits for a table's lock before it gives way"
-               " (2s)", "T", str, with_unit, default=2_000),
+               " (2s)", "T", str, with_unit, default=2_000, rare=True),
         Option("lock_attempts", "how often it tries, with growing pauses (10)", "N", int,
-               positive, default=10),
+               positive, default=10, rare=True),
     ),
 }  # fmt: skip

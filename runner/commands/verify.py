@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import psycopg2
-from psycopg2.extensions import make_dsn
 
 from runner.commands import samples
 from runner.commands.validate import file_problems
@@ -63,24 +62,13 @@ def verify(
         else:
             with extra("verify", what="verify without a database"):
                 from runner.embedded import temporary_server  # noqa: PLC0415 - not in the Lambda
+                from runner.embedded.kept import owners_url  # noqa: PLC0415
 
-            run = database(_owners_url(stack.enter_context(temporary_server()).url()))
+            run = database(owners_url(stack.enter_context(temporary_server()).url()))
         document = _verify(run, sample_rows=sample_rows, own=own).document()
     if evidence:
         write_text(evidence, as_json(_evidence(document)))
     return document
-
-
-def _owners_url(administrators: str) -> str:
-    """Make a login that may do what the owner of an environment's database may; return its URL.
-
-    It is nobody's superuser, as nobody is on RDS: what only one may do is not proved.
-    """
-    password = secrets.token_hex(16)
-    with closing(psycopg2.connect(administrators)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("create role migrator login createdb password %s", (password,))
-    return make_dsn(administrators, user="migrator", password=password)
 
 
 def _verify(run: Run, *, sample_rows: bool, own: bool) -> Result:

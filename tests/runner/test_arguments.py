@@ -57,3 +57,28 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         parse(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("runner ")
+
+
+def test_the_short_help_leaves_out_what_is_rare(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {}
+    for flag in ("--help", "--help-all"):
+        with pytest.raises(SystemExit):
+            parse(["migrate", flag])
+        shown[flag] = capsys.readouterr().out
+    assert "--lock-attempts" not in shown["--help"]
+    assert "--lock-attempts" in shown["--help-all"]
+    assert "--target" in shown["--help"]
+
+
+def test_no_word_at_all_shows_the_help_and_is_an_error() -> None:
+    with pytest.raises(Usage, match="which command") as refused:
+        parse([])
+    assert "exit codes" in refused.value.usage
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_rare_options_too(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--completion", shell])
+    assert ended.value.code == 0
+    assert "--lock-attempts" in capsys.readouterr().out
