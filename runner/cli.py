@@ -16,6 +16,7 @@ from runner.commands.table import COMMANDS, new_run_id
 from runner.deadline import Deadline
 from runner.errors import CODES, ConfigurationError, Interrupted, RunnerError, extra
 from runner.report import text, wording
+from runner.report.columns import cut
 from runner.result import Document, Result
 from runner.signals import handled, held
 
@@ -41,17 +42,17 @@ def _main(arguments: Sequence[str] | None) -> int:
         asked = parse(arguments)
     except RunnerError as error:
         return _refuse(arguments, error)
-    run_id = asked.shared["run_id"] or new_run_id()
+    run_id, terminal = asked.shared["run_id"] or new_run_id(), _Terminal()
     try:
         _look_ahead(asked)
         with ExitStack() as stack:
-            document = asked.command.run(_context(asked, run_id, stack), asked.options)
+            document = asked.command.run(_context(asked, run_id, stack, terminal), asked.options)
     except RunnerError as error:
         document = _failed(asked.command.name, run_id, error)
     except KeyboardInterrupt:
         document = _failed(asked.command.name, run_id, Interrupted("interrupted", fix="run again"))
     with held():
-        saved = _print(document, asked)
+        saved = _print(document, asked, terminal.told)
     return document["exit_code"] if saved else document["exit_code"] or 1
 
 
@@ -73,7 +74,7 @@ def _failed(command: str, run_id: str, error: RunnerError) -> Document:
     return result.document()
 
 
-def _context(asked: Arguments, run_id: str, stack: ExitStack) -> Context:
+def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Terminal) -> Context:
     """Return what the command may use; a server that runs meanwhile is on the stack."""
     shared = asked.shared
     given, own = shared["database_url"], shared["embedded"]
@@ -89,7 +90,7 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack) -> Context:
             run_id=run_id,
             conduct=Conduct(
                 Deadline(shared["deadline"]),
-                _Terminal(),
+                terminal,
                 lock_timeout=shared["lock_timeout"],
                 lock_attempts=shared["lock_attempts"],
             ),
@@ -129,14 +130,13 @@ def _look_ahead(asked: Arguments) -> None:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _print(document: Document, asked: Arguments) -> bool:
+def _print(document: Document, asked: Arguments, told: Sequence[str]) -> bool:
     """Print the result, then write it where that is asked for; return whether that succeeded."""
     command = COMMANDS.get(document["command"], asked.command)  # invoke answers with another's
     if asked.shared["json"]:
         _write(sys.stdout, text.as_json(document))
     else:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        _write(sys.stdout, command.text(document, colour=colour))
+        _write(sys.stdout, command.text(document, _screen(told)))
     try:
         if asked.shared["junit"]:
             from runner.report import junit  # noqa: PLC0415
@@ -148,6 +148,23 @@ def _print(document: Document, asked: Arguments) -> bool:
         _say(f"{error.filename or 'the result'} cannot be written: {error.strerror}")
         return False
     return True
+
+
+def _screen(told: Sequence[str]) -> text.Screen:
+    """Return what stdout is; what was told on the same terminal need not be said there again."""
+    if not sys.stdout.isatty():
+        return text.PAPER
+    return text.Screen(
+        colour=not os.environ.get("NO_COLOR"),
+        width=_columns(),
+        told=frozenset(told if sys.stderr.isatty() else ()),
+    )
+
+
+def _columns() -> int:
+    import shutil  # noqa: PLC0415 - only where somebody looks
+
+    return shutil.get_terminal_size().columns
 
 
 def _say(text: str, end: str = "\n") -> None:
@@ -172,29 +189,41 @@ def _encodable(text: str, stream: TextIO) -> str:
 
 
 class _Terminal:
-    """Progress on stderr; a running clock only where somebody watches."""
+    """Progress on stderr: each file once, with its number; a running clock where somebody looks."""
 
     def __init__(self) -> None:
         self.wants_ticks = sys.stderr.isatty()
+        self.told: list[str] = []
+        self._of = 0
+
+    def planned(self, count: int) -> None:
+        self._of = count
 
     def note(self, text: str) -> None:
         _say(self._clear() + wording.clean(text))
 
     def started(self, job: Job) -> None:
         if self.wants_ticks:
-            _say(f"  {wording.clean(job.migration.name)} …", end="")
+            self._show(job, "…")
 
     def tick(self, job: Job, seconds: float) -> None:
-        clock = wording.duration(seconds * 1000)
-        _say(f"{self._clear()}  {wording.clean(job.migration.name)} … {clock}", end="")
+        self._show(job, f"… {wording.duration(seconds * 1000)}")
 
     def notices(self, job: Job, texts: list[str]) -> None:
         for said in texts:
             _say(self._clear() + wording.clean(f"{job.migration.name}: {said}"))
 
     def finished(self, job: Job, duration_ms: int) -> None:
-        name = wording.clean(job.migration.name)
-        _say(f"{self._clear()}  {name} ({wording.duration(duration_ms)})")
+        _say(self._clear() + self._line(job, f"({wording.duration(duration_ms)})"))
+        self.told.append(job.migration.name)
+
+    def _show(self, job: Job, end: str) -> None:
+        """Show a line that the next one replaces, which one that is broken is not."""
+        _say(self._clear() + cut(self._line(job, end), _columns() - 1), end="")
+
+    def _line(self, job: Job, end: str) -> str:
+        number = f"{len(self.told) + 1} of {self._of}".rjust(2 * len(str(self._of)) + 4)
+        return f"  {number}  {wording.clean(job.migration.name)} {end}"
 
     def _clear(self) -> str:
         return "\r\033[K" if self.wants_ticks else ""

@@ -161,6 +161,9 @@ class _Log:
     def note(self, text: str) -> None:
         _say(text)
 
+    def planned(self, count: int) -> None:
+        _say(f"to run: {count}")
+
     def started(self, job: Job) -> None:
         _say(f"running {job.migration.name}")
 

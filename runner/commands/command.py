@@ -118,11 +118,11 @@ class Command(NamedTuple):
     one_needed: bool = False
     aliases: tuple[str, ...] = ()
 
-    def text(self, document: Document, *, colour: bool = False) -> str:
+    def text(self, document: Document, screen: text.Screen = text.PAPER) -> str:
         """Return a result of this command as a person reads it."""
-        lines = text.table_of(document, self.columns) if self.columns else []
+        lines = text.table_of(document, self.columns, screen) if self.columns else []
         lines += self.lines(document) if self.lines else []
-        return "\n".join([*lines, text.as_text(document, self.last_line(document), colour=colour)])
+        return "\n".join([*lines, text.as_text(document, self.last_line(document), screen)])
 
     def last_line(self, document: Document) -> str:
         """Return the outcome in a line: what, where, how many."""

@@ -13,6 +13,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Take a line for a person."""
 
+    def planned(self, count: int) -> None:
+        """Take how many files are to run."""
+
     def started(self, job: Job) -> None:
         """Take the file that begins."""
 
@@ -36,6 +39,9 @@ class Silence:
     wants_ticks = False
 
     def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def planned(self, count: int) -> None:
         """Say nothing."""
 
     def started(self, job: Job) -> None:

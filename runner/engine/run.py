@@ -245,6 +245,7 @@ def _apply(
         result.warnings.append(f"ran without evidence: {said}")
     result.warnings += drift.check(session, on_drift, left=deadline.left())
     drift.begin(session)
+    run.conduct.progress.planned(len(jobs))
     try:
         execute(run, session, result, jobs, single=single)
     finally:

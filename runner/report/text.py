@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.errors import Error
 from runner.report import wording
+from runner.report.columns import table
 from runner.report.preview import preview
 from runner.report.wording import ToRun, clean, duration, many, place, remarks
 from runner.result import Action, Document, Plan
@@ -65,39 +66,52 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(f"{text}\n", encoding="utf-8", newline="\n")
 
 
-def as_text(document: Document, last_line: str, *, colour: bool = False) -> str:
+class Screen(NamedTuple):
+    """What a text is shown on.
+
+    `colour`: it shows colours; `width`: its columns, None where nothing limits them; `told`: the
+    files that were seen there as they were done.
+    """
+
+    colour: bool = False
+    width: int | None = None
+    told: frozenset[str] = frozenset()
+
+
+PAPER = Screen()
+
+
+def as_text(document: Document, last_line: str, screen: Screen = PAPER) -> str:
     """Return the document as a person reads it: what was done, what is left, what went wrong.
 
     Parameters:
         last_line: the outcome, as `last_line` says it.
-        colour: for a terminal, with SQL in colour.
     """
     last = clean(last_line)
-    if colour:
+    if screen.colour:
         last = f"{_RED if document['error'] else _GREEN}{last}{_PLAIN}"
     return "\n".join([
-        *map(clean, _applied(document)),
-        *_pending(document, colour=colour),
+        *_applied(document, screen),
+        *_pending(document, colour=screen.colour),
         *(clean(f"warning: {warning}") for warning in document["warnings"]),
         *map(clean, error_lines(document["error"])),
         last,
     ])  # fmt: skip
 
 
-def _applied(document: Document) -> list[str]:
-    if not document["applied"]:
-        return []
+def _applied(document: Document, screen: Screen) -> list[str]:
     rows = [
         (
-            entry["version"],
-            entry["description"],
+            clean(entry["version"]),
+            clean(entry["description"]),
             _VERBS[entry["action"]]
             + (f", attempt {entry['attempts']}" if entry["attempts"] > 1 else ""),
             duration(entry["duration_ms"]),
         )
         for entry in document["applied"]
+        if entry["file"] not in screen.told
     ]
-    return table(("version", "description", "done", "time"), rows)
+    return table(("version", "description", "done", "time"), rows, screen.width) if rows else []
 
 
 def last_line(document: Document, summary: Callable[[Document], str] | None = None) -> str:
@@ -184,13 +198,13 @@ def findings(document: Document) -> list[str]:
     return [clean(line) for line in lines]
 
 
-def table_of(document: Document, columns: Sequence[str]) -> list[str]:
+def table_of(document: Document, columns: Sequence[str], screen: Screen = PAPER) -> list[str]:
     """Return the data's entries as a table of some of their fields, nothing without data."""
     rows: list[Any] = [
         *wording.standings(document), *wording.events(document), *wording.verified(document),
     ]  # fmt: skip
-    lines = table(columns, [_cells(entry, columns) for entry in rows]) if rows else []
-    return [clean(line) for line in lines]
+    cells = [[clean(cell) for cell in _cells(entry, columns)] for entry in rows]
+    return table(columns, cells, screen.width) if rows else []
 
 
 def _cells(entry: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
@@ -199,17 +213,6 @@ def _cells(entry: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
         words[value] if value is None or isinstance(value, bool) else str(value)
         for value in (entry[column] for column in columns)
     ]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table's lines, each column as wide as its widest cell."""
-    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
 def _pending(document: Document, *, colour: bool) -> list[str]:

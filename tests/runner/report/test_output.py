@@ -20,7 +20,9 @@ from runner.commands.table import COMMANDS
 from runner.engine.failures import excerpt
 from runner.errors import EXIT_CODES
 from runner.report import highlight, junit
+from runner.report.columns import columns
 from runner.report.preview import preview
+from runner.report.text import Screen
 from tests.runner.project import Project
 from tests.runner.report import documents
 
@@ -245,7 +247,7 @@ def test_a_text_that_looks_like_a_failure_is_none(tmp_path: Path) -> None:
 
 def test_colour_only_paints_the_last_line() -> None:
     document = documents.document(run_id="r", target={}, warnings=["w"])
-    assert COMMANDS["migrate"].text(document, colour=True) == (
+    assert COMMANDS["migrate"].text(document, Screen(colour=True)) == (
         "warning: w\n\x1b[32mnothing to do; run r\x1b[0m"
     )
 
@@ -266,6 +268,36 @@ def test_plan_is_in_colour_on_a_terminal_only(
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in shown()
     assert "\x1b" not in project.text("plan")[1]
+
+
+def test_a_terminal_is_told_of_each_file_once(project: Project) -> None:
+    for number in range(1, 12):
+        project.file(f"V{number}__a.sql", f"create table a{number} ()")
+    out, err = Terminal(), Terminal()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main([*project._target(), "migrate"]) == 0
+    told = re.findall(r"\x1b\[K([^\x1b]*) \(\d+ ms\)\n", err.getvalue())
+    assert (told[0], told[-1]) == ("   1 of 11  V1__a.sql", "  11 of 11  V11__a.sql")
+    assert len(told) == 11
+    assert "V11" not in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+    assert "done: 11 migrations" in out.getvalue()
+
+
+def test_columns_fit_a_terminal_and_nothing_is_cut_elsewhere(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    project.file(f"V1__{'long_' * 20}name.sql", "create table a ()")
+    project.file("V2__表表.sql", "create table b ()")
+    out = Terminal()
+    with contextlib.redirect_stdout(out):
+        main([*project._target(), "status"])
+    lines = out.getvalue().splitlines()[:-1]
+    assert max(map(columns, lines)) <= 60
+    assert "…" in lines[2]
+    assert columns(lines[3][: lines[3].index("pending")]) == lines[2].index("pending")
+    assert "…" not in project.text("status")[1]
 
 
 class Terminal(io.StringIO):
