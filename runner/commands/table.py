@@ -151,6 +151,18 @@ def _new(context: Context, options: Options) -> Document:
     return new(context.sql_dir, options["name"], context.run_id).document()
 
 
+def _import_files(context: Context, options: Options) -> Document:
+    from runner.foreign.importing import import_files
+
+    return import_files(
+        context.sql_dir,
+        options["tool"],
+        options["folder"],
+        context.run_id,
+        yes=options.get("yes", False),
+    ).document()
+
+
 def _baseline(context: Context, options: Options) -> Document:
     from runner.commands.baseline import baseline
 
@@ -321,6 +333,19 @@ _ALL = (
         (Option("name", "what it does", "NAME", str, positional=True, required=True),),
         needs=_FILES, lines=text.strings,
         summary=lambda _: "write the SQL of both, then migrate",
+    ),
+    Command(
+        "import-files", "write another tool's files under our names: says what, then --yes",
+        _import_files,
+        (
+            Option("tool", "whose files", "TOOL", str, positional=True, required=True,
+                   choices=("golang-migrate", "dbmate", "goose", "diesel", "sqlx", "flyway",
+                            "sqitch", "liquibase")),
+            Option("folder", "where they are", "FOLDER", str, Path, positional=True,
+                   required=True),
+            _YES,
+        ),
+        needs=_FILES, lines=text.strings,
     ),
     Command(
         "baseline", "take everything up to a version as applied", _baseline,

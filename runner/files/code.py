@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 OWN = Path(__file__).resolve().parents[1]
-_LEFT_OUT = {"embedded", "lint"}  # rooms that a function does not carry: roles/runner
+_LEFT_OUT = {"embedded", "foreign", "lint"}  # rooms that a function does not carry: roles/runner
 
 
 def code_digest(folder: Path = OWN) -> str:
