@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from runner.errors import ConfigurationError
-from runner.files.folder import Folder, read_folder
+from runner.files.folder import Folder, read_folder, slug
 from runner.result import Result
 
 _UP = "-- {name}: what changes, and why\n\n"
@@ -24,12 +24,12 @@ def new(sql_dir: Path, name: str, run_id: str) -> Result:
         ConfigurationError: the name has no letter or digit, or the folder has problems.
 
     """
-    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if not slug:
+    words = slug(name)
+    if not words:
         raise ConfigurationError(f"{name!r} is no description", fix="runner new add_orders")
     sql_dir.mkdir(parents=True, exist_ok=True)
     number = _next(read_folder(sql_dir))
-    up, down = (sql_dir / f"{kind}{number}__{slug}.sql" for kind in "VU")
+    up, down = (sql_dir / f"{kind}{number}__{words}.sql" for kind in "VU")
     for path, template in ((up, _UP), (down, _DOWN)):
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(template.format(name=name, up=up.name))

@@ -66,6 +66,7 @@ def _policy(options: Options) -> Policy:
         target=options.get("target"),
         out_of_order=options.get("allow_out_of_order", False),
         ahead=options.get("allow_ahead", False),
+        others=options.get("allow_other_history", False),
     )
 
 
@@ -231,6 +232,7 @@ _POLICY = (
     Option("target", "the last version to apply", "V", str, parse_version, once=True),
     Option("allow_out_of_order", "apply versions older than the newest", rare=True),
     Option("allow_ahead", "accept a database newer than every file", rare=True),
+    Option("allow_other_history", "begin beside another tool's history", once=True, rare=True),
 )
 _DRY_RUN = Option("dry_run", "print the SQL, run nothing", once=True)
 _YES = Option("yes", "do it", once=True)
@@ -359,7 +361,8 @@ _ALL = (
         "adopt", "take over another tool's history: says what, then --yes", _adopt,
         (
             Option("tool", "whose history", "TOOL", str, positional=True, required=True,
-                   choices=("flyway", "golang-migrate", "dbmate", "pgmigrate", "knex", "alembic")),
+                   choices=("flyway", "golang-migrate", "dbmate", "pgmigrate", "knex", "alembic",
+                            "goose", "diesel", "sqlx", "sqitch", "liquibase")),
             Option("at", "the newest file whose changes are there", "V", str, parse_version,
                    once=True),
             _YES,

@@ -30,12 +30,14 @@ class Policy(NamedTuple):
     """What the caller allows.
 
     `target` is the last version to apply; `ahead` allows a history with versions newer than
-    every file, as a rolled-back deployment finds it.
+    every file, as a rolled-back deployment finds it; `others` another tool that keeps a history
+    of its own in the database.
     """
 
     target: Version | None = None
     out_of_order: bool = False
     ahead: bool = False
+    others: bool = False
 
 
 def plan_migrate(folder: Folder, history: Sequence[Row], *, policy: Policy) -> list[Task]:

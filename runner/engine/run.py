@@ -36,7 +36,7 @@ from runner.errors import (
     ValidationFailed,
 )
 from runner.files.folder import Folder, Migration, Version, read_folder
-from runner.history import owner, read, write
+from runner.history import others, owner, read, write
 from runner.history.table import Row
 from runner.result import Action, Applied, Preview, Result
 from runner.signals import held
@@ -145,7 +145,12 @@ def rollback(
 
 
 def _pending(policy: Policy) -> _Planner:
-    return lambda _, folder, rows: plan_migrate(folder, rows, policy=policy)
+    def planner(session: Session, folder: Folder, rows: Sequence[Row]) -> list[Task]:
+        if not rows and not policy.others:
+            others.refuse(session.connection)
+        return plan_migrate(folder, rows, policy=policy)
+
+    return planner
 
 
 def _to_undo(

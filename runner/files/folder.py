@@ -115,6 +115,11 @@ def version_of(name: str) -> Version | None:
     return parse_version(match["version"]) if match and match["kind"] == "V" else None
 
 
+def slug(text: str) -> str:
+    """Return a text as the words of a file's name: in small letters, joined by underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
 def is_canonical(text: str) -> bool:
     """Return whether a text is a version as the history writes it."""
     try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from runner.errors import ConfigurationError
+from runner.files.folder import slug
 from runner.syntax.scanner import scan
 
 
@@ -114,5 +114,4 @@ def target(kind: str, version: str, title: str) -> str:
         kind: V, U or R, which has no version.
         title: becomes lower-case words.
     """
-    words = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
-    return f"{kind}{version}__{words or 'unnamed'}.sql"
+    return f"{kind}{version}__{slug(title) or 'unnamed'}.sql"

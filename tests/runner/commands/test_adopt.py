@@ -1,8 +1,10 @@
 """Taking over another tool's history: shown first, checked against the files, then written."""
 
+import hashlib
+
 import pytest
 
-from runner.commands.adopt import flyway_crc32
+from runner.commands.histories import flyway_crc32
 from tests.runner.project import Project
 
 _FLYWAY = """
@@ -142,5 +144,102 @@ def test_no_history_of_that_tool_is_said(three: Project) -> None:
 def test_history_that_is_there_is_not_overwritten(three: Project) -> None:
     flyway(three)
     three.query("drop table if exists a, b")
-    three.run("migrate")
+    three.run("migrate", "--allow-other-history")
     assert three.run("adopt", "flyway", "--yes")["exit_code"] == 6
+
+
+_SQLX_B = r"sha384(convert_to(E'create table b ();\r\n-- é\r\n', 'UTF8'))"
+_HISTORIES = {
+    "goose": """
+        create table goose_db_version (id int generated always as identity, version_id bigint,
+            is_applied boolean, tstamp timestamp default now());
+        insert into goose_db_version (version_id, is_applied)
+            values (0, true), (1, true), (3, true), (2, true), (3, false)""",
+    "diesel": """
+        create table __diesel_schema_migrations (
+            version varchar(50) primary key, run_on timestamp not null default now());
+        insert into __diesel_schema_migrations values ('00000000000001'), ('2')""",
+    "sqlx": f"""
+        create table _sqlx_migrations (version bigint primary key, description text not null,
+            installed_on timestamptz not null default now(), success boolean not null,
+            checksum bytea not null, execution_time bigint not null);
+        insert into _sqlx_migrations values
+            (1, 'a', now(), true, sha384(E'create table a ();\\n'), 1),
+            (2, 'b', now(), true, {_SQLX_B}, 1)
+    """,
+    "sqitch": f"""
+        create schema sqitch;
+        create table sqitch.changes (change_id text primary key, script_hash text, change text,
+            project text, committed_at timestamptz, committer_name text);
+        insert into sqitch.changes values
+            ('x', '{hashlib.sha1(b"create table a ();" + bytes([10])).hexdigest()}', 'a', 'shop',
+             '2024-01-02 03:04:05Z', 'ann'),
+            ('y', null, 'b', 'shop', '2024-01-02 03:04:06Z', 'ann')""",
+    "liquibase": """
+        create schema app;
+        create table app.databasechangelog (id varchar(255) not null, author varchar(255),
+            filename varchar(255), dateexecuted timestamp, orderexecuted int, exectype varchar(10),
+            md5sum varchar(35));
+        insert into app.databasechangelog values
+            ('a', 'ann', 'one.sql', now(), 1, 'EXECUTED', '9:1'),
+            ('B', 'ann', 'one.sql', now(), 2, 'EXECUTED', '9:2')""",
+}
+
+
+@pytest.mark.parametrize("tool", _HISTORIES)
+def test_history_in_any_schema_is_taken_over_and_the_next_run_goes_on(
+    three: Project, tool: str
+) -> None:
+    three.query(_HISTORIES[tool])
+    refused = three.run("migrate")
+    assert refused["exit_code"] == 6
+    assert f"runner adopt {tool};" in refused["error"]["fix"]
+    assert three.run("adopt", tool, "--yes")["outcome"] == "applied"
+    assert three.history() == [("1", "applied"), ("2", "applied")]
+    assert [entry["version"] for entry in three.run("migrate")["applied"]] == ["3", "R__v"]
+
+
+@pytest.mark.parametrize("tool", ["sqlx", "sqitch"])
+def test_file_that_was_edited_since_is_refused_and_one_with_a_directive_is_not(
+    three: Project, tool: str
+) -> None:
+    three.query(_HISTORIES[tool])
+    three.file("V1__a.sql", "-- runner: irreversible: there is no way back\ncreate table a ();\n")
+    assert three.run("adopt", tool)["outcome"] == "planned"
+    three.file("V1__a.sql", "create table b ();\n")
+    assert three.run("adopt", tool)["error"]["details"] == [
+        f"V1__a.sql: not the file that {tool} applied (its checksum differs)"
+    ]
+
+
+def test_names_that_several_files_have_need_the_newest_named(three: Project) -> None:
+    three.query(_HISTORIES["liquibase"])
+    three.file("V4__b.sql", "create table d ();\n")
+    assert "--at V" in three.run("adopt", "liquibase")["error"]["fix"]
+    assert len(three.run("adopt", "liquibase", "--at", "2")["data"]) == 2
+
+
+def test_history_in_several_schemas_is_refused(three: Project) -> None:
+    for schema in ("one", "two"):
+        three.query(f"create schema {schema}; create table {schema}.goose_db_version ("
+                    "id int, version_id bigint, is_applied boolean, tstamp timestamp)")  # fmt: skip
+    assert "several schemas: one, two" in three.run("adopt", "goose")["error"]["message"]
+
+
+def test_database_of_a_tool_that_cannot_be_adopted_is_named_with_what_to_do(
+    three: Project,
+) -> None:
+    three.query("create table schema_migrations (version varchar primary key);"
+                "create table ar_internal_metadata (key varchar, value varchar)")  # fmt: skip
+    error = three.run("plan")["error"]
+    assert error["message"].startswith("Rails manages this database (public.ar_internal_metadata)")
+    assert error["fix"].startswith("say what is applied already: runner baseline V")
+
+
+def test_who_wants_to_begins_beside_another_tools_history_and_is_asked_once(
+    three: Project,
+) -> None:
+    three.query("create table schema_migrations (version varchar primary key)")
+    assert three.run("migrate")["exit_code"] == 6
+    assert three.run("migrate", "--allow-other-history", "--target", "1")["outcome"] == "applied"
+    assert three.run("migrate")["outcome"] == "applied"
