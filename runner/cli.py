@@ -52,7 +52,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         document = _failed(asked.command.name, run_id, Interrupted("interrupted", fix="run again"))
     with held():
-        saved = _print(document, asked, terminal.told)
+        saved = _print(document, asked, terminal)
     return document["exit_code"] if saved else document["exit_code"] or 1
 
 
@@ -130,13 +130,14 @@ def _look_ahead(asked: Arguments) -> None:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _print(document: Document, asked: Arguments, told: Sequence[str]) -> bool:
+def _print(document: Document, asked: Arguments, terminal: _Terminal) -> bool:
     """Print the result, then write it where that is asked for; return whether that succeeded."""
+    terminal.ended()
     command = COMMANDS.get(document["command"], asked.command)  # invoke answers with another's
     if asked.shared["json"]:
         _write(sys.stdout, text.as_json(document))
     else:
-        _write(sys.stdout, command.text(document, _screen(told)))
+        _write(sys.stdout, command.text(document, _screen(terminal.told)))
     try:
         if asked.shared["junit"]:
             from runner.report import junit  # noqa: PLC0415
@@ -195,6 +196,7 @@ class _Terminal:
         self.wants_ticks = sys.stderr.isatty()
         self.told: list[str] = []
         self._of = 0
+        self._shown = False
 
     def planned(self, count: int) -> None:
         self._of = count
@@ -217,13 +219,21 @@ class _Terminal:
         _say(self._clear() + self._line(job, f"({wording.duration(duration_ms)})"))
         self.told.append(job.migration.name)
 
+    def ended(self) -> None:
+        """Take away the line of a file that began and did not end."""
+        if self._shown:
+            _say(self._clear(), end="")
+
     def _show(self, job: Job, end: str) -> None:
         """Show a line that the next one replaces, which one that is broken is not."""
         _say(self._clear() + cut(self._line(job, end), _columns() - 1), end="")
+        self._shown = True
 
     def _line(self, job: Job, end: str) -> str:
         number = f"{len(self.told) + 1} of {self._of}".rjust(2 * len(str(self._of)) + 4)
         return f"  {number}  {wording.clean(job.migration.name)} {end}"
 
     def _clear(self) -> str:
-        return "\r\033[K" if self.wants_ticks else ""
+        cleared = "\r\033[K" if self._shown else ""
+        self._shown = False
+        return cleared

@@ -21,6 +21,7 @@ LONGEST = (
 )
 # Files that take long without an emulated AWS.
 SLOW = (
+    "tests/docs/test_tutorial.py",
     "tests/local/",
     "tests/modules/",
     "tests/pipeline/",

@@ -1,4 +1,7 @@
-"""A PostgreSQL that a folder keeps, for a first look: it runs while a command does."""
+"""A PostgreSQL that a folder keeps, for a first look: it runs while a command does.
+
+It is fast, and does not outlive a power failure.
+"""
 
 import contextlib
 import fcntl
@@ -27,7 +30,7 @@ def kept_database(home: Path) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     (home / ".gitignore").write_text("*\n", encoding="utf-8")
     with _alone(home):
-        server = Server(embedded_bin_dir(), home, free_port())
+        server = Server(embedded_bin_dir(), home, free_port(), durable=False)
         try:
             with held():
                 server.start()

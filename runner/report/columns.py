@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 _GAP = "  "
 _NARROWEST = 6  # columns that a cell keeps, however narrow the screen
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    width: int | None = None,
+    *,
+    whole: Container[str] = (),
 ) -> list[str]:
     """Return a table's lines, each column as wide as its widest cell.
 
     Parameters:
         width: columns of the screen, where the widest cells are cut so far that a line fits.
+        whole: heads of columns in which nothing is cut.
     """
     cells = [list(head), *(list(row) for row in rows)]
     widths = [max(columns(row[place]) for row in cells) for place in range(len(head))]
     if width:
-        widths = _narrowed(widths, width)
+        widths = _narrowed(widths, width, [name not in whole for name in head])
     lines = [
         _GAP.join(_filled(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip()
         for row in cells
@@ -51,13 +56,14 @@ def _wide(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _narrowed(widths: list[int], width: int) -> list[int]:
-    """Return widths that fit, taken from the widest column first."""
+def _narrowed(widths: Sequence[int], width: int, may: Sequence[bool]) -> list[int]:
+    """Return widths that fit, taken from the widest columns of those that may be cut."""
     narrowed = list(widths)
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
-    while excess > 0 and max(narrowed) > _NARROWEST:
-        narrowed[narrowed.index(max(narrowed))] -= 1
-        excess -= 1
+    places = [place for place, cuttable in enumerate(may) if cuttable]
+    for _ in range(sum(widths) + len(_GAP) * (len(widths) - 1) - width):
+        widest = max(places, key=narrowed.__getitem__)
+        if narrowed[widest] > _NARROWEST:
+            narrowed[widest] -= 1
     return narrowed
 
 

@@ -16,6 +16,7 @@ from runner.report.wording import ToRun, clean, duration, many, place, remarks
 from runner.result import Action, Document, Plan
 
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
+_MOMENTS = frozenset({"at", "applied_at"})  # columns that say when
 _VERBS: dict[Action, str] = {"apply": "applied", "repeat": "applied", "undo": "undone"}
 
 
@@ -204,15 +205,22 @@ def table_of(document: Document, columns: Sequence[str], screen: Screen = PAPER)
         *wording.standings(document), *wording.events(document), *wording.verified(document),
     ]  # fmt: skip
     cells = [[clean(cell) for cell in _cells(entry, columns)] for entry in rows]
-    return table(columns, cells, screen.width) if rows else []
+    head = [column.removesuffix("_ms") for column in columns]
+    return table(head, cells, screen.width, whole=_MOMENTS) if rows else []
 
 
 def _cells(entry: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    words = {None: "", True: "yes", False: "no"}
-    return [
-        words[value] if value is None or isinstance(value, bool) else str(value)
-        for value in (entry[column] for column in columns)
-    ]
+    return [_cell(column, entry[column]) for column in columns]
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if column in _MOMENTS:
+        return wording.moment(value)
+    return duration(value) if column == "duration_ms" else str(value)
 
 
 def _pending(document: Document, *, colour: bool) -> list[str]:

@@ -276,12 +276,20 @@ def test_a_terminal_is_told_of_each_file_once(project: Project) -> None:
     out, err = Terminal(), Terminal()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         assert main([*project._target(), "migrate"]) == 0
-    told = re.findall(r"\x1b\[K([^\x1b]*) \(\d+ ms\)\n", err.getvalue())
+    told = re.findall(r"^(?:.*\x1b\[K)?( .*) \(\d+ ms\)$", err.getvalue(), re.MULTILINE)
     assert (told[0], told[-1]) == ("   1 of 11  V1__a.sql", "  11 of 11  V11__a.sql")
     assert len(told) == 11
     assert "V11" not in out.getvalue()
     assert out.getvalue().count("\n") == 1
     assert "done: 11 migrations" in out.getvalue()
+
+
+def test_a_failure_does_not_begin_in_the_line_of_its_file(project: Project) -> None:
+    project.file("V1__a.sql", "create tabel a ()")
+    both = Terminal()
+    with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
+        assert main([*project._target(), "migrate"]) == 3
+    assert re.search(r"1 of 1  V1__a.sql …\r\x1b\[K/.*V1__a.sql:1:8: syntax", both.getvalue())
 
 
 def test_columns_fit_a_terminal_and_nothing_is_cut_elsewhere(
