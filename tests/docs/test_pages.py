@@ -17,7 +17,12 @@ PAGES = sorted([
     *ROOT.glob("roles/*/README.md"),
     *ROOT.glob("collections/ansible_collections/migrations/**/*.md"),
 ])  # fmt: skip
-EXAMPLES = {"sql/V001__baseline.sql"}  # what a reader is to make
+EXAMPLES = {  # what a reader is to make
+    "sql/V001__baseline.sql",
+    "sql/U001__create_customer.sql",
+    "sql/V002__add_customer_email.sql",
+    "sql/U002__add_customer_email.sql",
+}
 PARTS = "benchmarks|collections|docs|inventories|local|playbooks|roles|runner|sql|tests|torture"
 
 
