@@ -7,8 +7,8 @@ from pathlib import Path
 from runner.engine.plan import check
 from runner.engine.run import Run, opened, reported
 from runner.errors import ValidationFailed
-from runner.files.examine import described, examine, sql_of
 from runner.files.folder import Folder, read_folder
+from runner.files.pieces import problems_in
 from runner.history import read
 from runner.result import Result
 
@@ -31,9 +31,5 @@ def validate(run: Run | None, sql_dir: Path, run_id: str) -> Result:
 
 def file_problems(folder: Folder) -> list[str]:
     """Return what is wrong with the SQL of any file."""
-    problems = []
-    for migration in (*folder.versioned, *folder.undo.values(), *folder.repeatable):
-        text = sql_of(migration)
-        found = examine(migration, text).problems
-        problems += [described(migration, text, problem) for problem in found]
-    return problems
+    files = (*folder.versioned, *folder.undo.values(), *folder.repeatable)
+    return [problem for migration in files for problem in problems_in(migration)]

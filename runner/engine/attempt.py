@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
@@ -17,8 +17,9 @@ from runner.database.watch import Watch
 from runner.deadline import Deadline, backoff
 from runner.engine.job import Job
 from runner.engine.progress import Progress
+from runner.errors import RunnerError
 from runner.errors import Session as Blocker
-from runner.files.examine import Message
+from runner.files.pieces import Piece
 from runner.signals import again
 from runner.syntax.scanner import Statement
 
@@ -149,13 +150,42 @@ def watch_job(session: Session, job: Job, conduct: Conduct, *, look: bool) -> Wa
     )
 
 
-def send(cursor: Cursor, job: Job, message: Message) -> None:
-    """Send a part of a file, as it is, and the COPY data that follows it."""
-    sql = job.text[message.start : message.end]
+def send(cursor: Cursor, piece: Piece) -> None:
+    """Send a part of a file, as it is, and the data that it is given.
+
+    Raises:
+        RunnerError: that could not be read to its end.
+    """
     try:
-        if message.copy_data:
-            cursor.copy_expert(sql, io.StringIO(job.text[slice(*message.copy_data)]))
+        if piece.rows is None:
+            cursor.execute(piece.sql)
         else:
-            cursor.execute(sql)
+            _copy(cursor, piece.sql, piece.rows)
     finally:
         again()
+
+
+def _copy(cursor: Cursor, sql: str, rows: Iterable[str]) -> None:
+    data = _Rows(iter(rows))
+    try:
+        cursor.copy_expert(sql, data)  # type: ignore[arg-type] # of a file it wants read() only
+    except psycopg2.Error:
+        if data.error:  # which the server was told of, and tells us
+            raise data.error from None
+        raise
+
+
+class _Rows:
+    """Rows as psycopg2 reads them, and the error that came up while they were read."""
+
+    def __init__(self, rows: Iterator[str]) -> None:
+        self._rows = rows
+        self.error: RunnerError | None = None
+
+    def read(self, _: int) -> bytes:
+        """Return some of them, whatever their size; nothing at their end."""
+        try:
+            return next(self._rows, "").encode()
+        except RunnerError as error:
+            self.error = error
+            raise

@@ -12,6 +12,7 @@ from runner.database import checks
 from runner.database.sessions import describe_session
 from runner.engine.job import Job
 from runner.errors import LockNotObtained, MigrationFailed, NeedsAttention, Session
+from runner.files.pieces import Near
 from runner.history.table import TABLE, Doubt
 from runner.syntax import statements
 
@@ -97,7 +98,8 @@ def migration_failed(
     state = error.pgcode
     if diag.statement_position and base is not None:
         inside = base + int(diag.statement_position) - 1
-        offset = inside if 0 <= inside <= len(job.text) else offset  # else it is in SQL of ours
+        # Else it is in SQL of ours, which a large file shares no message with.
+        offset = inside if job.whole is None or 0 <= inside <= len(job.whole) else offset
     message = diag.message_primary or str(error).strip().split("\n")[0] or "the connection was lost"
     fix = _FIXES.get(state or _LOST, "correct the file and run again")
     if state == errorcodes.QUERY_CANCELED and job.migration.directives.statement_timeout is None:
@@ -127,9 +129,11 @@ def migration_failed(
 
 
 def _sets_transaction(job: Job, offset: int | None) -> bool:
-    return offset is not None and job.text[offset:].upper().split(None, 2)[:2] == [
-        "SET", "TRANSACTION",
-    ]  # fmt: skip
+    if offset is None:
+        return False
+    place = job.near(offset)
+    words = place.text[place.offset : place.offset + _WIDTH].upper().split(None, 2)
+    return words[:2] == ["SET", "TRANSACTION"]
 
 
 def needs_attention(
@@ -156,8 +160,9 @@ def _place(job: Job, offset: int | None) -> _Place:
     path = str(job.migration.path)
     if offset is None:
         return {"file": path, "line": None, "column": None, "excerpt": None}
-    line, column = statements.position(job.text, offset)
-    return {"file": path, "line": line, "column": column, "excerpt": excerpt(job.text, offset)}
+    place = job.near(offset)
+    line, column = place.position()
+    return {"file": path, "line": line, "column": column, "excerpt": excerpt(place)}
 
 
 def lock_lost(job: Job) -> LockNotObtained:
@@ -231,8 +236,9 @@ def gone(job: Job, offset: int) -> NeedsAttention:
     )
 
 
-def excerpt(text: str, offset: int) -> str:
-    """Return the line of an offset with a caret below it, and the lines above."""
+def excerpt(place: Near) -> str:
+    """Return the line of a place with a caret below it, and the lines above."""
+    text, offset = place.text, place.offset
     line, column = statements.position(text, offset)
     # Up to the end of the line, and no splitting of a whole big file for three lines.
     begin = offset
@@ -243,7 +249,7 @@ def excerpt(text: str, offset: int) -> str:
     end = re.compile(r"[\r\n]|\Z").search(text, offset)
     lines = re.split(r"\r\n|\n|\r", text[begin + 1 : end.start() if end else len(text)])
     start = max(0, column - 1 - _WIDTH // 2)
-    first = line - len(lines) + 1
+    first = place.line + line - len(lines) + 1
     shown = [f"{number:>6} | {_cut(content, start)}" for number, content in enumerate(lines, first)]
     return "\n".join([*shown, f"{'':>6} | {' ' * (column - 1 - start)}^"])
 

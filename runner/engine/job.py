@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from runner import result
 from runner.engine.plan import Task
 from runner.errors import ValidationFailed
+from runner.files import pieces
 from runner.files.examine import Message, described, examine, sql_of
 from runner.files.folder import Migration
+from runner.files.pieces import Near, Piece
 from runner.history.table import Record
 
 
 class Job(NamedTuple):
-    """A file that is ready to run; `replaced` and `plain` are those of its check."""
+    """A file that is ready to run; `replaced` and `plain` are those of its check.
+
+    `whole` is its text, None for a large one: that is read, cut and checked while it runs.
+    """
 
     task: Task
-    text: str
+    whole: str | None
     messages: tuple[Message, ...]
     transactional: bool
     replaced: tuple[str, ...] | None = None
@@ -27,6 +32,33 @@ class Job(NamedTuple):
     def migration(self) -> Migration:
         """The file."""
         return self.task.migration
+
+    @property
+    def text(self) -> str:
+        """Its text; a large one is never held as one."""
+        assert self.whole is not None
+        return self.whole
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what is sent of it, one after the other.
+
+        Raises:
+            ValidationFailed: a large one holds what a migration must not.
+            ConfigurationError: a large one is not what was planned.
+        """
+        if self.whole is None:
+            return pieces.pieces_of_large(self.migration)
+        return pieces.pieces_of(self.whole, self.messages)
+
+    def near(self, offset: int) -> Near:
+        """Return what is around a place in it."""
+        if self.whole is None:
+            return pieces.near(self.migration, offset)
+        return Near(self.whole, offset)
+
+    def beginning(self, count: int) -> str:
+        """Return so many of its characters, and of a large one fewer."""
+        return self.near(0).text[:count]
 
     def record(self, run_id: str) -> Record:
         """Return what the history says of it."""
@@ -83,12 +115,15 @@ def prepare(tasks: Iterable[Task]) -> list[Job]:
     """
     jobs, problems = [], []
     for task in tasks:
-        text = sql_of(task.migration)
-        checked = examine(task.migration, text)
-        problems += [described(task.migration, text, problem) for problem in checked.problems]
-        job = Job(
-            task, text, checked.messages, checked.transactional, checked.replaced, checked.plain
-        )
+        if pieces.is_large(task.migration):
+            job = Job(task, None, (), transactional=True)
+        else:
+            text = sql_of(task.migration)
+            checked = examine(task.migration, text)
+            problems += [described(task.migration, text, problem) for problem in checked.problems]
+            job = Job(
+                task, text, checked.messages, checked.transactional, checked.replaced, checked.plain
+            )
         problems += _other_than_begun(job)
         jobs.append(job)
     if problems:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import psycopg2
 
 from runner.database.session import Session
 from runner.engine.attempt import send
 from runner.engine.job import Job
-from runner.files.examine import Message
+from runner.files.pieces import Piece
 from runner.syntax.scanner import scan
 
 
@@ -30,14 +30,23 @@ def failing_statement(session: Session, opening: str, jobs: Sequence[Job]) -> in
         session.run(opening)
         with session.connection.cursor() as cursor:
             for job in before:
-                for message in job.messages:
-                    send(cursor, job, message)
-            for statement in scan(failed.text):
-                place = statement.start
-                message = Message(statement.start, statement.end, statement.copy_data)
-                send(cursor, failed, message)
+                for piece in job.pieces():
+                    send(cursor, piece)
+            for piece in failed.pieces():
+                for single in _statements(piece):
+                    place = single.start
+                    send(cursor, single)
     except psycopg2.Error:
         session.rollback()
         return place
     session.rollback()
     return None
+
+
+def _statements(piece: Piece) -> Iterator[Piece]:
+    """Yield the statements of a piece, which is one where it is given data."""
+    if piece.rows is not None:
+        yield piece
+        return
+    for statement in scan(piece.sql):
+        yield Piece(statement.text, piece.start + statement.start)

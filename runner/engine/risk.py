@@ -68,7 +68,7 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan
     Parameters:
         rows: the history that the jobs were planned on.
     """
-    read = [_look(job.text) for job in jobs]
+    read = [_look(job) for job in jobs]
     relations = _relations(session, sorted({lock.relation for one in read for lock in one.locks}))
     return {
         "digest": digest(jobs, session.server.database, rows),
@@ -84,7 +84,7 @@ def first(jobs: Sequence[Job], database: str) -> Plan:
         "digest": digest(jobs, database, ()),
         "runner": None,
         "longest_transaction": None,
-        "files": [_file(job, _look(job.text), {}) for job in jobs],
+        "files": [_file(job, _look(job), {}) for job in jobs],
     }
 
 
@@ -163,15 +163,16 @@ def _relation(name: str, before: _Counted, after: _Counted) -> Relation:
     }
 
 
-def _look(text: str) -> _Text:
+def _look(job: Job) -> _Text:
     locks: dict[str, Expected] = {}
     hazards: dict[Seen, None] = {}
     opaque = False
-    for statement in scan(text):
-        for lock in locks_of(statement):
-            locks[lock.relation] = stronger(lock, locks.get(lock.relation))
-        hazards.update(dict.fromkeys(hazards_of(statement)))
-        opaque = opaque or is_opaque(statement)
+    for piece in job.pieces():
+        for statement in scan(piece.sql):
+            for lock in locks_of(statement):
+                locks[lock.relation] = stronger(lock, locks.get(lock.relation))
+            hazards.update(dict.fromkeys(hazards_of(statement)))
+            opaque = opaque or is_opaque(statement)
     return _Text([*locks.values()], [*hazards], opaque)
 
 
@@ -194,7 +195,7 @@ def _file(job: Job, found: _Text, relations: dict[str, Relation]) -> Planned:
         "transactional": job.transactional,
         "why": job.task.why,
         "irreversible": migration.directives.irreversible,
-        "sql": job.text[:_SQL],
+        "sql": job.beginning(_SQL),
         "risk": _LEVELS[max(worst, 1 if risks else 0)],
         "risks": risks,
         "hazards": hazards,

@@ -47,6 +47,8 @@ _Planner = Callable[[Session, Folder, Sequence[Row]], list[Task]]
 # Seconds after which the files may be others than were read: a deployment does not wait for us.
 _FRESH = 1.0
 
+_SHOWN = 1 << 20  # characters of a file that a preview holds
+
 # Jobs with what came of them, as they are done.
 _Entries = Iterator[tuple[Job, Done]]
 
@@ -177,7 +179,9 @@ def _to_undo(
 
 
 def _preview(result: Result, jobs: Sequence[Job]) -> None:
-    shown: list[Preview] = [{"file": job.migration.name, "sql": job.text} for job in jobs]
+    shown: list[Preview] = [
+        {"file": job.migration.name, "sql": job.beginning(_SHOWN)} for job in jobs
+    ]
     result.planned, result.data = True, shown
 
 

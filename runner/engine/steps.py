@@ -35,7 +35,7 @@ from runner.engine.job import Done, Job
 from runner.engine.lock import LOCK, TRANSACTION_LOCK
 from runner.engine.outcome import settle
 from runner.errors import Incomplete, NeedsAttention
-from runner.files.examine import Message
+from runner.files.pieces import piece_of
 from runner.history.table import Doubt
 from runner.history.write import Writer
 from runner.signals import held
@@ -183,7 +183,7 @@ class Steps:
             if not self._session.run(f"{BEGIN}{limited}select {TRANSACTION_LOCK}")[0]:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
-                send(cursor, job, Message(statement.start, statement.end, statement.copy_data))
+                send(cursor, piece_of(statement))
             self._session.run(
                 "set constraints all immediate; "
                 f"{limited}{self._session.own_role_locally()}{SAFELY}{done}; select {LOCK}; commit"

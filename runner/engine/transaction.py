@@ -166,9 +166,9 @@ class Transactions:
         self._conduct.progress.started(job)
         sent.start()
         with self._session.connection.cursor() as cursor:
-            for message in job.messages:
-                sent.base = message.start
-                send(cursor, job, message)
+            for piece in job.pieces():
+                sent.base = piece.start
+                send(cursor, piece)
                 guard.check(self._session, job)
         sent.file = True
 

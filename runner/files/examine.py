@@ -11,10 +11,10 @@ from typing import NamedTuple
 from runner.files.directives import stray_directive
 from runner.files.folder import Migration
 from runner.syntax import effects, statements
-from runner.syntax.lexer import Problem, mentions, unquoted
+from runner.syntax.lexer import Lexer, Problem, mentions, unquoted
 from runner.syntax.names import index_built
 from runner.syntax.nontransactional import non_transactional
-from runner.syntax.scanner import Statement
+from runner.syntax.scanner import Statement, takes_data
 
 # Characters of one message. Larger files go in several within one transaction: the server
 # parses a message whole, and at this size its memory and ours stay small at the same speed.
@@ -32,6 +32,16 @@ _EMPTY = Problem(
 )
 
 
+class Part(NamedTuple):
+    """Whether a text is the first part of its file, and whether it is the last."""
+
+    first: bool = True
+    last: bool = True
+
+
+_WHOLE = Part()
+
+
 class Message(NamedTuple):
     """What is sent at once: a span of the text, and the span of COPY data that follows it."""
 
@@ -44,7 +54,9 @@ class Checked(NamedTuple):
     """What a look at a file's text found: its problems in order, and how it will run.
 
     `replaced` are the relations that it may rewrite or drop, None: any; `plain`: it is small and
-    ordinary, so that it may share a message with others like it.
+    ordinary, so that it may share a message with others like it. Of a part that is not the last,
+    `end` is the semicolon of the last statement in it (0: it holds no whole one), and `copies`:
+    that one takes the data that follows.
     """
 
     problems: tuple[Problem, ...]
@@ -52,6 +64,8 @@ class Checked(NamedTuple):
     messages: tuple[Message, ...]
     replaced: tuple[str, ...] | None
     plain: bool
+    end: int
+    copies: bool = False
 
 
 def sql_of(migration: Migration) -> str:
@@ -64,17 +78,18 @@ def sql_of(migration: Migration) -> str:
     return statements.executable(migration.text(), transactional=not asked.no_transaction)
 
 
-def examine(migration: Migration, text: str) -> Checked:
-    """Check a file's text and cut it into messages."""
+def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
+    """Check a file's text, or a part of it, and cut it into messages."""
     problems: list[Problem] = []
     unnamed: list[Problem] = []
     cannot: list[Problem] = []
     limits: list[Problem] = []
     messages: list[Message] = []
     count = first = 0
+    statement: Statement | None = None
     names: set[str] | None = set()
     ordinary = len(text) <= _SMALL and not _odd(text)
-    for statement in statements.checked(text, problems):
+    for statement in statements.checked(text, problems, more=not part.last):
         first = first if count else statement.start
         count += 1
         reason = non_transactional(statement)
@@ -87,18 +102,19 @@ def examine(migration: Migration, text: str) -> Checked:
         if statement.keyword == "SET":
             limits += _limit(statement)
         _gather(messages, statement)
-    if not count and not problems:
+    if part == _WHOLE and not count and not problems:
         problems.append(_EMPTY)
     problems += unnamed + _way_back(text)
     if migration.directives.no_transaction or cannot:
         problems += limits
-    stray = stray_directive(text, first) if count else None
+    stray = stray_directive(text, first) if count or not part.first else None
     if stray is not None:
         problems.append(Problem(stray, "a directive works at the file's top only", ""))
-    mixed = 0 < len(cannot) < count and not migration.directives.no_transaction
+    others = part != _WHOLE or len(cannot) < count
+    mixed = bool(cannot) and others and not migration.directives.no_transaction
     if mixed:
         problems += [_mixed(problem) for problem in cannot]
-    if len(messages) == 1 and not messages[0].copy_data:
+    if part == _WHOLE and len(messages) == 1 and not messages[0].copy_data:
         messages = [Message(0, len(text))]  # the usual file travels as it is
     alone = migration.directives.no_transaction or (bool(cannot) and not mixed)
     return Checked(
@@ -107,7 +123,13 @@ def examine(migration: Migration, text: str) -> Checked:
         messages=tuple(messages),
         replaced=None if names is None else tuple(sorted(names)),
         plain=bool(count) and ordinary and names is not None and _asks_nothing(migration, alone),
+        end=len(text) if part.last else _semicolon(statement),
+        copies=not part.last and statement is not None and takes_data(statement),
     )
+
+
+def _semicolon(statement: Statement | None) -> int:
+    return Lexer(statement.source).skip_trivia(statement.end) if statement else 0
 
 
 def _odd(text: str) -> bool:
@@ -123,9 +145,13 @@ def _asks_nothing(migration: Migration, alone: bool) -> bool:
 
 def described(migration: Migration, text: str, problem: Problem) -> str:
     """Return a problem as a line for a person: file, line, column, what, and what to do."""
-    line, column = statements.position(text, problem.offset)
+    return described_at(migration, statements.position(text, problem.offset), problem)
+
+
+def described_at(migration: Migration, place: tuple[int, int], problem: Problem) -> str:
+    """Return a problem as such a line, given its line and column."""
     fix = f": {problem.fix}" if problem.fix else ""
-    return f"{migration.name}:{line}:{column}: {problem.message}{fix}"
+    return f"{migration.name}:{place[0]}:{place[1]}: {problem.message}{fix}"
 
 
 # How files of dbmate, goose, sql-migrate and MyBatis say where their way back begins.
@@ -192,7 +218,7 @@ def _gather(messages: list[Message], statement: Statement) -> None:
     joins = (
         last is not None
         and not last.copy_data
-        and not statement.copy_data
+        and not takes_data(statement)
         and statement.end - last.start <= _MESSAGE
     )
     if last is not None and joins:

@@ -44,6 +44,7 @@ class Migration(NamedTuple):
     name: str
     checksum: str
     directives: Directives
+    size: int = 0  # bytes
 
     @property
     def path(self) -> Path:
@@ -63,12 +64,45 @@ class Migration(NamedTuple):
                 f"{self.name} cannot be read any more: {error.strerror}",
                 fix="something else changes the folder: let it end, and run again",
             ) from error
-        if _named(hashlib.sha256(_with_newlines(content))) != self.checksum:
-            raise ConfigurationError(
-                f"{self.name} was changed while the runner was reading",
-                fix="something else changes the folder: let it end, and run again",
-            )
+        checksum = Checksum()
+        checksum.add(content)
+        if checksum.named() != self.checksum:
+            raise changed(self)
         return content.decode("utf-8")
+
+
+class Checksum:
+    """The checksum of a text that comes in pieces, as the history keeps it.
+
+    SHA-256 over UTF-8 with the BOM dropped and CRLF and CR as LF, so that a checkout on another
+    system is the same migration.
+    """
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._carry = b""
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        if self._carry or b"\r" in piece:
+            piece = (self._carry + piece).replace(b"\r\n", b"\n")
+            # A CR at the end may be the first half of a CRLF.
+            self._carry = b"\r" if piece.endswith(b"\r") else b""
+            piece = piece[: len(piece) - len(self._carry)].replace(b"\r", b"\n")
+        self._digest.update(piece)
+
+    def named(self) -> str:
+        """Return it with its algorithm's name; nothing comes after that."""
+        self._digest.update(self._carry.replace(b"\r", b"\n"))
+        return f"sha256:{self._digest.hexdigest()}"
+
+
+def changed(migration: Migration) -> ConfigurationError:
+    """Return the error for a file that is not what it was when the folder was read."""
+    return ConfigurationError(
+        f"{migration.name} was changed while the runner was reading",
+        fix="something else changes the folder: let it end, and run again",
+    )
 
 
 class Folder(NamedTuple):
@@ -219,7 +253,7 @@ def _read(folder: Path, name: str) -> Migration:
         raise ConfigurationError(
             "malformed name: V<version>__<description>.sql, U… or R__<description>.sql is expected"
         )
-    checksum, head = _checksum(f"{folder}/{name}")
+    checksum, head, size = _checksum(f"{folder}/{name}")
     kind, written, description = match["kind"] or "R", match["version"], match["description"]
     version = parse_version(written) if written else ()
     return Migration(
@@ -231,49 +265,30 @@ def _read(folder: Path, name: str) -> Migration:
         name=name,
         checksum=checksum,
         directives=directives.parse(head),
+        size=size,
     )
 
 
-def _checksum(path: str) -> tuple[str, str]:
-    """Return the checksum of the normalised text and the comments at the file's top.
+def _checksum(path: str) -> tuple[str, str, int]:
+    """Return the checksum of a file, the comments at its top, and its bytes.
 
-    SHA-256 over UTF-8 with the BOM dropped and CRLF and CR as LF, so that a checkout on
-    another system is the same migration; read in pieces, so that size costs no memory.
+    It is read in pieces, so that size costs no memory.
     """
-    digest = hashlib.sha256()
+    checksum = Checksum()
     decoder = _decoder()
     head = ""
     offset = 0
-    carry = b""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a third of the time for a small one
         piece = file.read(_CHUNK).removeprefix(codecs.BOM_UTF8)
         while piece:
             _refuse_bytes(piece, decoder, offset)
             head = head or _head(piece)
             offset += len(piece)
-            if carry or b"\r" in piece:
-                normal = (carry + piece).replace(b"\r\n", b"\n")
-                # A CR at the end may be the first half of a CRLF.
-                carry = b"\r" if normal.endswith(b"\r") else b""
-                piece = normal[: len(normal) - len(carry)].replace(b"\r", b"\n")
-            digest.update(piece)
+            checksum.add(piece)
             piece = file.read(_CHUNK)
     if decoder.getstate()[0]:
         raise ConfigurationError(f"not UTF-8: cut off at byte {offset}")
-    digest.update(carry.replace(b"\r", b"\n"))
-    return _named(digest), head
-
-
-def _with_newlines(content: bytes) -> bytes:
-    """Return a text with the line ends that checksums are of; the same text where it has them."""
-    if b"\r" not in content:
-        return content
-    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
-def _named(digest: hashlib._Hash) -> str:
-    """Return a checksum with its algorithm's name, as the history keeps it."""
-    return f"sha256:{digest.hexdigest()}"
+    return checksum.named(), head, offset
 
 
 def _refuse_bytes(piece: bytes, decoder: codecs.IncrementalDecoder, offset: int) -> None:

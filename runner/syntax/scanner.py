@@ -68,14 +68,19 @@ class Statement:
 
 
 class Scanner(Lexer):
-    """One pass over a text; problems and pg_dump's guard lines gather as the statements go by."""
+    """One pass over a text; problems and pg_dump's guard lines gather as the statements go by.
 
-    __slots__ = ("_after", "guards")
+    Parameters:
+        more: the text goes on: COPY's data, which may be long, is left to who reads on.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("_after", "_more", "guards")
+
+    def __init__(self, text: str, *, more: bool = False) -> None:
         super().__init__(text)
         self.guards: list[tuple[int, int]] = []
         self._after = 0
+        self._more = more
 
     def statements(self) -> Iterator[Statement]:
         """Yield the statements in order; empty ones and what lies between them are left out."""
@@ -124,7 +129,7 @@ class Scanner(Lexer):
             end, stop = self._routine_end(start)
         statement = Statement(self.text, start, end, keyword, stop < len(self.text))
         self._after = stop + 1
-        if keyword == "COPY" and copies(statement) == "FROM":
+        if not self._more and takes_data(statement):
             self._find_copy_data(statement)
         return statement
 
@@ -186,26 +191,48 @@ class Scanner(Lexer):
         return self.command(pos)
 
     def _find_copy_data(self, statement: Statement) -> None:
-        text, fix = self.text, r"end the data with a line that holds \. alone"
         if not statement.terminated:
-            self.refuse(statement.end, "COPY … FROM stdin has no data", f"add ; and data; {fix}")
+            fix = f"add ; and data; {DATA_ENDLESS[1]}"
+            self.refuse(statement.end, "COPY … FROM stdin has no data", fix)
             return
-        rest = _copy_rest(text, self._after)
-        if rest is None:
-            self.refuse(
-                self._after,
-                "COPY … FROM stdin must be followed by its data",
-                "start the data on the line after the semicolon",
-            )
+        start = data_start(self.text, self._after)
+        if start is None:
+            self.refuse(self._after, *DATA_MISPLACED)
             return
-        start = rest.end()
-        end = text.find("\n\\.", start - 1) + 1
-        while end and not _data_end(text, end):
-            end = text.find("\n\\.", end) + 1
-        if not end:
-            self.refuse(statement.start, "the data of this COPY … FROM stdin has no end", fix)
-        statement.copy_data = (start, end or len(text))
-        self._after = end + 2 if end else len(text)
+        closing = data_end(self.text, start - 1)
+        if not closing:
+            self.refuse(statement.start, *DATA_ENDLESS)
+        statement.copy_data = (start, closing.start() if closing else len(self.text))
+        self._after = statement.copy_data[1] + len("\\.")
+
+
+DATA_MISPLACED = (
+    "COPY … FROM stdin must be followed by its data",
+    "start the data on the line after the semicolon",
+)
+DATA_ENDLESS = (
+    "the data of this COPY … FROM stdin has no end",
+    r"end the data with a line that holds \. alone",
+)
+
+
+def data_start(text: str, pos: int) -> int | None:
+    """Return where COPY's data begins: on the line after its semicolon, which is before `pos`."""
+    rest = _copy_rest(text, pos)
+    return rest.end() if rest else None
+
+
+def data_end(text: str, line_end: int) -> re.Match[str] | None:
+    """Return the line that closes COPY's data, which begins behind the line end at an offset."""
+    pos = text.find("\n\\.", line_end) + 1
+    while pos and not _data_end(text, pos):
+        pos = text.find("\n\\.", pos) + 1
+    return _data_end(text, pos) if pos else None
+
+
+def takes_data(statement: Statement) -> bool:
+    """Return whether lines of data follow a statement: COPY … FROM stdin."""
+    return statement.keyword == "COPY" and copies(statement) == "FROM"
 
 
 def copies(statement: Statement) -> str:

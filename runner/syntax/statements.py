@@ -4,11 +4,11 @@ A scanner of our own decides, for a wrong cut would send other statements than w
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from runner.syntax.lexer import Problem, mentions, unquoted
 from runner.syntax.nontransactional import non_transactional
-from runner.syntax.scanner import Scanner, Statement, copies
+from runner.syntax.scanner import Scanner, Statement, copies, takes_data
 
 
 def position(text: str, offset: int) -> tuple[int, int]:
@@ -33,18 +33,30 @@ def executable(text: str, *, transactional: bool = True) -> str:
     Parameters:
         transactional: whether the runner may give the file a transaction.
     """
-    spans = _guards(text) if "restrict" in text else []
-    spans += _wrapper(text) if transactional else []
+    text = without_guards(text)
+    return _blanked(text, _wrapper(text)) if transactional else text
+
+
+def without_guards(text: str) -> str:
+    r"""Return the text with blanks for pg_dump's \restrict lines, which are for psql."""
+    if "restrict" not in text:
+        return text
+    scanner = Scanner(text)
+    for _ in scanner.statements():
+        pass
+    return _blanked(text, scanner.guards)
+
+
+def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
     for start, end in spans:
         text = text[:start] + " " * (end - start) + text[end:]
     return text
 
 
-def _guards(text: str) -> list[tuple[int, int]]:
-    scanner = Scanner(text)
-    for _ in scanner.statements():
-        pass
-    return scanner.guards
+def begins_transaction(text: str) -> bool:
+    """Return whether a text's first statement is the BEGIN of a wrapped file."""
+    first = next(Scanner(text).stretches(), None)
+    return first is not None and first.head in _BEGINS
 
 
 def _wrapper(text: str) -> list[tuple[int, int]]:
@@ -79,23 +91,30 @@ def problems(text: str) -> list[Problem]:
     return found
 
 
-def checked(text: str, found: list[Problem]) -> Iterator[Statement]:
+def checked(text: str, found: list[Problem], *, more: bool = False) -> Iterator[Statement]:
     """Yield the statements of a text, INSERTs that follow each other as one.
 
     Parameters:
         found: has at the end, in the order of the text, what a migration file must not hold.
+        more: the text goes on: what it may cut is left out, and so is what follows a COPY of data.
     """
-    scanner = Scanner(text)
+    scanner = Scanner(text, more=more)
     if (nul := text.find("\0")) >= 0:
         found.append(Problem(nul, "a NUL character", "remove it: the server cannot store it"))
     calls_set_config = mentions(text, _SET_CONFIG)
+    end = 0
     for statement in scanner.statements() if calls_set_config else scanner.stretches():
+        if more and not statement.terminated:
+            break
+        end = statement.end
         if check := _CHECKS.get(statement.keyword):
             found += check(statement)
         if calls_set_config and mentions(statement.text, _SET_CONFIG):
             found += _set_config(statement)
         yield statement
-    found += scanner.problems
+        if more and takes_data(statement):
+            break
+    found += [problem for problem in scanner.problems if not more or problem.offset < end]
     found.sort(key=lambda problem: problem.offset)
 
 

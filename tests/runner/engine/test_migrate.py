@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.files import pieces
 from tests.runner.project import Project
 
 _ATOMIC = """
@@ -192,6 +193,75 @@ def test_large_file_goes_in_several_messages_and_its_position_is_the_files(
     project.file("V2__rows.sql", rows)
     project.run("migrate")
     assert project.query("select count(*) from t") == [(60_000,)]
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file be a large one, which is read while it runs."""
+    monkeypatch.setattr(pieces, "_LARGE", -1)
+    monkeypatch.setattr(pieces, "_WINDOW", 200)
+    monkeypatch.setattr(pieces, "_READ", 100)
+    monkeypatch.setattr(pieces, "_NEAR", 100)
+
+
+ROWS = "create table t (a int unique);\n" + "".join(
+    f"insert into t values ({number});\n" for number in range(100)
+)
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "place"),
+    [
+        ("select nope;\n", 3, (102, 8)),
+        ("insert into t values (7);\n", 3, (102, 1)),
+        ("copy t from stdin;\n500\n7\n\\.\nselect 1;\n", 3, (102, 1)),
+    ],
+    ids=["said by the server", "found by running it again", "in COPY's data"],
+)
+@pytest.mark.usefixtures("large")
+def test_an_error_of_a_large_file_has_its_place_and_takes_all_of_it_back(
+    project: Project, end: str, code: int, place: tuple[int, int]
+) -> None:
+    project.file("V1__t.sql", ROWS + end)
+    document = project.run("migrate")
+    error = document["error"]
+    assert (document["exit_code"], error["line"], error["column"]) == (code, *place)
+    assert end.partition("\n")[0] in error["excerpt"]
+    assert project.query("select to_regclass('t')") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("end", "problem"),
+    [
+        ("commit;\n", "V1__t.sql:102:1: COMMIT would control the runner's own transaction"),
+        (
+            "copy t from stdin;\n500\n",
+            "V1__t.sql:102:1: the data of this COPY … FROM stdin has",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("large")
+def test_a_problem_near_the_end_of_a_large_file_takes_all_of_it_back(
+    project: Project, end: str, problem: str
+) -> None:
+    project.file("V1__t.sql", ROWS + end)
+    document = project.run("migrate")
+    assert document["exit_code"] == 6
+    (said,) = document["error"]["details"]
+    assert said.startswith(problem)
+    assert project.query("select to_regclass('t')") == [(None,)]
+    assert project.run("validate")["error"]["details"] == [said]
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_file_is_applied_recorded_and_planned_like_another(project: Project) -> None:
+    project.file("V1__t.sql", ROWS + "copy t from stdin;\n500\n\\.\nalter table t add b int;\n")
+    project.file("U1__t.sql", "drop table t;\n")
+    assert project.run("plan")["data"]["files"][0]["sql"].startswith("create table t")
+    assert project.run("migrate")["exit_code"] == 0
+    assert project.query("select count(*), max(a), max(b) from t") == [(101, 500, None)]
+    assert project.run("validate", "--against-database")["exit_code"] == 0
+    assert project.run("rollback", "--steps", "1")["exit_code"] == 0
 
 
 def test_error_at_commit_rolls_back_and_records_nothing(project: Project) -> None:

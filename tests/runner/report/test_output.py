@@ -19,6 +19,7 @@ from runner.cli import main
 from runner.commands.table import COMMANDS
 from runner.engine.failures import excerpt
 from runner.errors import EXIT_CODES
+from runner.files.pieces import Near
 from runner.report import highlight, junit
 from runner.report.columns import columns
 from runner.report.preview import preview
@@ -358,7 +359,7 @@ def test_the_file_that_failed_is_not_among_those_not_run(project: Project) -> No
 def test_excerpt_says_where_a_long_line_goes_on(after: str) -> None:
     before = "create table a (" + "c text, " * 30
     text = f"-- why\nselect 1;\n{before}tabel{after}"
-    lines = excerpt(text, text.index("tabel")).splitlines()
+    lines = excerpt(Near(text, text.index("tabel"))).splitlines()
     assert lines[0] == "     1 | …"
     shown, caret = lines[-2], lines[-1]
     assert shown.startswith("     3 | …")
