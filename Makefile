@@ -26,7 +26,7 @@ endif
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.ready  ## make .venv from the lock
@@ -65,6 +65,10 @@ local: setup  ## the whole system on this machine: emulated AWS, a real PostgreS
 .PHONY: local-down
 local-down:  ## stop all of it; the database's data stays in .local
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m local down
+
+.PHONY: local-reset
+local-reset: setup  ## stop all of it and forget it, the database's data too: the next make local begins anew
+	@$(BIN)/python -m local reset
 
 .PHONY: psql
 psql: setup  ## psql on the local database

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         ("up", _up, "the whole system: emulators, playbooks, migration (make local)"),
         ("start", _start, "start the emulators only"),
         ("down", _down, "stop everything; data stays in the state folder"),
+        ("reset", _reset, "stop everything and forget it, data and all; the ports stay"),
         ("status", _status, "what runs"),
         ("env", _env, "the environment of AWS clients, as lines for a shell"),
         ("psql", _psql, "open psql on the local database"),
@@ -86,6 +87,11 @@ def _start(stack: Stack, _: argparse.Namespace) -> int:
 
 def _down(stack: Stack, _: argparse.Namespace) -> int:
     stack.down()
+    return 0
+
+
+def _reset(stack: Stack, _: argparse.Namespace) -> int:
+    stack.reset()
     return 0
 
 

@@ -60,6 +60,15 @@ class Stack:
             server.stop()
         shutil.rmtree(self.state.tmp, ignore_errors=True)
 
+    def reset(self) -> None:
+        """Stop everything and forget it, but for the ports that somebody chose."""
+        self.down()
+        for path in self.state.folder.glob("*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != self.state.ports:
+                path.unlink()
+
     def status(self) -> list[str]:
         """Say of every daemon and database whether it runs."""
         if not self.state.folder.exists():

@@ -87,18 +87,19 @@ class State:
 
     def remember(self, ports: Mapping[str, int]) -> None:
         """Keep the ports of what runs now, for all who look for it later."""
-        path = self._ports
+        path = self.ports
         new = path.with_name("ports.json.new")
         new.write_text(json.dumps({**self._remembered(), **ports}))
         new.replace(path)
 
     @property
-    def _ports(self) -> Path:
+    def ports(self) -> Path:
+        """The file of the ports that were chosen."""
         return self.folder / "ports.json"
 
     def _remembered(self) -> dict[str, int]:
         remembered: dict[str, int] = (
-            json.loads(self._ports.read_text()) if self._ports.exists() else {}
+            json.loads(self.ports.read_text()) if self.ports.exists() else {}
         )
         return remembered
 

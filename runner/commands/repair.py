@@ -16,11 +16,12 @@ from runner.result import Result
 
 
 class Change(NamedTuple):
-    """One change to the history: what it is for a person, and its SQL."""
+    """One change to the history: what it is for a person, its SQL, and the file it accepts."""
 
     text: str
     sql: str
     row: Row
+    accepts: str | None = None
 
 
 def repair(
@@ -50,6 +51,7 @@ def repair(
             else:
                 changes = list(_differences(writer, folder, rows.values()))
             result.data = [change.text for change in changes]
+            result.warnings += _not_run(changes)
             if not yes:
                 result.planned = True
             elif changes:
@@ -57,6 +59,16 @@ def repair(
                 session.run(f"begin; {'; '.join(written)}; commit")
                 result.changed = True
     return result
+
+
+def _not_run(changes: Iterable[Change]) -> list[str]:
+    """Return what the history will not tell of files that it takes as they are now."""
+    names = ", ".join(change.accepts for change in changes if change.accepts)
+    said = (
+        f"repair runs no SQL: what {names} says now and did not say when it was applied is not in"
+        " the database; a new migration brings it there: runner new"
+    )
+    return [said] if names else []
 
 
 def _logged(writer: Writer, change: Change, run_id: str) -> str:
@@ -81,7 +93,8 @@ def _differences(writer: Writer, folder: Folder, rows: Iterable[Row]) -> Iterabl
             yield Change(text, writer.forgotten(row.version), row)
         elif file and changed(file, row):
             text = f"accept {file.name} as it is now ({row.checksum} becomes {file.checksum})"
-            yield Change(text, writer.accepted(row.version, file.checksum, file.name), row)
+            sql = writer.accepted(row.version, file.checksum, file.name)
+            yield Change(text, sql, row, accepts=file.name)
 
 
 def _chosen(

@@ -149,7 +149,8 @@ def _report(context: Context, options: Options) -> Document:
 def _new(context: Context, options: Options) -> Document:
     from runner.commands.new import new
 
-    return new(context.sql_dir, options["name"], context.run_id).document()
+    edit = options.get("edit", False)
+    return new(context.sql_dir, options["name"], context.run_id, edit=edit).document()
 
 
 def _import_files(context: Context, options: Options) -> Document:
@@ -332,7 +333,10 @@ _ALL = (
     ),
     Command(
         "new", "make the next V and U file", _new,
-        (Option("name", "what it does", "NAME", str, positional=True, required=True),),
+        (
+            Option("name", "what it does", "NAME", str, positional=True, required=True),
+            Option("edit", "open both in VISUAL or EDITOR"),
+        ),
         needs=_FILES, lines=text.strings,
         summary=lambda _: "write the SQL of both, then migrate",
     ),

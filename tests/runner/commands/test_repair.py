@@ -32,6 +32,7 @@ def test_changed_file_is_refused_and_accepted_after_a_look(applied: Project) -> 
     shown = applied.run("repair")
     assert shown["outcome"] == "planned"
     assert "accept V1__a.sql as it is now (sha256:" in shown["data"][0]
+    assert "what V1__a.sql says now" in shown["warnings"][0]
     assert applied.run("migrate")["exit_code"] == 6  # shown is not done
     assert applied.run("repair", "--yes")["outcome"] == "applied"
     assert [entry["version"] for entry in applied.run("migrate")["applied"]] == ["3"]

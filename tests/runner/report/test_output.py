@@ -182,15 +182,6 @@ def test_validate_finds_every_problem_offline(project: Project) -> None:
     assert places == ["V1__a.sql:2:1", "V2__b.sql:1:1"]
 
 
-def test_new_makes_the_next_pair_of_files(project: Project) -> None:
-    project.file("V009__a.sql", "select 1")
-    document = project.run("new", "Add Orders!")
-    assert [Path(path).name for path in document["data"]] == [
-        "V010__add_orders.sql",
-        "U010__add_orders.sql",
-    ]
-
-
 def test_history_is_an_audit_trail(project: Project) -> None:
     project.file("V1__a.sql", "create table a ()")
     project.file("U1__a.sql", "drop table a")
