@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from runner.files.folder import Migration
@@ -50,38 +49,42 @@ class Judged(NamedTuple):
         return Found(str(self.migration.path), *place, rule, message, fix)
 
 
+class Waiver(NamedTuple):
+    """A rule that a file may break, and where that is said; line and column count from 1."""
+
+    rule: str
+    file: str
+    line: int
+    column: int
+
+    def unused(self, why: str, fix: str) -> Found:
+        """Return what is said of a waiver that answers nothing."""
+        return Found(self.file, self.line, self.column, "unused-waiver", why, fix)
+
+
 def unwaived(
-    judged: Judged, findings: Iterable[Found], unknown: Callable[[str], bool]
+    waivers: Sequence[Waiver], findings: Iterable[Found], unknown: Callable[[str], bool]
 ) -> Iterator[Found]:
-    """Yield the findings that no waiver of their file answers, and the waivers that answer none.
+    """Yield the findings of a file that no waiver answers, and the waivers that answer none.
 
     Parameters:
-        findings: those of this file.
+        waivers: those of this file.
         unknown: says whether no linter has a rule of this name; asked only for unused waivers.
     """
-    allowed = {rule for rule, _ in judged.migration.directives.allow} - UNWAIVABLE
+    allowed = {waiver.rule for waiver in waivers} - UNWAIVABLE
     used = set()
     for finding in findings:
         if finding.rule in allowed:
             used.add(finding.rule)
         else:
             yield finding
-    for rule, _ in judged.migration.directives.allow:
+    for waiver in waivers:
+        rule = waiver.rule
         if rule in used:
             continue
         if rule in UNWAIVABLE:
-            why, fix = f"{rule} cannot be waived", "remove the waiver and mend what it excuses"
+            yield waiver.unused(f"{rule} cannot be waived", "remove it and mend what it excuses")
         elif unknown(rule):
-            why, fix = f"there is no rule {rule}", "correct its name"
+            yield waiver.unused(f"there is no rule {rule}", "correct its name")
         else:
-            why, fix = f"nothing here breaks {rule}", "remove the waiver"
-        yield judged.found("unused-waiver", why, fix, _place(judged.text, rule))
-
-
-def _place(text: str, rule: str) -> tuple[int, int]:
-    """Return line and column of the waiver of a rule."""
-    waiver = re.compile(rf"\s*--[ \t]*runner:[ \t]*allow\s+{re.escape(rule)}\s*:")
-    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
-        if waiver.match(line):
-            return number, len(line) - len(line.lstrip()) + 1
-    return 1, 1
+            yield waiver.unused(f"nothing here breaks {rule}", "remove the waiver")

@@ -12,6 +12,7 @@ from runner.files.folder import Folder, Migration, read_folder
 from runner.lint.base import Base, compare, read_base
 from runner.lint.findings import OWN_RULES, Found, Judged, unwaived
 from runner.lint.squawk import squawk, unknown
+from runner.lint.waivers import Waivers, read_waivers
 from runner.report.wording import many
 from runner.result import Result
 from runner.syntax.statements import position
@@ -37,22 +38,28 @@ def lint(sql_dir: Path, run_id: str, *, base: str | None, server_version: str) -
     folder = read_folder(sql_dir)
     sources = [_source(migration) for migration in _files(folder)]
     known = read_base(sql_dir, base) if base is not None else None
-    findings = sorted(_judge(folder, sources, known, server_version))
+    waivers = read_waivers(sql_dir)
+    findings = sorted(_judge(folder, sources, known, waivers, server_version))
     result.data = [found.finding() for found in findings]
     if findings:
         files = len({finding.file for finding in findings})
         result.error = Refused(
             f"{many(len(findings), 'finding')} in {many(files, 'file')}",
-            fix="mend them, or give a reason on top of the file: -- runner: allow <rule>: <why>",
+            fix="mend them, or give a reason on top of the file: -- runner: allow <rule>: <why>;"
+            f" of a file that is applied already, in {waivers.path}: <file> <rule>: <why>",
         )
     return result
 
 
 def _judge(
-    folder: Folder, sources: list[Judged], base: Base | None, version: str
+    folder: Folder, sources: list[Judged], base: Base | None, waivers: Waivers, version: str
 ) -> Iterator[Found]:
     """Yield every finding that has no waiver."""
-    judged = [source for source in sources if not (base and base.has(source))]
+    judged = [
+        source
+        for source in sources
+        if not (waivers.leaves_out(source) or (base and base.has(source)))
+    ]
     found = [finding for source in judged for finding in _own(folder, source)]
     # A U file undoes: what squawk warns of is its purpose.
     found += squawk([s for s in judged if s.migration.kind != "U"], version)
@@ -61,7 +68,9 @@ def _judge(
     for finding in found:
         by_file.setdefault(finding.file, []).append(finding)
     for source in judged:
-        yield from unwaived(source, by_file.pop(str(source.migration.path), ()), _no_rule)
+        theirs = by_file.pop(str(source.migration.path), ())
+        yield from unwaived(waivers.of(source), theirs, _no_rule)
+    yield from waivers.strays(folder)
     for rest in by_file.values():
         yield from rest
 

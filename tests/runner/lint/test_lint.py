@@ -172,6 +172,51 @@ def test_fact_cannot_be_waived(repository: Repository) -> None:
     assert [rule for *_, rule in repository.found()] == ["missing-undo", "unused-waiver"]
 
 
+def test_waiver_beside_the_files_answers_for_one_that_stays_as_it_is(
+    repository: Repository,
+) -> None:
+    repository.write(pair("1", DROP) | pair("2", DROP))
+    repository.write({"waivers": "# old\n\nV1__a.sql  ban-drop-column: nobody reads it\n"})
+    assert repository.found() == [("V2__a.sql", 1, 15, "ban-drop-column")]
+
+
+def test_versions_through_one_are_left_out_and_the_next_are_not(repository: Repository) -> None:
+    repository.write(pair("1", DROP) | pair("2", DROP) | {"V0.1__A.sql": CLEAN})
+    repository.write({"waivers": "through 1.0: taken over from Flyway\n"})
+    assert repository.found() == [("V2__a.sql", 1, 15, "ban-drop-column")]
+
+
+def test_waiver_beside_the_files_that_answers_nothing_is_found_at_its_line(
+    repository: Repository,
+) -> None:
+    repository.write(pair("1"))
+    repository.write({
+        "waivers": "V1__a.sql ban-drop-column: x\nV9__b.sql naming: x\nU1__a.sql missing-undo: x\n"
+    })  # fmt: skip
+    assert repository.found() == [("waivers", line, 1, "unused-waiver") for line in (1, 2, 3)]
+    assert [finding["message"] for finding in repository.lint()["data"]] == [
+        "nothing here breaks ban-drop-column",
+        "there is no file V9__b.sql",
+        "missing-undo cannot be waived",
+    ]
+
+
+def test_lines_that_are_no_waivers_are_named_all_at_once(repository: Repository) -> None:
+    repository.write(pair("1"))
+    repository.write({
+        "waivers": "V1__a.sql naming\nV1__a.sql naming: \nthrough x: y\n"
+        "through 1: y\nthrough 2: y\nV1__a.sql naming: x\nV1__a.sql naming: y\n"
+    })  # fmt: skip
+    with pytest.raises(ConfigurationError) as refused:
+        lint(repository.sql, "r", base=None, server_version="17")
+    form = "'V003__a.sql rule: why' or 'through 42: why' is expected"
+    assert [detail.removeprefix(f"{repository.sql}/") for detail in refused.value.details] == [
+        *(f"waivers:{line}: {form}" for line in (1, 2, 3)),
+        "waivers:5: through is said twice",
+        "waivers:7: naming of V1__a.sql is waived twice",
+    ]
+
+
 def test_squawks_own_comment_gives_no_reason_and_waives_nothing(repository: Repository) -> None:
     repository.write(pair("1", f"-- squawk-ignore ban-drop-column\n{DROP}"))
     assert [rule for *_, rule in repository.found()] == ["ban-drop-column"]
