@@ -10,7 +10,7 @@ from runner.engine.run import Run, opened, reported
 from runner.errors import ConfigurationError
 from runner.files.folder import Folder, canonical, parse_version, read_folder
 from runner.history import read
-from runner.history.table import Record, Row
+from runner.history.table import Record, Row, Step
 from runner.history.write import Writer
 from runner.result import Result
 
@@ -112,7 +112,7 @@ def _chosen(
             raise ConfigurationError(f"version {row.version} has no statement in doubt")
         doubt = row.step_in_doubt
         if took_effect:
-            sql = writer.step_done(row.version, doubt.digest)
+            sql = writer.step_done(row.version, Step(doubt.digest))
         else:
             sql = writer.step_failed(row.version)
         outcome = "took effect" if took_effect else "did not take effect"

@@ -224,12 +224,16 @@ def unrecorded(job: Job, offset: int, error: psycopg2.Error) -> NeedsAttention:
     )
 
 
-def gone(job: Job, offset: int) -> NeedsAttention:
-    """Return the error for a finished statement whose work ended with the session it ran in."""
+def gone(job: Job, offset: int, what: str = "a temporary table, a setting") -> NeedsAttention:
+    """Return the error for a finished statement whose work ended with the session it ran in.
+
+    Parameters:
+        what: it left there.
+    """
     return needs_attention(
         job,
-        "the last run stopped after this statement, and what it left in the session (a temporary"
-        " table, a setting) is gone with that",
+        f"the last run stopped after this statement, and what it left in the session ({what}) is"
+        " gone with that",
         offset=offset,
         fix="take the finished statements out of the file, but for what the rest needs; forget the"
         f" journal: runner repair --forget {job.migration.key} --yes; then run again",

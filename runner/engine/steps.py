@@ -32,12 +32,14 @@ from runner.engine.failures import (
     unrecorded,
 )
 from runner.engine.job import Done, Job
+from runner.engine.kept import Kept
 from runner.engine.lock import LOCK, TRANSACTION_LOCK
 from runner.engine.outcome import settle
 from runner.errors import Incomplete, NeedsAttention
 from runner.files.pieces import piece_of
-from runner.history.table import Doubt
+from runner.history.table import Doubt, Left, Step
 from runner.history.write import Writer
+from runner.report.wording import and_more
 from runner.signals import held
 from runner.syntax.names import Index, index_built
 from runner.syntax.nontransactional import non_transactional
@@ -48,6 +50,7 @@ from runner.syntax.scanner import Statement, scan
 _NOT_INSIDE = {errorcodes.ACTIVE_SQL_TRANSACTION, errorcodes.INVALID_TRANSACTION_TERMINATION}
 _MAY_COMMIT = {"CALL", "DO"}
 _SHORT = 200  # characters of a statement in a message
+_SOME = 3  # of what is gone, in a message
 
 
 class Steps:
@@ -110,12 +113,13 @@ class Steps:
         done, doubt = self._open(job)
         self._progress.started(job)
         self._session.run("set search_path to default")
+        self._kept = Kept(self._session, job.text, done)
         told: list[str] = []
         count = 0
         for statement in scan(job.text):
             count += 1
             if count <= len(done):
-                self._again(job, statement, done[count - 1])
+                self._again(job, statement, done[count - 1], last=count == len(done))
                 continue
             if self._deadline.passed():
                 raise Incomplete(
@@ -133,7 +137,7 @@ class Steps:
             raise undecided(job, len(job.text), doubt)
         return told
 
-    def _open(self, job: Job) -> tuple[list[str], Doubt | None]:
+    def _open(self, job: Job) -> tuple[list[Step], Doubt | None]:
         """Open the journal, or find it; return the finished statements and the one in doubt."""
         row = job.task.resumes
         if row and row.state != "applied":
@@ -142,15 +146,27 @@ class Steps:
         self._session.run(self._history.begin_steps(job.record(self._session.run_id), state))
         return [], None
 
-    def _again(self, job: Job, statement: Statement, digest: str) -> None:
-        """Pass over a finished statement, but for what it set in the session that is gone."""
-        if _digest(statement) != digest:
+    def _again(self, job: Job, statement: Statement, done: Step, *, last: bool) -> None:
+        """Pass over a finished statement, but for what it left in the session that is gone.
+
+        Parameters:
+            last: it is the last of those, so that the session becomes as it was after them.
+        """
+        if _digest(statement) != done.digest:
             raise changed_since(job, statement.start)
+        if lost := self._kept.is_gone(done):
+            what = and_more(lost[:_SOME], len(lost[_SOME:]), "objects")
+            raise gone(job, statement.start, ", ".join(what))
         left = remains(statement)
-        if left == "again":
+        if left == "again" or (left == "set" and done.left is None):
             self._session.run(statement.text)
-        elif left:
+        elif left == "gone" or (left == "session" and done.left is None):
             raise gone(job, statement.start)
+        if last:
+            try:
+                self._kept.restore()
+            except psycopg2.Error as error:
+                raise gone(job, statement.start, f"a setting: {said(error)}") from error
 
     def _step(self, job: Job, statement: Statement, doubt: Doubt | None) -> None:
         if doubt and self._corrected(statement, doubt):
@@ -177,15 +193,16 @@ class Steps:
 
     def _together(self, job: Job, statement: Statement) -> bool:
         """Run a statement and its journal entry in one transaction; False: it must be alone."""
-        done = self._history.step_done(job.migration.key, _digest(statement))
         try:
             limited = timeouts(job, self._conduct)
             if not self._session.run(f"{BEGIN}{limited}select {TRANSACTION_LOCK}")[0]:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
                 send(cursor, piece_of(statement))
+            self._session.run("set constraints all immediate")
+            left = self._kept.left()
+            done = self._history.step_done(job.migration.key, Step(_digest(statement), left))
             self._session.run(
-                "set constraints all immediate; "
                 f"{limited}{self._session.own_role_locally()}{SAFELY}{done}; select {LOCK}; commit"
             )
         except psycopg2.Error as error:
@@ -193,7 +210,17 @@ class Steps:
             if error.pgcode in _NOT_INSIDE:
                 return False
             raise
+        self._correct(job, statement, left)
         return True
+
+    def _correct(self, job: Job, statement: Statement, left: Left) -> None:
+        """Keep what a statement has left when it was committed: some of it ended with that."""
+        if not any(left):
+            return
+        stays = self._kept.left()
+        if stays != left:
+            step = Step(_digest(statement), stays)
+            self._write(job, self._history.step_left(job.migration.key, step))
 
     def _announce(self, job: Job, statement: Statement) -> Doubt:
         """Write down that a statement is about to run which must be alone in its message."""
@@ -213,8 +240,9 @@ class Steps:
             self._progress.note(f"{job.migration.name}: found finished: {_short(statement)}")
         else:
             self._send(job, statement, sql)
-        done = self._history.step_done(job.migration.key, _digest(statement))
         try:
+            step = Step(_digest(statement), self._kept.left())
+            done = self._history.step_done(job.migration.key, step)
             row = self._write(job, done, then=f"select {LOCK}")
         except psycopg2.Error as error:
             raise unrecorded(job, statement.start, error) from error

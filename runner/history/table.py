@@ -8,6 +8,8 @@ migration may leave search_path empty.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -96,6 +98,45 @@ def create(table: str) -> str:
     return f"create table {table} ({columns}); comment on table {table} is '{_COMMENTS[table]}'"
 
 
+class Left(NamedTuple):
+    """What a statement has left in its session: settings, and the names of what is temporary."""
+
+    settings: Mapping[str, str]
+    temporary: Sequence[str]
+
+
+class Step(NamedTuple):
+    """A finished statement of a non-transactional migration.
+
+    `digest` is its text's; `left` is what was different in its session from the file's beginning,
+    None where nobody looked.
+    """
+
+    digest: str
+    left: Left | None = None
+
+    def kept(self) -> str:
+        """Return the text by which the history keeps it."""
+        return f"{self.digest} {json.dumps(self.left._asdict())}" if self.left else self.digest
+
+    @classmethod
+    def of(cls, kept: str) -> Step:
+        """Return it from what the history keeps.
+
+        Raises:
+            ValueError: that is something else.
+        """
+        digest, _, left = kept.partition(" ")
+        match json.loads(left) if left else None:
+            case None:
+                return cls(digest)
+            case {"settings": dict(settings), "temporary": list(temporary)} if all(
+                isinstance(text, str) for text in (*settings.values(), *temporary)
+            ):
+                return cls(digest, Left(settings, temporary))
+        raise ValueError("a finished statement that is none")
+
+
 class Doubt(NamedTuple):
     """A statement of a non-transactional migration that was begun and not recorded as finished.
 
@@ -142,7 +183,7 @@ class Row(NamedTuple):
     applied_by: str
     run_id: str
     duration_ms: int | None
-    steps: list[str]
+    steps: list[Step]
     step_in_doubt: Doubt | None
 
     @classmethod
@@ -152,13 +193,16 @@ class Row(NamedTuple):
         Raises:
             ValueError: it holds what no version of ours has written.
         """
-        doubt = values[-1]
-        row = cls(*values[:-1], None if doubt is None else Doubt.of(doubt))  # type: ignore[call-arg]
+        *plain, steps, doubt = values
+        if steps is None or None in steps:
+            raise ValueError(f"version {plain[0]!r} lacks something")
+        done = [Step.of(kept) for kept in steps]
+        row = cls(*plain, done, None if doubt is None else Doubt.of(doubt))  # type: ignore[call-arg]
         if row.kind not in KINDS or row.state not in STATES:
             raise ValueError(f"version {row.version!r} is {row.kind!r} and {row.state!r}")
         if row.version is None or not (row.kind == "repeatable" or is_canonical(row.version)):
             raise ValueError(f"{row.version!r} is no version")
-        if None in (row.description, row.applied_at, row.run_id, row.steps, *(row.steps or ())):
+        if None in (row.description, row.applied_at, row.run_id):
             raise ValueError(f"version {row.version!r} lacks something")
         return row
 

@@ -14,7 +14,7 @@ from runner.database.catalog import Catalog
 from runner.database.checks import UNWRITTEN, kept
 from runner.database.quoting import literal
 from runner.history.read import tables
-from runner.history.table import COLUMNS, LOG, RUN, SNAPSHOT, TABLE, Doubt, Record, create
+from runner.history.table import COLUMNS, LOG, RUN, SNAPSHOT, TABLE, Doubt, Record, Step, create
 from runner.result import Task
 
 # pgmigrate's table has our table's name; it is kept under this one.
@@ -40,6 +40,11 @@ def _once(written: str, also: str = "") -> str:
     count = "(select pg_catalog.count(*) from written) = 1"
     more = f", more as ({also} returning 1)" if also else ""
     return f"with written as ({written} returning 1){more} select {kept(count, UNWRITTEN)}"
+
+
+def _unescaped(json_text: str) -> str:
+    """Return JSON as an SQL literal that is the same however a file has backslashes read."""
+    return "$${}$$".format(json_text.replace("$", "\\u0024"))
 
 
 class Writer:
@@ -121,14 +126,21 @@ class Writer:
 
     def step_begun(self, version: str, doubt: Doubt) -> str:
         """Return the SQL that says which statement is about to run."""
-        written = self._json(doubt._asdict())
+        written = f"{_unescaped(json.dumps(doubt._asdict()))}::jsonb"
         return _once(f"update {TABLE} set step_in_doubt = {written} {self._of(version)}")
 
-    def step_done(self, version: str, digest: str) -> str:
-        """Return the SQL that records a finished statement by the digest of its text."""
+    def step_done(self, version: str, step: Step) -> str:
+        """Return the SQL that records a finished statement."""
         return _once(
-            f"update {TABLE} set steps = steps || {self._literal(digest)}::text,"
+            f"update {TABLE} set steps = steps || {_unescaped(step.kept())}::text,"
             f" step_in_doubt = null {self._of(version)}"
+        )
+
+    def step_left(self, version: str, step: Step) -> str:
+        """Return the SQL that corrects what the statement finished last has left."""
+        return _once(
+            f"update {TABLE} set steps[pg_catalog.cardinality(steps)] = {_unescaped(step.kept())}"
+            f" {self._of(version)}"
         )
 
     def step_failed(self, version: str) -> str:

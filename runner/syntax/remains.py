@@ -9,12 +9,16 @@ from typing import Literal
 from runner.syntax.lexer import unquoted
 from runner.syntax.scanner import Statement
 
-# "again": running it once more brings it back; "gone": nothing does.
-Remains = Literal["again", "gone"]
+# "again": running it once more brings it back. "set": so does that, and so does what the journal
+# keeps. "session": only the journal tells what became of it. "gone": nothing brings it back.
+Remains = Literal["again", "set", "session", "gone"]
 
-_AGAIN = {"LISTEN", "LOAD", "PREPARE", "RESET", "SET", "UNLISTEN"}
+_AGAIN = {"DEALLOCATE", "LISTEN", "LOAD", "PREPARE", "UNLISTEN"}
+_SET = {"RESET", "SET"}
 _TEMPORARY = {"TEMP", "TEMPORARY"}
 _LITERAL = re.compile(r"(?:[eE]?'.*'|TRUE|FALSE|NULL)", re.DOTALL).fullmatch
+# A setting whose name is computed: nobody knows which one to look at.
+_COMPUTED = re.compile(r"""set_config"?\s*\((?!\s*e?'[^']*'\s*,)""", re.IGNORECASE).search
 
 
 def remains(statement: Statement) -> Remains | None:
@@ -25,12 +29,14 @@ def remains(statement: Statement) -> Remains | None:
     if statement.keyword in _AGAIN:
         return "again"
     tokens = list(statement.tokens())
-    if statement.keyword == "SELECT" and _only_sets(tokens[1:]):
-        return "again"
+    if statement.keyword in _SET or (statement.keyword == "SELECT" and _only_sets(tokens[1:])):
+        return "set"
+    if _COMPUTED(statement.text) or (tokens[:1] == ["DECLARE"] and "HOLD" in tokens):
+        return "gone"
     names = {unquoted(token).lower() for token in tokens}
     if "set_config" in statement.text.lower() or "pg_temp" in names or _makes_temporary(tokens):
-        return "gone"
-    return "gone" if tokens[:1] == ["DECLARE"] and "HOLD" in tokens else None
+        return "session"
+    return None
 
 
 def _makes_temporary(tokens: list[str]) -> bool:

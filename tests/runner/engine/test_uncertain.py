@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from runner.database.session import Session
 from runner.engine import lock
@@ -142,10 +143,11 @@ def test_statement_that_ran_and_could_not_be_recorded_is_not_run_again_by_itself
 # ---- going on with a file without a transaction
 
 
-def stop_half_way(project: Project, first: str) -> None:
-    project.file("V2__b.sql", f"{ALONE}{first};\ninsert into gate values (1)")
+def stop_half_way(project: Project, first: str, value: str = "1") -> None:
+    """Run a file that stops after its first statement; the next inserts a value into `gate`."""
+    project.file("V2__b.sql", f"{ALONE}{first};\ninsert into gate values ({value})")
     assert project.run("migrate")["exit_code"] == 4
-    project.query("create table gate (n int)")
+    project.query("create table gate (value text)")
 
 
 @pytest.mark.parametrize(
@@ -162,34 +164,100 @@ def test_statement_that_does_more_than_to_set_is_not_repeated(effects: Project, 
         "create function note(what text) returns text language sql as"
         " $$ insert into effects values (what) returning what $$; insert into effects values ('')"
     )
-    stop_half_way(effects, first)
-    document = effects.run("migrate")
-    assert document["exit_code"] == 4
-    assert "repair --forget 2" in document["error"]["fix"]
+    stop_half_way(effects, first, "current_setting('my.x')")
+    assert effects.run("migrate")["exit_code"] == 0
     assert done(effects) == ["", "once"]
+    assert effects.query("select value from gate") in ([("1",)], [("once",)])
 
 
-@pytest.mark.parametrize(
-    "first",
-    ["create temp table x (n int)", "select 1 as n into temp x", "create table pg_temp.x (n int)"],
-)
-def test_temporary_table_that_is_gone_with_its_session_stops_the_file(
-    effects: Project, first: str
-) -> None:
-    stop_half_way(effects, first)
+def test_setting_whose_name_was_computed_stops_the_file(effects: Project) -> None:
+    stop_half_way(effects, "select set_config('my.' || 'x', '1', false)")
     document = effects.run("migrate")
     assert (document["exit_code"], document["error"]["line"]) == (4, 2)
+    assert "repair --forget 2" in document["error"]["fix"]
 
 
-@pytest.mark.parametrize(
-    "first",
-    ["set search_path = app", "select pg_catalog.set_config('search_path', 'app', false)"],
+TEMPORARY = {
+    "by itself": "create temp table x (n int)",
+    "by into": "select 1 as n into temp x",
+    "by its schema": "create table pg_temp.x (n int)",
+    "by a function": "select scratch()",
+    "as a function": "do $$ begin create function pg_temp.x() returns int return 1; end $$",
+}
+SCRATCH = (
+    "create function scratch() returns void language plpgsql as"
+    " $$ begin create temp table x (n int){}; end $$"
 )
-def test_settings_by_any_means_are_made_again(effects: Project, first: str) -> None:
-    effects.query("create schema app")
-    stop_half_way(effects, first)
-    effects.query("alter table gate set schema app")
+
+
+@pytest.mark.parametrize("how", TEMPORARY)
+def test_what_is_temporary_and_gone_with_its_session_stops_the_file(
+    effects: Project, how: str
+) -> None:
+    effects.query(SCRATCH.format(""))
+    stop_half_way(effects, TEMPORARY[how])
+    document = effects.run("migrate")
+    assert (document["exit_code"], document["error"]["line"]) == (4, 2)
+    assert "pg_temp.x" in document["error"]["message"]
+
+
+@pytest.mark.parametrize("end", ["drop table x", "select 1"])
+def test_temporary_table_that_had_ended_before_does_not_stop_the_file(
+    effects: Project, end: str
+) -> None:
+    effects.query(SCRATCH.format("" if "drop" in end else " on commit drop"))
+    stop_half_way(effects, f"select scratch(); {end}")
     assert effects.run("migrate")["exit_code"] == 0
+
+
+BODY = (
+    "create function ours() returns void language plpgsql as"
+    " $body$ begin perform set_config('{}', '{}', false); end $body$"
+)
+ALTER = "alter database %I set work_mem = ''7MB''"
+# Name, value that counts in the end, and how it was set.
+SETTINGS = {
+    "set": ("search_path", "app", "set search_path = app"),
+    "reset": ("datestyle", "German, DMY", "reset datestyle"),
+    "set_config": (
+        "search_path", "app", "select pg_catalog.set_config('search_path', 'app', false)",
+    ),
+    "in a function": ("work_mem", "7MB", "select ours()"),
+    "of our own in a function": ("my.setting", 'it\'s \\ $$ "', "select ours()"),
+    "for a transaction only": ("work_mem", "4MB", "select set_config('work_mem', '7MB', true)"),
+    "for new sessions only": (
+        "work_mem", "4MB", f"do $$ begin execute format('{ALTER}', current_database()); end $$",
+    ),
+    "role": ("role", "pg_read_all_data", "set role pg_monitor; set role pg_read_all_data"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", SETTINGS)
+def test_settings_by_any_means_are_made_again(effects: Project, how: str) -> None:
+    name, value, first = SETTINGS[how]
+    database = parse_dsn(effects.url)["dbname"]
+    effects.query(f"create schema app; alter database {database} set datestyle = german")
+    effects.query(BODY.format(name, value.replace("'", "''")))
+    look = f"pg_catalog.set_config('runner.seen', pg_catalog.current_setting('{name}'), false)"
+    effects.file(
+        "V2__b.sql",
+        f"{ALONE}{first};\nselect 1 / count(*) from public.effects;\nselect {look};\n"
+        "set role none;\ninsert into public.effects values (current_setting('runner.seen'))",
+    )
+    assert effects.run("migrate")["exit_code"] == 4
+    effects.query("insert into effects values ('')")
+    document = effects.run("migrate")
+    assert document["exit_code"] == 0, document["error"]
+    assert done(effects) == ["", value]
+
+
+def test_setting_that_cannot_be_made_again_stops_the_file(effects: Project) -> None:
+    effects.query("create role gone_test; grant create on schema public to gone_test")
+    stop_half_way(effects, "set role gone_test")
+    effects.query("drop owned by gone_test; drop role gone_test")
+    document = effects.run("migrate")
+    assert (document["exit_code"], document["error"]["line"]) == (4, 2)
+    assert 'role "gone_test" does not exist' in document["error"]["message"]
 
 
 @pytest.mark.parametrize("kind", ["V", "U", "R"])
