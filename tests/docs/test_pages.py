@@ -19,6 +19,7 @@ PAGES = sorted([
 ])  # fmt: skip
 EXAMPLES = {  # what a reader is to make
     "sql/V001__baseline.sql",
+    "sql/waivers",
     "sql/U001__create_customer.sql",
     "sql/V002__add_customer_email.sql",
     "sql/U002__add_customer_email.sql",
