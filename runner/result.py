@@ -203,10 +203,14 @@ class Proof(TypedDict):
 
 
 class Proofs(TypedDict):
-    """The data of `verify`; `files` is the digest of the folder's files."""
+    """The data of `verify`; `files` is the digest of the folder's files.
+
+    `assumed` is what the server lacked and the files' databases are taken to have.
+    """
 
     server_version: str
     files: str
+    assumed: list[str]
     migrations: list[Proof]
 
 

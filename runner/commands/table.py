@@ -118,6 +118,7 @@ def _verify(context: Context, options: Options) -> Document:
         context.url,
         sample_rows=options.get("sample_rows", False),
         evidence=options.get("evidence"),
+        given=options.get("given"),
     )
 
 
@@ -305,6 +306,8 @@ _ALL = (
         (
             Option("sample_rows", "also on tables with rows; names what gets lost"),
             Option("evidence", "write what was proved", "FILE", str, Path, rare=True),
+            Option("given", "SQL of what the files find in their databases, such as roles", "FILE",
+                   str, Path, rare=True),
         ),
         needs=_BOTH, summary=text.proofs,
         columns=("version", "description", "undo", "proved", "irreversible"),

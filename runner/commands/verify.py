@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import psycopg2
+from psycopg2 import errorcodes
 
 from runner.commands import samples
+from runner.commands.lent import Lent
 from runner.commands.validate import file_problems
 from runner.database import catalog
 from runner.database.catalog import Catalog
@@ -24,7 +26,15 @@ from runner.database.session import Session
 from runner.engine.drift import schema
 from runner.engine.progress import Silence
 from runner.engine.run import Run, opened, reported, run_one
-from runner.errors import NotProved, RunnerError, Unreachable, ValidationFailed, extra
+from runner.errors import (
+    ConfigurationError,
+    MigrationFailed,
+    NotProved,
+    RunnerError,
+    Unreachable,
+    ValidationFailed,
+    extra,
+)
 from runner.files.examine import described
 from runner.files.folder import Folder, Migration, read_folder
 from runner.history import write
@@ -38,6 +48,15 @@ _TRACED: tuple[Literal["locks", "rewritten", "dropped", "held_ms"], ...] = (
     "locks", "rewritten", "dropped", "held_ms",
 )  # fmt: skip
 _SHOWN = 30  # lines of a difference
+# Where a file needs what its databases have, and a new server has not.
+_LACKING = {
+    errorcodes.INSUFFICIENT_PRIVILEGE, errorcodes.UNDEFINED_FUNCTION, errorcodes.UNDEFINED_OBJECT,
+    errorcodes.UNDEFINED_TABLE, errorcodes.INVALID_SCHEMA_NAME,
+}  # fmt: skip
+_LEND = (
+    "correct the file; or where its databases have that, make it first: runner verify --given FILE,"
+    " whose SQL a superuser runs (create role …; alter role migrator createrole; …)"
+)
 
 
 def verify(
@@ -46,6 +65,7 @@ def verify(
     *,
     sample_rows: bool = False,
     evidence: Path | None = None,
+    given: Path | None = None,
 ) -> Document:
     """Prove every migration of the folder, and write down what was proved.
 
@@ -54,28 +74,40 @@ def verify(
         url: the caller's URL; where nothing names a database, a server of our own serves.
         sample_rows: prove as well, on tables with rows, that nothing fails or gets lost.
         evidence: the file that gets what was proved, by the content of the files.
+        given: a file of SQL that makes what the files find in their databases, on a server of
+            our own.
+
+    Raises:
+        ConfigurationError: there is such a file, and the server is somebody's.
     """
     with ExitStack() as stack:
-        own = not is_given(url)
-        if not own:
+        lent = None
+        if is_given(url):
+            if given:
+                raise ConfigurationError(
+                    "--given makes what a server of the proof's own lacks, and here one is named",
+                    fix="run that file there, or verify without a database",
+                )
             run = database(None)
         else:
             with extra("verify", what="verify without a database"):
                 from runner.embedded import temporary_server  # noqa: PLC0415 - not in the Lambda
                 from runner.embedded.kept import owners_url  # noqa: PLC0415
 
-            run = database(owners_url(stack.enter_context(temporary_server()).url()))
-        document = _verify(run, sample_rows=sample_rows, own=own).document()
+            server = stack.enter_context(temporary_server())
+            run = database(owners_url(server.url()))
+            lent = Lent(server.url(), run.target.parameters["user"], server.home, given)
+        document = _verify(run, lent, sample_rows=sample_rows).document()
     if evidence:
         write_text(evidence, as_json(_evidence(document)))
     return document
 
 
-def _verify(run: Run, *, sample_rows: bool, own: bool) -> Result:
+def _verify(run: Run, lent: Lent | None, *, sample_rows: bool) -> Result:
     """Prove every migration of the folder on a scratch database of the target's server.
 
     Parameters:
-        own: nobody else uses that server, and it goes afterwards.
+        lent: that server, where nobody else uses it and it goes afterwards.
     """
     result = Result("verify", run.run_id)
     run = run._replace(conduct=run.conduct._replace(progress=Silence()))
@@ -84,19 +116,22 @@ def _verify(run: Run, *, sample_rows: bool, own: bool) -> Result:
         problems = file_problems(folder)
         if problems:
             raise ValidationFailed("the files have problems", details=tuple(problems))
-        if not own:
+        if lent is None:
             _refuse_reaching(folder)
+        assumed = lent.equip(folder) if lent else []
+        result.warnings += [f"assumed to be there: {what}" for what in assumed]
         entries: list[Proof] = []
-        with scratch(run, result) as session:
+        with scratch(run, result, lent) as session:
             _prove_each(run, session, folder, entries)
             _prove_whole(run, session, folder, entries)
         if sample_rows:
-            with scratch(run, result) as session:
+            with scratch(run, result, lent) as session:
                 samples.prove(run, session, folder, entries)
         version = result.target["server_version"]
         result.data = {
             "server_version": version,
             "files": folder.digest(),
+            "assumed": assumed,
             "migrations": entries,
         }
         wrong = [entry for entry in entries if entry["problems"]]
@@ -129,7 +164,7 @@ def _refuse_reaching(folder: Folder) -> None:
 
 
 @contextmanager
-def scratch(run: Run, result: Result) -> Iterator[Session]:
+def scratch(run: Run, result: Result, lent: Lent | None) -> Iterator[Session]:
     """Give a session on a new, empty database of the target's server, dropped afterwards."""
     name = f"runner_verify_{secrets.token_hex(6)}"
     with closing(connect(run.target, run_id=run.run_id, wait=run.connect_wait)) as administrator:
@@ -145,11 +180,19 @@ def scratch(run: Run, result: Result) -> Iterator[Session]:
             parameters = {**run.target.parameters, "dbname": name}
             there = run._replace(target=run.target._replace(parameters=parameters))
             _let_in(there)
+            if lent:
+                lent.give(name)
             with opened(there, result, locked=True) as session:
                 write.ensure(session.connection)
                 yield session
+        except MigrationFailed as error:
+            if lent and error.sqlstate in _LACKING:
+                error.fix = _LEND
+            raise
         finally:
             administrator.cursor().execute(f"drop database if exists {name} with (force)")
+            if lent:
+                lent.clear()
 
 
 def _let_in(run: Run) -> None:

@@ -45,7 +45,8 @@ _FIXES = {
         "a procedure or DO block that commits needs '-- runner: no-transaction' at the top"
     ),
     errorcodes.UNSAFE_NEW_ENUM_VALUE_USAGE: (
-        "a new enum value can be used after its transaction only: use it in the next file"
+        "a new enum value can be used after its transaction only: use it in a later file, and run"
+        " without --single-transaction, which makes one of them all"
     ),
     errorcodes.INSUFFICIENT_PRIVILEGE: (
         "grant the migrating role what is missing, or set DATABASE_ROLE to the owner"

@@ -160,6 +160,47 @@ def test_what_the_owner_of_a_database_may_not_do_is_not_proved(alone: Project, s
     assert document["error"]["sqlstate"] == "42501"
 
 
+def test_extension_and_role_that_only_rds_has_are_stood_in_for_and_said(alone: Project) -> None:
+    alone.file(
+        "V3__rds.sql",
+        "create extension pgcrypto; create extension if not exists aws_s3 version '1.1' cascade;"
+        "alter extension aws_s3 update to '1.2'; grant select on t to rds_superuser",
+    )
+    alone.file(
+        "U3__rds.sql", "drop extension pgcrypto, aws_s3; revoke select on t from rds_superuser"
+    )
+    document = alone.run("verify", "--sample-rows")
+    assert document["exit_code"] == 0, document["error"]
+    assert document["data"]["assumed"] == [
+        "role rds_superuser, as RDS has it",
+        "extension aws_s3: an empty one, without its functions",
+        "extension pgcrypto: an empty one, without its functions",
+    ]
+    assert len(document["warnings"]) == 3
+
+
+def test_what_is_given_is_there_and_what_a_pass_made_beside_its_database_is_not(
+    alone: Project, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.sql"
+    given.write_text(
+        "alter role migrator createrole; create table if not exists public.operated ()"
+    )
+    alone.file("V3__role.sql", "create role app_reader; grant select on operated, t to app_reader")
+    alone.file("U3__role.sql", "revoke all on operated, t from app_reader; drop role app_reader")
+    document = alone.run("verify")
+    assert document["exit_code"] == 3
+    assert "runner verify --given FILE" in document["error"]["fix"]
+    given.write_text(given.read_text() + "; grant all on operated to migrator with grant option")
+    document = alone.run("verify", "--sample-rows", "--given", str(given))
+    assert document["exit_code"] == 0, document["error"]
+
+
+def test_what_is_given_is_run_on_no_server_that_was_named(good: Project, tmp_path: Path) -> None:
+    document = good.run("verify", "--given", str(tmp_path / "given.sql"))
+    assert (document["exit_code"], document["error"]["kind"]) == (2, "configuration")
+
+
 def test_role_that_migrations_act_as_may_make_something_in_the_scratch_database(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
