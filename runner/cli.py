@@ -81,7 +81,7 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
 
     def database(url: str | None) -> Run:
         from runner.database.connection import target  # noqa: PLC0415 - not for what is offline
-        from runner.engine.attempt import Conduct  # noqa: PLC0415
+        from runner.engine.conduct import Conduct  # noqa: PLC0415
         from runner.engine.run import Run  # noqa: PLC0415
 
         return Run(

@@ -16,7 +16,7 @@ from runner.commands.command import Context
 from runner.commands.table import COMMANDS
 from runner.database.connection import target
 from runner.deadline import Deadline
-from runner.engine.attempt import Conduct
+from runner.engine.conduct import Conduct
 from runner.engine.job import Job
 from runner.engine.run import Run
 from runner.errors import Refused, RunnerError

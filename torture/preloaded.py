@@ -6,6 +6,7 @@ import psycopg2.extras
 import runner.cli
 import runner.commands.history
 import runner.commands.repair
-import runner.engine.run
+import runner.engine.execution
+import runner.engine.migrate
 
 __all__ = ["psycopg2", "runner"]

@@ -20,8 +20,9 @@ from psycopg2.extensions import make_dsn
 
 from runner.errors import ConfigurationError
 from runner.files.folder import Folder
-from runner.syntax.lexer import mentions, unquoted
+from runner.syntax.lexer import unquoted
 from runner.syntax.scanner import scan
+from runner.syntax.search import mentions
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.html
 _RDS = ("rds_superuser", "rds_iam", "rds_replication", "rds_password", "rds_extension")

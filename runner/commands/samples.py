@@ -5,7 +5,8 @@ from __future__ import annotations
 import psycopg2
 
 from runner.database.session import Session
-from runner.engine.run import Run, run_one
+from runner.engine.execution import run_one
+from runner.engine.run import Run
 from runner.errors import RunnerError
 from runner.files.folder import Folder
 from runner.history.table import OURS

@@ -8,7 +8,6 @@ command costs the time of its own imports, not of all.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
 
 def new_run_id() -> str:
     """Return an id for a run that nobody named."""
-    return f"{os.environ.get('USER', 'run')}-{secrets.token_hex(4)}"
+    return f"{os.environ.get('USER', 'run')}-{os.urandom(4).hex()}"
 
 
 def _migrate(context: Context, options: Options) -> Document:
     from runner.engine.evidence import Evidence
-    from runner.engine.run import migrate
+    from runner.engine.migrate import migrate
 
     return migrate(
         context.database(None),
@@ -54,7 +53,7 @@ def _migrate(context: Context, options: Options) -> Document:
 
 
 def _plan(context: Context, options: Options) -> Document:
-    from runner.engine.run import plan
+    from runner.engine.migrate import plan
 
     return plan(context.database(None), _policy(options)).document()
 
@@ -71,7 +70,7 @@ def _policy(options: Options) -> Policy:
 
 
 def _rollback(context: Context, options: Options) -> Document:
-    from runner.engine.run import rollback
+    from runner.engine.migrate import rollback
 
     return rollback(
         context.database(None),
@@ -218,7 +217,7 @@ def _invoke(context: Context, options: Options) -> Document:
 
 
 def _first(context: Context, options: Options, why: str) -> Document:
-    from runner.engine.run import plan_first
+    from runner.engine.migrate import plan_first
 
     values = COMMANDS["plan"].values(options["options"])
     planned = plan_first(context.sql_dir, context.run_id, _policy(values), options["first"])

@@ -24,8 +24,9 @@ from runner.database.connection import connect, is_given
 from runner.database.quoting import identifier
 from runner.database.session import Session
 from runner.engine.drift import schema
+from runner.engine.execution import run_one
 from runner.engine.progress import Silence
-from runner.engine.run import Run, opened, reported, run_one
+from runner.engine.run import Run, opened, reported
 from runner.errors import (
     ConfigurationError,
     MigrationFailed,

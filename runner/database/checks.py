@@ -33,3 +33,8 @@ def code(error: BaseException) -> str | None:
     found = re.search(rf'"({ANOTHER}|{LOCK_LOST}|{UNWRITTEN}) \d+"', said)
     ours = error.pgcode == errorcodes.INVALID_TEXT_REPRESENTATION
     return found[1] if found and ours else None
+
+
+def said(error: psycopg2.Error) -> str:
+    """Return what the server said, in its main line, or what the library says of a lost one."""
+    return (error.diag.message_primary or str(error)).strip()

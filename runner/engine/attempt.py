@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -15,8 +14,8 @@ from runner.database.session import Session
 from runner.database.sessions import describe_session
 from runner.database.watch import Watch
 from runner.deadline import Deadline, backoff
+from runner.engine.conduct import Conduct
 from runner.engine.job import Job
-from runner.engine.progress import Progress
 from runner.errors import RunnerError
 from runner.errors import Session as Blocker
 from runner.files.pieces import Piece
@@ -29,19 +28,6 @@ BEGIN = "begin isolation level read committed read write; "
 _FOREVER = 2**31 - 1  # milliseconds: the most that statement_timeout takes
 _PERIODS = (0.02, 1.0)  # seconds: shortest and longest between two looks at a running file
 _PAUSES = (0.5, 30.0)  # seconds: first and longest pause between two attempts
-
-
-class Conduct(NamedTuple):
-    """How a run behaves: towards locks, its deadline, and the person who watches.
-
-    `lock_timeout` is milliseconds, for files that do not say it themselves; `lock_attempts` is
-    how often a file is tried in all.
-    """
-
-    deadline: Deadline
-    progress: Progress
-    lock_timeout: int = 2_000
-    lock_attempts: int = 10
 
 
 class Attempts:

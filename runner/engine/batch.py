@@ -23,7 +23,8 @@ from runner.database import checks
 from runner.database.session import DISCARD, DISCARD_BUT_PREPARED, Session
 from runner.database.watch import Watch
 from runner.engine import guard, trace
-from runner.engine.attempt import BEGIN, Conduct, timeouts, watch_job
+from runner.engine.attempt import BEGIN, timeouts, watch_job
+from runner.engine.conduct import Conduct
 from runner.engine.failures import lock_lost
 from runner.engine.job import Done, Job
 from runner.engine.lock import TRANSACTION_LOCK

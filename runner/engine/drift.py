@@ -6,8 +6,8 @@ import psycopg2
 
 from runner.database import catalog
 from runner.database.catalog import Catalog
+from runner.database.checks import said
 from runner.database.session import Session
-from runner.engine.failures import said
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.history import read, write
 from runner.history.table import OURS

@@ -144,11 +144,6 @@ def needs_attention(
     return NeedsAttention(message, **_place(job, offset), fix=fix)
 
 
-def said(error: psycopg2.Error) -> str:
-    """Return what the server said, in its main line, or what the library says of a lost one."""
-    return (error.diag.message_primary or str(error)).strip()
-
-
 class _Place(TypedDict):
     file: str
     line: int | None
@@ -216,7 +211,7 @@ def half_committed(job: Job, error: psycopg2.Error, offset: int) -> MigrationFai
 
 def unrecorded(job: Job, offset: int, error: psycopg2.Error) -> NeedsAttention:
     """Return the error for a statement that has run, which the history could not be told."""
-    told = said(error).split("\n")[0]
+    told = checks.said(error).split("\n")[0]
     return needs_attention(
         job,
         f"this statement has run, but that could not be recorded: {told}",

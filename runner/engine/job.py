@@ -56,9 +56,12 @@ class Job(NamedTuple):
             return pieces.near(self.migration, offset)
         return Near(self.whole, offset)
 
-    def beginning(self, count: int) -> str:
-        """Return so many of its characters, and of a large one fewer."""
-        return self.near(0).text[:count]
+    def beginning(self, count: int | None = None) -> str:
+        """Return so many of its characters; of a large one fewer, and how large it is."""
+        if self.whole is None:
+            size = f"{self.migration.size:,} bytes in all"
+            return f"{self.near(0).text[:count]}\n-- … of {self.migration.name}, {size}"
+        return self.whole[:count]
 
     def record(self, run_id: str) -> Record:
         """Return what the history says of it."""

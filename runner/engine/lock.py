@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import psycopg2
 
+from runner.database.checks import said
 from runner.database.session import Session
 from runner.database.sessions import describe_session, lock_holder, table_holders
 from runner.deadline import Deadline, backoff
-from runner.engine.failures import said
 from runner.errors import LockNotObtained
 from runner.history.table import COLUMNS, TABLE
 

@@ -8,14 +8,16 @@ one version more each time, nor does an approved digest fit what is left of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2.extensions import connection as Connection
 
-from runner.engine.job import Job
 from runner.errors import Refused
 from runner.history import read
 from runner.result import Applied, Task
+
+if TYPE_CHECKING:
+    from runner.engine.job import Job
 
 _Key = tuple[str, str, str]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from runner.engine.job import Job
+if TYPE_CHECKING:
+    from runner.engine.job import Job
 
 
 class Progress(Protocol):

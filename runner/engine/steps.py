@@ -16,10 +16,12 @@ from typing import Any, NoReturn
 import psycopg2
 from psycopg2 import errorcodes
 
+from runner.database.checks import said
 from runner.database.session import DISCARD, SAFELY, Session
 from runner.database.watch import Watch
 from runner.engine import recovery, trace
-from runner.engine.attempt import BEGIN, Attempts, Conduct, limits, send, timeouts, watch_job
+from runner.engine.attempt import BEGIN, Attempts, limits, send, timeouts, watch_job
+from runner.engine.conduct import Conduct
 from runner.engine.failures import (
     BLOCKED,
     changed_since,
@@ -27,7 +29,6 @@ from runner.engine.failures import (
     half_committed,
     lock_lost,
     migration_failed,
-    said,
     undecided,
     unrecorded,
 )

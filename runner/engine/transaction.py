@@ -21,7 +21,8 @@ from runner.database import checks
 from runner.database.session import DISCARD, SAFELY, Session
 from runner.database.watch import Watch
 from runner.engine import guard, trace
-from runner.engine.attempt import BEGIN, Attempts, Conduct, send, timeouts, watch_job
+from runner.engine.attempt import BEGIN, Attempts, send, timeouts, watch_job
+from runner.engine.conduct import Conduct
 from runner.engine.failures import BLOCKED, lock_lost, migration_failed
 from runner.engine.job import Done, Job
 from runner.engine.lock import LOCK, TRANSACTION_LOCK

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from runner.errors import ConfigurationError
-from runner.syntax.lexer import mentions
+from runner.syntax.search import mentions
 
 _DIRECTIVE = re.compile(r"--[ \t]*(?i:runner):[ \t]*(?P<body>[^\r\n]*)")
 _STRAY = re.compile(r"^--[ \t]*(?i:runner):", re.MULTILINE)

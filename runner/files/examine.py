@@ -11,10 +11,11 @@ from typing import NamedTuple
 from runner.files.directives import stray_directive
 from runner.files.folder import Migration
 from runner.syntax import effects, statements
-from runner.syntax.lexer import Lexer, Problem, mentions, unquoted
+from runner.syntax.lexer import Lexer, Problem, unquoted
 from runner.syntax.names import index_built
 from runner.syntax.nontransactional import non_transactional
 from runner.syntax.scanner import Statement, takes_data
+from runner.syntax.search import mentions
 
 # Characters of one message. Larger files go in several within one transaction: the server
 # parses a message whole, and at this size its memory and ours stay small at the same speed.

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from runner.errors import Error
 from runner.report import wording
 from runner.report.columns import table
-from runner.report.preview import preview
 from runner.report.wording import ToRun, clean, duration, many, place, remarks
 from runner.result import Action, Document, Plan
 
@@ -228,6 +227,8 @@ def _pending(document: Document, *, colour: bool) -> list[str]:
     if document["outcome"] != "planned":
         left = ", ".join(entry["file"] for entry in wording.waiting(document))
         return [clean(f"not run: {left}")] if left else []
+    from runner.report.preview import preview  # noqa: PLC0415 - it reads SQL, most results hold none
+
     lines = []
     for file in wording.planned(document):
         lines += [*map(clean, _head(file)), *preview(file.sql, colour=colour), ""]

@@ -6,9 +6,10 @@ A scanner of our own decides, for a wrong cut would send other statements than w
 import re
 from collections.abc import Iterable, Iterator
 
-from runner.syntax.lexer import Problem, mentions, unquoted
+from runner.syntax.lexer import Problem, unquoted
 from runner.syntax.nontransactional import non_transactional
 from runner.syntax.scanner import Scanner, Statement, copies, takes_data
+from runner.syntax.search import mentions
 
 
 def position(text: str, offset: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from runner.database import connection as connecting
 from runner.database.session import Session
 from runner.deadline import Deadline
 from runner.engine import lock
-from runner.engine.attempt import Conduct
+from runner.engine.conduct import Conduct
 from runner.engine.job import Job
 from runner.engine.plan import Task
 from runner.engine.transaction import Transactions

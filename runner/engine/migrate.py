@@ -1,0 +1,227 @@
+"""What migrate, plan and rollback do: lock, read the history, compute what remains, do it.
+
+What is needed to run files is imported where there are any: most runs find nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from runner.database.session import Session
+from runner.engine import once
+from runner.engine.evidence import Evidence
+from runner.engine.plan import Policy, Task, plan_migrate, plan_rollback
+from runner.engine.run import Run, opened, reported
+from runner.files.folder import Folder, Version, read_folder
+from runner.history import others, read
+from runner.history.table import Row
+from runner.result import Preview, Result
+
+if TYPE_CHECKING:
+    from runner.engine.job import Job
+
+# Says what remains to be done: files and history in, tasks out.
+_Planner = Callable[[Session, Folder, Sequence[Row]], list[Task]]
+
+# Seconds after which the files may be others than were read: a deployment does not wait for us.
+_FRESH = 1.0
+
+
+def migrate(
+    run: Run,
+    policy: Policy,
+    *,
+    single: bool = False,
+    dry_run: bool = False,
+    on_drift: str = "warn",
+    plan_digest: str | None = None,
+    evidence: Evidence | None = None,
+) -> Result:
+    """Apply what is pending.
+
+    Parameters:
+        policy: what is allowed, and up to which version.
+        single: all pending files in one transaction.
+        dry_run: only plan: nothing is locked or written.
+        on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
+        plan_digest: refuse anything but the plan of this digest, which somebody approved.
+        evidence: what is known of the files from before, or why it is done without.
+    """
+    result = Result("migrate", run.run_id)
+    with reported(result), _planned(run, result, _pending(policy), locked=not dry_run) as found:
+        if dry_run:
+            _approve(found, plan_digest)
+            _preview(result, found.jobs)
+            return result
+        files = found.folder.digest()
+        said = evidence.hold(files) if evidence else None
+        jobs = _left(run, found, result, plan_digest)
+        _apply(run, found.session, result, jobs, single=single, on_drift=on_drift, said=said)
+        result.data = None if policy.target else {"files": files}
+    return result
+
+
+def plan(run: Run, policy: Policy) -> Result:
+    """Show what migrate would do to this database, and its digest; nothing is locked."""
+    result = Result("plan", run.run_id)
+    with reported(result), _planned(run, result, _pending(policy), locked=False) as found:
+        result.planned = True
+        from runner.engine import risk
+
+        result.data = risk.document(found.session, found.jobs, found.rows)
+    return result
+
+
+def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Result:
+    """Show what migrate would do to a database that is still to be made: everything is new.
+
+    Its digest is the one that a database without a history will ask for.
+
+    Parameters:
+        database: the name that it will have.
+    """
+    result = Result("plan", run_id)
+    with reported(result):
+        from runner.engine import risk
+
+        jobs = _prepared(plan_migrate(read_folder(folder), (), policy=policy))
+        result.target = {"dbname": database}
+        result.planned = True
+        result.await_tasks(job.describe() for job in jobs)
+        result.data = risk.first(jobs, database)
+    return result
+
+
+def rollback(
+    run: Run, *, to: Version | None = None, steps: int | None = None, dry_run: bool = False
+) -> Result:
+    """Undo the newest versions, down to a version or by number."""
+    result = Result("rollback", run.run_id)
+    asked = partial(_to_undo, result, to=to, steps=steps)
+    with reported(result), _planned(run, result, asked, locked=not dry_run) as found:
+        if dry_run:
+            _preview(result, found.jobs)
+        else:
+            # Another text than any other call's, where nobody asks for the same call twice.
+            kept = run._replace(asked=run.asked or os.urandom(16).hex())
+            _apply(kept, found.session, result, _left(run, found, result))
+    return result
+
+
+def _pending(policy: Policy) -> _Planner:
+    def planner(session: Session, folder: Folder, rows: Sequence[Row]) -> list[Task]:
+        if not rows and not policy.others:
+            others.refuse(session.connection)
+        return plan_migrate(folder, rows, policy=policy)
+
+    return planner
+
+
+def _to_undo(
+    result: Result,
+    session: Session,
+    folder: Folder,
+    rows: Sequence[Row],
+    *,
+    to: Version | None,
+    steps: int | None,
+) -> list[Task]:
+    """Return what a rollback has to do; one by number that stopped is gone on with."""
+    in_force = {row.version for row in rows if row.kind == "versioned"}
+    asked = read.stopped_rollback(session.connection) if steps else []
+    left = [version for version in asked if version in in_force]
+    if len(left) == len(asked):  # it undid nothing
+        left = []
+    if left:
+        result.warnings.append(
+            "a rollback had stopped, and this run goes on with it: what it was to undo and did not"
+            f" is {', '.join(left)}; to undo more, run again"
+        )
+    return plan_rollback(folder, rows, to=to, steps=steps, stopped=left)
+
+
+def _preview(result: Result, jobs: Sequence[Job]) -> None:
+    shown: list[Preview] = [{"file": job.migration.name, "sql": job.beginning()} for job in jobs]
+    result.planned, result.data = True, shown
+
+
+class _Planned(NamedTuple):
+    """What remains to be done in a target, and the history that says so."""
+
+    session: Session
+    folder: Folder
+    jobs: list[Job]
+    rows: tuple[Row, ...]
+
+
+def _left(run: Run, planned: _Planned, result: Result, digest: str | None = None) -> Sequence[Job]:
+    """Return what is left to do of a call, which may have been made before under its run id."""
+    connection, asked = planned.session.connection, run.asked
+    earlier = None if asked is None else once.earlier(connection, run.run_id, asked)
+    if earlier is None:
+        _approve(planned, digest)
+        return planned.jobs
+    result.earlier = earlier.applied
+    jobs = earlier.approved(planned.jobs) if digest else earlier.undone_once(planned.jobs)
+    result.await_tasks(job.describe() for job in jobs)
+    return jobs
+
+
+def _approve(planned: _Planned, digest: str | None) -> None:
+    """Refuse anything but the plan of the digest that was approved, where one was."""
+    if digest is None:
+        return
+    from runner.engine import risk
+
+    found = risk.digest(planned.jobs, planned.session.server.database, planned.rows)
+    if found != digest:
+        raise once.not_approved(f"approved: {digest}", f"now:      {found}")
+
+
+@contextmanager
+def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> Iterator[_Planned]:
+    """Open the target, read its history, and give what remains to be done there."""
+    folder, began = read_folder(run.sql_dir), time.monotonic()
+    with opened(run, result, locked=locked) as session:
+        if time.monotonic() - began > _FRESH:
+            folder = read_folder(run.sql_dir)
+        rows = read.read(session.connection)
+        jobs = _prepared(planner(session, folder, rows))
+        result.await_tasks(job.describe() for job in jobs)
+        yield _Planned(session, folder, jobs, rows)
+
+
+def _prepared(tasks: list[Task]) -> list[Job]:
+    """Return tasks as jobs: their files are looked at here."""
+    if not tasks:
+        return []
+    from runner.engine.job import prepare
+
+    return prepare(tasks)
+
+
+def _apply(
+    run: Run,
+    session: Session,
+    result: Result,
+    jobs: Sequence[Job],
+    *,
+    single: bool = False,
+    on_drift: str = "warn",
+    said: str | None = None,
+) -> None:
+    """Run the jobs, if there are any; whoever fails on drift wants to hear of it at every run."""
+    if jobs:
+        from runner.engine.execution import apply
+
+        apply(run, session, result, jobs, single=single, on_drift=on_drift, said=said)
+    elif on_drift == "fail":
+        from runner.engine import drift
+
+        drift.check(session, on_drift, left=run.conduct.deadline.left())
