@@ -57,7 +57,7 @@ def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
 def begins_transaction(text: str) -> bool:
     """Return whether a text's first statement is the BEGIN of a wrapped file."""
     first = next(Scanner(text).stretches(), None)
-    return first is not None and first.head in _BEGINS
+    return first is not None and _begins(first)
 
 
 def _wrapper(text: str) -> list[tuple[int, int]]:
@@ -68,7 +68,7 @@ def _wrapper(text: str) -> list[tuple[int, int]]:
     """
     found = Scanner(text).stretches()
     first, last = next(found, None), None
-    if first is None or first.head not in _BEGINS:
+    if first is None or not _begins(first):
         return []
     for statement in found:
         if last and (_controls(last) or non_transactional(last)):
@@ -77,6 +77,10 @@ def _wrapper(text: str) -> list[tuple[int, int]]:
     if last is None or last.head not in _ENDS:
         return []
     return [(first.start, first.end), (last.start, last.end)]
+
+
+def _begins(statement: Statement) -> bool:
+    return statement.keyword in {"BEGIN", "START"} and statement.head in _BEGINS
 
 
 def _controls(statement: Statement) -> bool:
