@@ -59,7 +59,7 @@ def ours() -> Tool:
             "apply": asked("migrate"),
             "nothing": asked("migrate"),
             "status": asked("status"),
-            "undo": asked("rollback", "--to", "0"),
+            "undo": asked("rollback", "--to", "0", "--yes"),
         },
         "checksums verified, drift and locks looked at",
     )

@@ -43,6 +43,15 @@ def _main(arguments: Sequence[str] | None) -> int:
     except RunnerError as error:
         return _refuse(arguments, error)
     run_id, terminal = asked.shared["run_id"] or new_run_id(), _Terminal()
+    document, saved = _told(asked, run_id, terminal)
+    if saved and _agreed(asked, document):
+        given = asked.command.agreed(asked.options, document)
+        document, saved = _told(asked._replace(options=given), run_id, terminal)
+    return document["exit_code"] if saved else document["exit_code"] or 1
+
+
+def _told(asked: Arguments, run_id: str, terminal: _Terminal) -> tuple[Document, bool]:
+    """Do what is asked and print what came of it; return that, and whether it could be written."""
     try:
         _look_ahead(asked)
         with ExitStack() as stack:
@@ -52,8 +61,18 @@ def _main(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         document = _failed(asked.command.name, run_id, Interrupted("interrupted", fix="run again"))
     with held():
-        saved = _print(document, asked, terminal)
-    return document["exit_code"] if saved else document["exit_code"] or 1
+        return document, _print(document, asked, terminal)
+
+
+def _agreed(asked: Arguments, document: Document) -> bool:
+    """Return whether somebody at a terminal wants done what a command only said it would do."""
+    asks = asked.command.asks and document["outcome"] == "planned"
+    if not asks or asked.shared["json"] or not (document["pending"] or wording.said(document)):
+        return False
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        return False
+    _say("do it now? [y/N] ", end="")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _refuse(arguments: Sequence[str], error: RunnerError) -> int:

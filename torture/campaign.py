@@ -105,7 +105,7 @@ class Campaign:
         goal = count
         if number % 4 == 3:  # noqa: PLR2004
             applied, steps = count, chance.randrange(1, count)
-            command, goal = ("rollback", "--steps", str(steps)), count - steps
+            command, goal = ("rollback", "--yes", "--steps", str(steps)), count - steps
         start, twin = f"start{number}", f"twin{number}"
         self.world.create(start)
         variant = Variant(folder, start, command, goal)

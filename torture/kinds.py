@@ -128,7 +128,7 @@ def _runners(scene: Scene, _: Line) -> None:
 
 
 def _rollback(scene: Scene, _: Line) -> None:
-    scene.rival("rollback", "--steps", "1")
+    scene.rival("rollback", "--yes", "--steps", "1")
 
 
 def _repair(scene: Scene, _: Line) -> None:

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+from runner.database.session import Session
 from runner.engine.run import Run, opened, reported
 from runner.errors import ValidationFailed
-from runner.files.folder import Version, canonical
+from runner.files.folder import Folder, Version, canonical, read_folder
 from runner.history import read, write
 from runner.history.table import Record
 from runner.report.wording import many
 from runner.result import Result
 
 
-def baseline(run: Run, version: Version) -> Result:
+def baseline(run: Run, version: Version, *, yes: bool = False) -> Result:
     """Take everything up to a version as applied: for a database that was there before us.
 
     A history that has anything in it already is refused.
+
+    Parameters:
+        yes: do it; without, the result says what that would mean.
     """
     result = Result("baseline", run.run_id)
-    with reported(result), opened(run, result, locked=True) as session:
-        rows = read.read(session.connection)
-        if rows:
-            raise ValidationFailed(
-                f"the history has {many(len(rows), 'migration')}; a baseline begins one",
-                fix="baseline only a database that no migration has been applied to",
-            )
-        write.ensure(session.connection)
-        key = canonical(version)
-        record = Record(key, "baseline", "baseline", None, None, run.run_id)
-        writer = write.Writer(session.connection)
-        logged = writer.event("baseline", record)
-        session.run(f"begin; {writer.baselined(record)}; {logged}; commit")
-        result.data = [f"everything up to version {key} counts as applied"]
-        result.changed = True
+    with reported(result):
+        folder = read_folder(run.sql_dir)
+        with opened(run, result, locked=yes) as session:
+            rows = read.read(session.connection)
+            if rows:
+                raise ValidationFailed(
+                    f"the history has {many(len(rows), 'migration')}; a baseline begins one",
+                    fix="baseline only a database that no migration has been applied to",
+                )
+            result.data = _meaning(folder, version)
+            if yes:
+                _write(run, session, version)
+            result.planned, result.changed = not yes, yes
     return result
+
+
+def _meaning(folder: Folder, version: Version) -> list[str]:
+    """Return what a baseline does to each file: those up to it will never run here."""
+    files = [(migration.version <= version, migration.name) for migration in folder.versioned]
+    never, later = ([name for passed, name in files if passed is it] for it in (True, False))
+    said = {"never run here": never, "still to run": later}
+    return [
+        f"everything up to version {canonical(version)} counts as applied",
+        *(f"{what}: {', '.join(names)}" for what, names in said.items() if names),
+    ]
+
+
+def _write(run: Run, session: Session, version: Version) -> None:
+    write.ensure(session.connection)
+    record = Record(canonical(version), "baseline", "baseline", None, None, run.run_id)
+    writer = write.Writer(session.connection)
+    logged = writer.event("baseline", record)
+    session.run(f"begin; {writer.baselined(record)}; {logged}; commit")

@@ -118,6 +118,17 @@ class Command(NamedTuple):
     one_needed: bool = False
     aliases: tuple[str, ...] = ()
 
+    @property
+    def asks(self) -> bool:
+        """Whether it only says what it would do until it is told --yes."""
+        return any(option.name == "yes" for option in self.options)
+
+    def agreed(self, given: Options, document: Document) -> dict[str, Any]:
+        """Return the options with which what a result says is done, and nothing else."""
+        shown = text.digest(document)
+        pinned = {"plan_digest": shown} if shown else {}
+        return {**given, **pinned, "yes": True}
+
     def text(self, document: Document, screen: text.Screen = text.PAPER) -> str:
         """Return a result of this command as a person reads it."""
         lines = text.table_of(document, self.columns, screen) if self.columns else []

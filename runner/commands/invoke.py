@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from runner import bucket
+from runner.commands.table import COMMANDS
 from runner.deadline import backoff
 from runner.errors import CODES, ConfigurationError, NotThere, Unproved, Unreachable, extra
 from runner.files.folder import read_folder
@@ -253,7 +254,7 @@ def _contradiction(document: Document, event: Mapping[str, Any], *, failed: bool
 def _only_plans(event: Mapping[str, Any]) -> bool:
     """Return whether a call only asks what would be done."""
     options, command = event["options"], event["command"]
-    asks = command in {"repair", "adopt"} and not options.get("yes")
+    asks = COMMANDS[command].asks and not options.get("yes")
     return command == "plan" or asks or bool(options.get("dry_run"))
 
 

@@ -76,7 +76,8 @@ def _rollback(context: Context, options: Options) -> Document:
         context.database(None),
         to=options.get("to"),
         steps=options.get("steps"),
-        dry_run=options.get("dry_run", False),
+        plan_digest=options.get("plan_digest"),
+        yes=options.get("yes", False),
     ).document()
 
 
@@ -168,7 +169,8 @@ def _import_files(context: Context, options: Options) -> Document:
 def _baseline(context: Context, options: Options) -> Document:
     from runner.commands.baseline import baseline
 
-    return baseline(context.database(None), options["version"]).document()
+    yes = options.get("yes", False)
+    return baseline(context.database(None), options["version"], yes=yes).document()
 
 
 def _adopt(context: Context, options: Options) -> Document:
@@ -235,7 +237,6 @@ _POLICY = (
     Option("allow_ahead", "accept a database newer than every file", rare=True),
     Option("allow_other_history", "begin beside another tool's history", once=True, rare=True),
 )
-_DRY_RUN = Option("dry_run", "print the SQL, run nothing", once=True)
 _YES = Option("yes", "do it", once=True)
 
 _ALL = (
@@ -243,7 +244,7 @@ _ALL = (
         "migrate", "apply what is pending", _migrate,
         (
             *_POLICY,
-            _DRY_RUN,
+            Option("dry_run", "print the SQL, run nothing", once=True),
             Option("single_transaction", "all pending files in one transaction", rare=True),
             Option("plan_digest", "run only the plan of this digest (see plan)", "D", str,
                    once=True, rare=True),
@@ -263,13 +264,16 @@ _ALL = (
         _POLICY, needs=_BOTH, right="read",
     ),
     Command(
-        "rollback", "undo the newest versions with their U files", _rollback,
+        "rollback", "undo the newest versions with their U files: says what gets lost, then --yes",
+        _rollback,
         (
             Option("to", "the version that is the newest afterwards", "V", str, parse_version,
                    one_of="which", once=True),
             Option("steps", "how many versions to undo", "N", int, positive, one_of="which",
                    once=True),
-            _DRY_RUN,
+            Option("plan_digest", "undo only what was shown with this digest", "D", str,
+                   once=True, rare=True),
+            _YES,
         ),
         needs=_BOTH, right="admin", one_needed=True, aliases=("down", "undo"),
     ),
@@ -356,10 +360,11 @@ _ALL = (
         needs=_FILES, lines=text.strings,
     ),
     Command(
-        "baseline", "take everything up to a version as applied", _baseline,
+        "baseline", "take everything up to a version as applied: says what, then --yes", _baseline,
         (
             Option("version", "the newest version that is there", "V", str, parse_version,
                    positional=True, required=True),
+            _YES,
         ),
         needs=_BOTH, right="admin", lines=text.strings,
     ),

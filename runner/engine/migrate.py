@@ -71,10 +71,7 @@ def plan(run: Run, policy: Policy) -> Result:
     """Show what migrate would do to this database, and its digest; nothing is locked."""
     result = Result("plan", run.run_id)
     with reported(result), _planned(run, result, _pending(policy), locked=False) as found:
-        result.planned = True
-        from runner.engine import risk
-
-        result.data = risk.document(found.session, found.jobs, found.rows)
+        _look(result, found)
     return result
 
 
@@ -99,18 +96,28 @@ def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Resu
 
 
 def rollback(
-    run: Run, *, to: Version | None = None, steps: int | None = None, dry_run: bool = False
+    run: Run,
+    *,
+    to: Version | None = None,
+    steps: int | None = None,
+    plan_digest: str | None = None,
+    yes: bool = False,
 ) -> Result:
-    """Undo the newest versions, down to a version or by number."""
+    """Undo the newest versions, down to a version or by number; without `yes` show what it loses.
+
+    Parameters:
+        plan_digest: refuse anything but what was shown with this digest.
+    """
     result = Result("rollback", run.run_id)
     asked = partial(_to_undo, result, to=to, steps=steps)
-    with reported(result), _planned(run, result, asked, locked=not dry_run) as found:
-        if dry_run:
-            _preview(result, found.jobs)
-        else:
+    with reported(result), _planned(run, result, asked, locked=yes) as found:
+        if yes:
             # Another text than any other call's, where nobody asks for the same call twice.
             kept = run._replace(asked=run.asked or os.urandom(16).hex())
-            _apply(kept, found.session, result, _left(run, found, result))
+            _apply(kept, found.session, result, _left(run, found, result, plan_digest))
+        else:
+            _approve(found, plan_digest)
+            _look(result, found)
     return result
 
 
@@ -158,6 +165,13 @@ class _Planned(NamedTuple):
     folder: Folder
     jobs: list[Job]
     rows: tuple[Row, ...]
+
+
+def _look(result: Result, planned: _Planned) -> None:
+    from runner.engine import risk
+
+    result.planned = True
+    result.data = risk.document(planned.session, planned.jobs, planned.rows)
 
 
 def _left(run: Run, planned: _Planned, result: Result, digest: str | None = None) -> Sequence[Job]:

@@ -185,8 +185,8 @@ def _known_target(folder: Folder, rows: dict[str, Row], target: Version | None) 
 
 def _half_undone(history: Iterable[Row]) -> list[str]:
     return [
-        f"version {row.version} ({row.description}) is half undone: runner rollback --steps 1 to"
-        " go on undoing it, or runner repair"
+        f"version {row.version} ({row.description}) is half undone: runner rollback --steps 1 --yes"
+        " to go on undoing it, or runner repair"
         for row in history
         if row.state == "undoing"
     ]

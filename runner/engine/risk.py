@@ -38,7 +38,7 @@ _SIZE_SEEN = "c.relpages::bigint * pg_catalog.current_setting('block_size')::int
 _WINDOW = 2.0  # seconds
 
 _RELATIONS = """
-    select w.name, {size}, greatest(c.reltuples, 0)::bigint,
+    select w.name, {size}, greatest(c.reltuples, s.n_live_tup, 0)::bigint,
            coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0),
            coalesce(s.seq_scan + coalesce(s.idx_scan, 0), 0),
            extract(epoch from clock_timestamp())::float8

@@ -20,7 +20,7 @@ from runner.shape import misfit
 # What each command's data is; that of any other is lines of text.
 _DATA: dict[str, Any] = {
     "status": list[Standing], "history": list[Event], "lint": list[Finding], "verify": Proofs,
-    "plan": Plan, "migrate": Carried | list[Preview], "rollback": list[Preview],
+    "plan": Plan, "migrate": Carried | list[Preview], "rollback": Plan,
 }  # fmt: skip
 
 

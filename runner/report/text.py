@@ -133,10 +133,8 @@ def _outcome(document: Document) -> str:
         case "applied":
             what = f"done: {many(count, 'migration')}" if count else "done"
             return f"{what} in {duration(document['duration_ms'])}"
-        case "planned" if document["pending"]:
-            return f"planned only, nothing was run: {left} to run"
-        case "planned" if wording.said(document):
-            return "nothing was written; to do it: the same command with --yes"
+        case "planned" if document["pending"] or wording.said(document):
+            return _what_would(document, left)
         case "noop" | "planned":
             return "nothing to do"
         case "incomplete":
@@ -146,6 +144,14 @@ def _outcome(document: Document) -> str:
             said = ", ".join(f"{number} {word}" for number, word in counts if number)
             failed = f"failed (exit code {document['exit_code']})"
             return f"{failed}: {said}" if said else failed
+
+
+def _what_would(document: Document, left: int) -> str:
+    if not document["pending"]:
+        return "nothing was written; to do it: the same command with --yes"
+    if document["command"] == "rollback":
+        return f"nothing was undone: {left} to undo; to do it: the same command with --yes"
+    return f"planned only, nothing was run: {left} to run"
 
 
 def _where(document: Document) -> str:
@@ -245,6 +251,12 @@ def _head(file: ToRun) -> list[str]:
         reason = file.seen["irreversible"]
         lines += [f"--   irreversible: {reason}"] if reason else []
     return lines
+
+
+def digest(document: Document) -> str | None:
+    """Return the digest of a plan, None of anything else."""
+    plan = wording.plan(document)
+    return plan["digest"] if plan else None
 
 
 def _of_plan(plan: Plan) -> list[str]:

@@ -32,9 +32,9 @@ RISKS: dict[Risk, str] = {"none": "no risk seen", "notice": "be aware", "block":
 # Where a migration may stand and nothing is left to do.
 SETTLED = frozenset({"applied", "baseline", "below the baseline"})
 
-_DRY = frozenset({"migrate", "rollback"})  # whose data is a dry run's
-_RUNS = _DRY | {"plan"}
-_TABLES = frozenset({"plan", "verify", "status", "history", "lint"})  # whose data is no text
+_PLANS = frozenset({"plan", "rollback"})  # whose data is a plan
+_RUNS = _PLANS | {"migrate"}
+_TABLES = frozenset({"verify", "status", "history", "lint"})  # whose data is no text
 
 
 class Verdict(NamedTuple):
@@ -186,15 +186,15 @@ def target(document: Document) -> str:
 
 
 def plan(document: Document) -> Plan | None:
-    """Return what `plan` found, None where this is no plan or it failed."""
-    return cast(Plan | None, _of("plan", document))
+    """Return what `plan` found, or a rollback that only shows; None where that is not so."""
+    return cast(Plan | None, document["data"] if document["command"] in _PLANS else None)
 
 
 def planned(document: Document) -> list[ToRun]:
     """Return the files of a plan or a dry run, each with its SQL."""
     if found := plan(document):
         return [_to_run(file, file["sql"], file) for file in found["files"]]
-    if document["outcome"] != "planned" or document["command"] not in _DRY:
+    if document["outcome"] != "planned" or document["command"] != "migrate":
         return []
     shown = {each["file"]: each["sql"] for each in cast(list[Preview], document["data"] or [])}
     return [_to_run(task, shown.get(task["file"], ""), None) for task in document["pending"]]
@@ -227,7 +227,7 @@ def findings(document: Document) -> list[Finding]:
 
 def said(document: Document) -> list[str]:
     """Return the data of the commands that answer in lines of text."""
-    texts = document["command"] not in _DRY | _TABLES
+    texts = document["command"] not in _RUNS | _TABLES
     return cast(list[str], document["data"] or []) if texts else []
 
 

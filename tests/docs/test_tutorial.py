@@ -67,6 +67,7 @@ def on_a_terminal(script: str, folder: Path) -> str:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LANG": "C.UTF-8",
     }  # fmt: skip
     ours, theirs = pty.openpty()
+    os.write(ours, b"\n")  # who is asked presses Enter
     with subprocess.Popen(
         ["bash", "-c", script], cwd=folder, env=environment,
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,

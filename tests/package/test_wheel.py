@@ -59,7 +59,12 @@ def test_every_command_shows_its_help(bare: Path, tmp_path: Path, command: str) 
 
 
 def test_migration_is_applied_shown_and_undone(bare: Path, folder: Path, database: str) -> None:
-    for command in (["migrate"], ["status", "--check"], ["plan"], ["rollback", "--steps", "1"]):
+    for command in (
+        ["migrate"],
+        ["status", "--check"],
+        ["plan"],
+        ["rollback", "--yes", "--steps", "1"],
+    ):
         done = run(bare, folder, "--json", "--database-url", database, *command)
         assert json.loads(done.stdout)["error"] is None, done.stderr
 

@@ -71,7 +71,7 @@ def attempts(session: boto3.Session, dev: str, prod: str) -> Iterator[Try]:
         for command in ("plan", "migrate", "rollback"):
             event = {"command": command, "run_id": "x", "options": {}}
             if command == "rollback":
-                event["options"] = {"steps": 1}
+                event["options"] = {"steps": 1, "yes": True}
 
             def call(name: str = function + alias, event: dict[str, Any] = event) -> Any:
                 return functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())

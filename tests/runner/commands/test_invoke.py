@@ -64,7 +64,14 @@ def test_success_with_proof_is_believed(body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("plan", {}), ("migrate", {"dry_run": True}), ("repair", {}), ("adopt", {"tool": "knex"})],
+    [
+        ("plan", {}),
+        ("migrate", {"dry_run": True}),
+        ("repair", {}),
+        ("adopt", {"tool": "knex"}),
+        ("rollback", {"steps": 1}),
+        ("baseline", {"version": "1"}),
+    ],
 )
 def test_plan_is_believed_where_a_plan_was_asked_for(command: str, options: Any) -> None:
     body = document(command=command, outcome="planned")

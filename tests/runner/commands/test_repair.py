@@ -131,16 +131,21 @@ def test_baseline_takes_what_is_there_as_applied(project: Project) -> None:
     project.file("V1__a.sql", "create table a ()")
     project.file("V2__b.sql", "create table b ()")
     project.file("V3__c.sql", "create table c ()")
-    document = project.run("baseline", "2")
-    assert document["outcome"] == "applied"
-    assert document["data"] == ["everything up to version 2 counts as applied"]
+    shown = project.run("baseline", "2")
+    assert shown["data"] == [
+        "everything up to version 2 counts as applied", "never run here: V1__a.sql, V2__b.sql",
+        "still to run: V3__c.sql",
+    ]  # fmt: skip
+    assert (shown["outcome"], project.run("status")["data"][0]["state"]) == ("planned", "pending")
+    document = project.run("baseline", "--yes", "2")
+    assert (document["outcome"], document["data"]) == ("applied", shown["data"])
     assert [entry["version"] for entry in project.run("migrate")["applied"]] == ["3"]
     assert project.query("select to_regclass('b') is null") == [(True,)]
     assert actions(project) == ["baseline", "apply"]
 
 
 def test_baseline_of_a_history_that_has_begun_is_refused(applied: Project) -> None:
-    document = applied.run("baseline", "2")
+    document = applied.run("baseline", "--yes", "2")
     assert document["exit_code"] == 6
     assert "has 2 migrations" in document["error"]["message"]
 
@@ -149,11 +154,12 @@ def test_rollback_stops_at_the_baseline(project: Project) -> None:
     project.file("V1__a.sql", "create table a ()")
     project.file("V2__b.sql", "create table b ()")
     project.file("U2__b.sql", "drop table b")
-    project.run("baseline", "1")
+    project.run("baseline", "--yes", "1")
     project.run("migrate")
-    assert [entry["version"] for entry in project.run("rollback", "--to", "1")["applied"]] == ["2"]
+    (undone,) = project.run("rollback", "--yes", "--to", "1")["applied"]
+    assert undone["version"] == "2"
     assert project.history() == [("1", "applied")]
-    assert project.run("rollback", "--steps", "1")["outcome"] == "noop"
+    assert project.run("rollback", "--yes", "--steps", "1")["outcome"] == "noop"
 
 
 def test_history_table_of_something_else_is_not_touched(project: Project) -> None:

@@ -21,7 +21,7 @@ WaitFor = Callable[[str], None]
 
 
 @pytest.mark.parametrize(
-    "command", [("migrate",), ("status",), ("plan",), ("rollback", "--steps", "1")]
+    "command", [("migrate",), ("status",), ("plan",), ("rollback", "--yes", "--steps", "1")]
 )
 def test_lock_on_the_history_is_not_waited_for_long_and_its_holder_is_named(
     project: Project, bystander: Bystander, command: tuple[str, ...]

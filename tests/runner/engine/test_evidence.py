@@ -17,7 +17,7 @@ def elsewhere(project: Project) -> str:
     project.file(FILE, "create table a ()")
     project.file("U1__a.sql", "drop table a")
     told = project.run("migrate")["data"]["files"]
-    project.run("rollback", "--to", "0")
+    project.run("rollback", "--yes", "--to", "0")
     return str(told)
 
 

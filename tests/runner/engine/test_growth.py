@@ -67,7 +67,7 @@ def test_messages_of_a_run_are_far_fewer_than_its_migrations(
 ) -> None:
     write(project, 1, MANY)
     assert cost("migrate").messages < MANY / 10
-    assert cost("rollback", "--to", "0").messages < MANY / 10
+    assert cost("rollback", "--yes", "--to", "0").messages < MANY / 10
 
 
 def test_rows_that_are_read_for_a_migration_do_not_grow_with_the_history(

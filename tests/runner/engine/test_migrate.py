@@ -261,7 +261,7 @@ def test_a_large_file_is_applied_recorded_and_planned_like_another(project: Proj
     assert project.run("migrate")["exit_code"] == 0
     assert project.query("select count(*), max(a), max(b) from t") == [(101, 500, None)]
     assert project.run("validate", "--against-database")["exit_code"] == 0
-    assert project.run("rollback", "--steps", "1")["exit_code"] == 0
+    assert project.run("rollback", "--yes", "--steps", "1")["exit_code"] == 0
 
 
 def test_error_at_commit_rolls_back_and_records_nothing(project: Project) -> None:

@@ -68,10 +68,10 @@ def test_rollback_that_comes_twice_undoes_no_more(project: Project, call: Call) 
         project.file(f"V{number}__t.sql", f"create table t{number} ()")
         project.file(f"U{number}__t.sql", f"drop table t{number}")
     call("migrate")
-    first, again = call("rollback", "undo", steps=1), call("rollback", "undo", steps=1)
+    first, again = (call("rollback", "undo", steps=1, yes=True) for _ in "12")
     assert files(again) == files(first) == ["U3__t.sql"]
     assert project.history() == [("1", "applied"), ("2", "applied")]
-    assert files(call("rollback", "another", steps=1)) == ["U2__t.sql"]
+    assert files(call("rollback", "another", steps=1, yes=True)) == ["U2__t.sql"]
 
 
 def test_rollback_that_was_cut_by_its_deadline_goes_on_to_what_was_asked(
@@ -81,9 +81,9 @@ def test_rollback_that_was_cut_by_its_deadline_goes_on_to_what_was_asked(
         project.file(f"V{number}__t.sql", f"create table t{number} ()")
         project.file(f"U{number}__t.sql", f"drop table t{number}; select pg_sleep(1)")
     call("migrate")
-    first = call("rollback", "undo", steps=2, seconds=6.5)
+    first = call("rollback", "undo", steps=2, yes=True, seconds=6.5)
     assert (first["outcome"], files(first)) == ("incomplete", ["U3__t.sql"])
-    again = call("rollback", "undo", steps=2)
+    again = call("rollback", "undo", steps=2, yes=True)
     assert (again["outcome"], files(again)) == ("applied", ["U3__t.sql", "U2__t.sql"])
     assert project.history() == [("1", "applied")]
 
@@ -166,5 +166,5 @@ def test_command_line_runs_what_it_is_told_as_often_as_it_is_told(project: Proje
         project.file(f"U{number}__t.sql", f"drop table t{number}")
     project.run("--run-id", "ci", "migrate")
     for _ in range(2):
-        project.run("--run-id", "ci", "rollback", "--steps", "1")
+        project.run("--run-id", "ci", "rollback", "--yes", "--steps", "1")
     assert project.history() == []

@@ -57,7 +57,7 @@ def test_undoing_makes_every_repeatable_run_again(project: Project) -> None:
         project.file(f"U{number}__t.sql", f"drop table t{number};")
         project.file(f"R__r{number}.sql", f"create or replace view r{number} as select 1 as one;")
     assert project.run("migrate")["error"] is None
-    assert project.run("rollback", "--to", "0")["error"] is None
+    assert project.run("rollback", "--yes", "--to", "0")["error"] is None
     assert project.query("select version, checksum from schema_version order by 1") == [
         ("R__r1", None),
         ("R__r2", None),

@@ -467,7 +467,7 @@ def test_undo_of_such_a_file(steps: Project) -> None:
     steps.file("V2__i.sql", "create index concurrently i on t (n)")
     steps.file("U2__i.sql", "drop index concurrently i")
     steps.run("migrate")
-    document = steps.run("rollback", "--steps", "1")
+    document = steps.run("rollback", "--yes", "--steps", "1")
     assert (document["outcome"], document["applied"][0]["action"]) == ("applied", "undo")
     assert steps.history() == [("1", "applied")]
     assert steps.run("migrate")["outcome"] == "applied"
@@ -478,7 +478,7 @@ def test_half_undone_file_blocks_migrating_and_is_undone_further(steps: Project)
     undo = "-- runner: no-transaction\ninsert into log values ('undone');\n"
     steps.file("U2__i.sql", undo + "drop index concurrently nope")
     steps.run("migrate")
-    assert steps.run("rollback", "--steps", "1")["exit_code"] == 4
+    assert steps.run("rollback", "--yes", "--steps", "1")["exit_code"] == 4
     state, done, doubt = journal(steps)
     assert (state, done) == ("undoing", 1)
     assert doubt
@@ -487,7 +487,7 @@ def test_half_undone_file_blocks_migrating_and_is_undone_further(steps: Project)
     assert refused["exit_code"] == 6
     assert "half undone" in refused["error"]["details"][0]
     steps.file("U2__i.sql", undo + "drop index concurrently i")
-    assert steps.run("rollback", "--steps", "1")["outcome"] == "applied"
+    assert steps.run("rollback", "--yes", "--steps", "1")["outcome"] == "applied"
     assert steps.query("select name from log") == [("undone",)]
     assert steps.history() == [("1", "applied")]
 
@@ -498,9 +498,9 @@ def test_half_undone_version_goes_first_even_where_it_is_not_the_newest(steps: P
         steps.run("migrate")
     steps.file("U3__a.sql", "-- runner: no-transaction\nselect 1 / 0")
     steps.file("U2__a.sql", "select 2")
-    assert steps.run("rollback", "--to", "2")["exit_code"] == 4
+    assert steps.run("rollback", "--yes", "--to", "2")["exit_code"] == 4
     steps.file("U3__a.sql", "-- runner: no-transaction\nselect 1")
-    document = steps.run("rollback", "--steps", "1")
+    document = steps.run("rollback", "--yes", "--steps", "1")
     assert [entry["version"] for entry in document["applied"]] == ["3"]
 
 
@@ -508,7 +508,7 @@ def test_half_applied_version_cannot_be_undone(steps: Project) -> None:
     steps.file("V2__i.sql", "-- runner: no-transaction\nselect 1;\nselect 1 / 0")
     steps.file("U2__i.sql", "select 1")
     steps.run("migrate")
-    document = steps.run("rollback", "--steps", "1")
+    document = steps.run("rollback", "--yes", "--steps", "1")
     assert document["exit_code"] == 6
     assert "half applied" in document["error"]["details"][0]
 

@@ -268,7 +268,7 @@ def test_half_done_file_that_is_not_what_it_was_is_refused(
     name = {"V": "V2__b.sql", "U": "U1__a.sql", "R": "R__b.sql"}[kind]
     text = "insert into effects values ('once');\ninsert into gate values (1)"
     path = effects.file(name, ALONE + text)
-    command = ("rollback", "--to", "0") if kind == "U" else ("migrate", "--allow-ahead")
+    command = ("rollback", "--yes", "--to", "0") if kind == "U" else ("migrate", "--allow-ahead")
     assert effects.run(*command)["exit_code"] == 4
     effects.query("create table gate (n int)")
     if change == "deleted":
@@ -344,33 +344,33 @@ def versions(project: Project) -> list[str]:
 def test_rollback_by_number_that_stopped_is_gone_on_with_by_its_own_target(
     four: Project, steps: str, left: list[str]
 ) -> None:
-    assert four.run("rollback", "--steps", "2")["exit_code"] == 3
+    assert four.run("rollback", "--yes", "--steps", "2")["exit_code"] == 3
     assert versions(four) == ["1", "2", "3"]
     four.file("U3__t.sql", "drop table t3")
-    document = four.run("rollback", "--steps", steps)
+    document = four.run("rollback", "--yes", "--steps", steps)
     assert (document["exit_code"], versions(four)) == (0, left)
     assert "had stopped" in document["warnings"][0]
 
 
 def test_rollback_that_stopped_before_anything_is_counted_anew(four: Project) -> None:
     four.file("U4__t.sql", "select 1 / 0")
-    assert four.run("rollback", "--steps", "3")["exit_code"] == 3
+    assert four.run("rollback", "--yes", "--steps", "3")["exit_code"] == 3
     four.file("U4__t.sql", "drop table t4")
-    assert four.run("rollback", "--steps", "1")["exit_code"] == 0
+    assert four.run("rollback", "--yes", "--steps", "1")["exit_code"] == 0
     assert versions(four) == ["1", "2", "3"]
 
 
 def test_rollback_after_one_that_ended_is_counted_anew(four: Project) -> None:
     four.file("U3__t.sql", "drop table t3")
     for left in (["1", "2", "3"], ["1", "2"], ["1"]):
-        assert four.run("rollback", "--steps", "1")["warnings"] == []
+        assert four.run("rollback", "--yes", "--steps", "1")["warnings"] == []
         assert versions(four) == left
 
 
 def test_rollback_after_one_that_stopped_and_a_migrate_is_counted_anew(four: Project) -> None:
-    assert four.run("rollback", "--steps", "2")["exit_code"] == 3
+    assert four.run("rollback", "--yes", "--steps", "2")["exit_code"] == 3
     four.run("migrate")
-    assert four.run("rollback", "--steps", "1")["warnings"] == []
+    assert four.run("rollback", "--yes", "--steps", "1")["warnings"] == []
     assert versions(four) == ["1", "2", "3"]
 
 

@@ -12,8 +12,8 @@ from tests.runner.project import Project
 
 COMMANDS = [
     ("migrate",), ("plan",), ("status", "--drift"), ("history",), ("repair",),
-    ("rollback", "--steps", "1"), ("validate", "--against-database"), ("baseline", "9"),
-    ("adopt", "flyway"),
+    ("rollback", "--yes", "--steps", "1"), ("validate", "--against-database"),
+    ("baseline", "--yes", "9"), ("adopt", "flyway"),
 ]  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -125,8 +125,8 @@ def test_no_function_or_operator_of_others_runs_in_statements_of_ours(
     write(project)
     for command in (
         ("plan",), ("migrate",), ("migrate",), ("status", "--drift"), ("history",), ("repair",),
-        ("rollback", "--steps", "2"), ("validate", "--against-database"), ("migrate",),
-        ("rollback", "--to", "0"),
+        ("rollback", "--yes", "--steps", "2"), ("validate", "--against-database"), ("migrate",),
+        ("rollback", "--yes", "--to", "0"),
     ):  # fmt: skip
         document = project.run(*command)
         assert document["error"] is None, (command, document["error"])
@@ -241,7 +241,7 @@ def test_what_the_history_does_not_take_is_not_done(
     project.run("migrate", "--target", "2")
     before = project.history()
     project.query(SWALLOWED[how].format(what, table))
-    command = ("rollback", "--steps", "1") if what == "delete" else ("migrate",)
+    command = ("rollback", "--yes", "--steps", "1") if what == "delete" else ("migrate",)
     document = project.run(*command)
     assert (document["exit_code"] != 0, document["applied"]) == (True, [])
     assert [row for row in project.history() if row[1] == "applied"] == before
@@ -301,5 +301,5 @@ def test_copy_of_a_database_without_its_sequences_keeps_the_order(project: Proje
         "alter sequence schema_version_log_id_seq restart"
     )
     assert project.run("migrate")["exit_code"] == 0
-    document = project.run("rollback", "--steps", "1")
+    document = project.run("rollback", "--yes", "--steps", "1")
     assert [entry["version"] for entry in document["applied"]] == ["4"]

@@ -186,7 +186,7 @@ def test_history_is_an_audit_trail(project: Project) -> None:
     project.file("V1__a.sql", "create table a ()")
     project.file("U1__a.sql", "drop table a")
     project.run("migrate", "--run-id", "first")
-    project.run("rollback", "--steps", "1", "--run-id", "second")
+    project.run("rollback", "--yes", "--steps", "1", "--run-id", "second")
     entries = project.run("history")["data"]
     assert [(e["action"], e["version"], e["run_id"]) for e in entries] == [
         ("apply", "1", "first"),
@@ -300,6 +300,31 @@ def test_columns_fit_a_terminal_and_nothing_is_cut_elsewhere(
     assert "…" not in project.text("status")[1]
 
 
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("\n", 1), ("", 1), ("no\n", 1)])
+def test_a_terminal_answers_what_is_to_be_undone(
+    project: Project, monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    project.file("U1__a.sql", "drop table a")
+    project.run("migrate")
+    out, err = Terminal(), Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main([*project._target(), "rollback", "--steps", "1"]) == 0
+    assert "drops table a" in out.getvalue()
+    assert "do it now? [y/N]" in err.getvalue()
+    assert len(project.history()) == left
+
+
+def test_nobody_is_asked_who_cannot_see_what_it_is_about(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert project.text("baseline", "1")[1].splitlines()[-1].startswith("nothing was written")
+    assert project.run("status")["data"][0]["state"] == "pending"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -361,7 +386,7 @@ def test_excerpt_says_where_a_long_line_goes_on(after: str) -> None:
 def test_second_baseline_counts_in_the_singular(project: Project) -> None:
     project.file("V1__a.sql", "create table a ()")
     project.run("migrate")
-    error = project.run("baseline", "1")["error"]
+    error = project.run("baseline", "--yes", "1")["error"]
     assert error["message"] == "the history has 1 migration; a baseline begins one"
 
 
