@@ -8,8 +8,8 @@ from typing import NamedTuple
 from runner.engine.plan import changed
 from runner.engine.run import Run, opened, reported
 from runner.errors import ConfigurationError
-from runner.files.folder import Folder, canonical, parse_version, read_folder
-from runner.history import read
+from runner.files.folder import Folder, canonical, composed, parse_version, read_folder
+from runner.history import read, write
 from runner.history.table import Record, Row, Step
 from runner.history.write import Writer
 from runner.result import Result
@@ -55,6 +55,7 @@ def repair(
             if not yes:
                 result.planned = True
             elif changes:
+                write.respell(session.connection)
                 written = [f"{c.sql}; {_logged(writer, c, run.run_id)}" for c in changes]
                 session.run(f"begin; {'; '.join(written)}; commit")
                 result.changed = True
@@ -120,7 +121,7 @@ def _chosen(
 
 
 def _row(rows: dict[str, Row], version: str) -> Row:
-    key = version if version.startswith("R__") else canonical(parse_version(version))
+    key = composed(version) if version.startswith("R__") else canonical(parse_version(version))
     if key not in rows:
         raise ConfigurationError(f"version {key} is not in the history", fix="see: runner status")
     return rows[key]

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -119,7 +120,7 @@ class Folder(NamedTuple):
     def digest(self) -> str:
         """Return the digest of all files, by name and content: the same files have the same."""
         files = (*self.versioned, *self.undo.values(), *self.repeatable)
-        content = sorted([migration.name, migration.checksum] for migration in files)
+        content = sorted([composed(migration.name), migration.checksum] for migration in files)
         text = json.dumps(content, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -152,6 +153,11 @@ def version_of(name: str) -> Version | None:
 def slug(text: str) -> str:
     """Return a text as the words of a file's name: in small letters, joined by underscores."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def composed(text: str) -> str:
+    """Return a text in the one of its forms that names are compared in: a Mac writes é as two."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def is_canonical(text: str) -> bool:
@@ -254,7 +260,11 @@ def _read(folder: Path, name: str) -> Migration:
             "malformed name: V<version>__<description>.sql, U… or R__<description>.sql is expected"
         )
     checksum, head, size = _checksum(f"{folder}/{name}")
-    kind, written, description = match["kind"] or "R", match["version"], match["description"]
+    kind, written, description = (
+        match["kind"] or "R",
+        match["version"],
+        composed(match["description"]),
+    )
     version = parse_version(written) if written else ()
     return Migration(
         kind=kind,
@@ -321,7 +331,10 @@ def _arrange(found: list[Migration], folder: Path, problems: list[str]) -> Folde
         twin = kinds[migration.kind].setdefault(migration.key, migration)
         if twin is not migration:
             what = "repeatable" if migration.kind == "R" else f"version {migration.key}"
-            problems.append(f"{folder / migration.name}: {what} is {folder / twin.name} as well")
+            forms = composed(migration.name) == composed(twin.name)
+            how = ", its name in another form of Unicode" if forms else ""
+            other = folder / twin.name
+            problems.append(f"{folder / migration.name}: {what} is {other} as well{how}")
     for key, undo in kinds["U"].items():
         if key not in kinds["V"]:
             problems.append(f"{folder / undo.name}: undoes version {key}, but there is no V file")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from runner.files.folder import is_canonical
+from runner.files.folder import composed, is_canonical
 from runner.result import Task
 
 TABLE = "public.schema_version"
@@ -204,7 +204,7 @@ class Row(NamedTuple):
             raise ValueError(f"{row.version!r} is no version")
         if None in (row.description, row.applied_at, row.run_id):
             raise ValueError(f"version {row.version!r} lacks something")
-        return row
+        return row if row.version.isascii() else row._replace(version=composed(row.version))
 
 
 class Begun(NamedTuple):

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from runner.database.catalog import Catalog
 from runner.database.checks import UNWRITTEN, kept
 from runner.database.quoting import literal
+from runner.files.folder import composed
 from runner.history.read import tables
 from runner.history.table import COLUMNS, LOG, RUN, SNAPSHOT, TABLE, Doubt, Record, Step, create
 from runner.result import Task
@@ -219,6 +220,31 @@ def ensure(connection: Connection) -> None:
     if missing := [create(name) for name in COLUMNS if name not in there]:
         with connection.cursor() as cursor:
             cursor.execute(f"begin; {'; '.join(missing)}; commit")
+    if TABLE in there:
+        respell(connection)
+
+
+def respell(connection: Connection) -> None:
+    """Let each repeatable's row have its name in the form that files are looked for by.
+
+    Of two rows that differ in form only, the newer tells what is in force.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"select version from {TABLE} where kind = 'repeatable' and version !~ '^[ -~]*$'"
+            " order by applied_at, applied_order"
+        )
+        versions = [version for (version,) in cursor]
+        newest = {composed(version): version for version in versions}
+        older = sorted({*versions} - {*newest.values()})
+        renamed = {key: version for key, version in newest.items() if key != version}
+        if older or renamed:
+            cursor.execute(f"begin; delete from {TABLE} where version = any(%s)", (older,))
+            for key, version in renamed.items():
+                cursor.execute(
+                    f"update {TABLE} set version = %s where version = %s", (key, version)
+                )
+            cursor.execute("commit")
 
 
 def remark(connection: Connection, run_id: str, action: str, details: Mapping[str, Any]) -> None:

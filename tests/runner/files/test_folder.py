@@ -1,5 +1,6 @@
 """Reading a folder: every problem at once, before anything is connected to."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,29 @@ def test_every_problem_is_listed_at_once(tmp_path: Path) -> None:
         },
     )
     assert len(lines) == 6
+
+
+@pytest.mark.parametrize("name", ["R__été.sql", "V1__été.sql"])
+def test_two_files_whose_names_are_the_same_to_a_reader_are_refused(
+    tmp_path: Path, name: str
+) -> None:
+    for form in ("NFC", "NFD"):
+        (tmp_path / unicodedata.normalize(form, name)).write_text("select 1")
+    with pytest.raises(ConfigurationError) as raised:
+        read_folder(tmp_path)
+    (problem,) = raised.value.details
+    assert problem.endswith("in another form of Unicode")
+
+
+def test_folder_is_the_same_in_either_form_of_its_names(tmp_path: Path) -> None:
+    found = []
+    for form in ("NFC", "NFD"):
+        (tmp_path / form).mkdir()
+        for name in ("R__été.sql", "V1__naïve.sql"):
+            (tmp_path / form / unicodedata.normalize(form, name)).write_text("select 1")
+        folder = read_folder(tmp_path / form)
+        found.append((folder.digest(), set(folder.by_key()), folder.versioned[0].description))
+    assert found[0] == found[1]
 
 
 def test_undo_of_an_irreversible_migration_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A history made by one version is read by the next, and a newer one is refused."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,23 @@ def test_history_of_a_newer_format_is_refused(older: Project, command: str) -> N
 def test_history_whose_comment_somebody_changed_is_read(older: Project) -> None:
     older.query("comment on table public.schema_version is 'ours'")
     assert older.run("status")["exit_code"] == 0
+
+
+@pytest.mark.parametrize("rows", [["NFD"], ["NFC", "NFD"], ["NFD", "NFC"]], ids=", ".join)
+def test_row_is_its_files_in_either_form_of_the_name(project: Project, rows: list[str]) -> None:
+    """A row in the form that a Mac gave its file, or one in each form."""
+    project.file("R__été.sql", "select 1")
+    project.run("migrate")
+    project.query("create table kept as select * from schema_version; delete from schema_version")
+    columns = "kind, state, description, file, checksum, run_id"
+    for form in rows:
+        project.query(
+            f"insert into schema_version (version, {columns})"
+            f" select normalize(version, {form}), {columns} from kept"
+        )
+    assert project.run("status", "--check")["exit_code"] == 0
+    project.file("R__été.sql", "select 2")
+    assert len(project.run("migrate")["applied"]) == 1
+    assert project.history() == [("R__été", "applied")]
+    project.run("repair", "--forget", unicodedata.normalize("NFD", "R__été"), "--yes")
+    assert project.history() == []
