@@ -138,7 +138,8 @@ class Batches:
             starts.append(len(message))
             # The file's last line may be a comment, and its last statement may lack its end.
             message += f"{job.text}\n;{_marked(number) if _speaks(job.text) else ''}"
-            closing = self._transactions.closing(job, prepared, 0, f"select {guard.SAME}; ")
+            same = f"{prepared.call(f'select {guard.SAME}')}; "
+            closing = self._transactions.closing(job, prepared, 0, same)
             message += f"{closing}; commit; {DISCARD_BUT_PREPARED}"
         opening = prepared.opening()
         closing = f"{DISCARD}{last_events(len(jobs))}"
@@ -146,13 +147,11 @@ class Batches:
 
     def _opening(self, job: Job, prepared: Prepared) -> str:
         locked = checks.kept(TRANSACTION_LOCK, checks.LOCK_LOST)
-        began = (
-            f"select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN},"
-            f" {self._session.files_path()}"
-        )
+        began = prepared.call(f"select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN}")
         limits = timeouts(job, self._conduct)
         noted = trace.before(job, self._session, prepared.call)
-        return f"{BEGIN}{limits}{noted}{prepared.call(began)}; "
+        # Not prepared: what changes the path is planned anew each time.
+        return f"{BEGIN}{limits}{noted}{began}; select {self._session.files_path()}; "
 
     def _all(self, jobs: Sequence[Job], events: Sequence[Event]) -> bool:
         """Return whether the log says of every file, in order, that it was recorded."""

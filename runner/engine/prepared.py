@@ -9,7 +9,7 @@ where nothing is.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
 from psycopg2.extensions import connection as Connection
@@ -19,12 +19,12 @@ from runner.history.table import Record
 from runner.history.write import Writer
 
 # By itself the server would plan anew for the first five values, to see whether that is better.
+# A statement without values is planned once anyway.
 _ONCE = "set local plan_cache_mode = force_generic_plan; "
 
 # What is different for each file.
 _MARKED = ("version", "description", "file", "checksum", "run_id")
-_TYPES = ", ".join(["text"] * len(_MARKED))
-_NOTHING = ", ".join(["null"] * len(_MARKED))
+_TYPES = f"({', '.join(['text'] * len(_MARKED))})"
 _MARKS = Record("$1", "", "$2", "$3", "$4", "$5")
 
 
@@ -36,30 +36,47 @@ class Prepared:
         self._writer = Writer(connection, quote=self._quote)
         # Nobody else's, whatever a file or what it calls may prepare.
         self._prefix = f"runner_{secrets.token_hex(4)}"
-        self._names: dict[str, str] = {}
+        self._names: dict[Hashable, str] = {}
+        self._opening = "begin; "
         self._given = lru_cache(maxsize=1)(self._written)  # each file is recorded twice
 
     def opening(self) -> str:
         """Return the SQL that prepares all that was called; the message begins with it."""
-        made = "".join(f"prepare {name}({_TYPES}) as {sql}; " for sql, name in self._names.items())
-        return f"begin; {made}commit; "
+        return f"{self._opening}commit; "
 
-    def call(self, sql: str, given: str = _NOTHING) -> str:
-        """Return the SQL that runs a statement, given what is marked in it."""
-        name = self._names.setdefault(sql, f"{self._prefix}_{len(self._names)}")
-        return f"execute {name}({given})"
+    def call(self, sql: str) -> str:
+        """Return the SQL that runs a statement that is the same for all files."""
+        return f"execute {self._named(sql, lambda: f' as {sql}')}"
 
     def event(self, action: str, record: Record, duration: str, details: str) -> str:
         """Return the SQL that adds a line to the log; as a `Writer` does."""
         marks = _MARKS._replace(kind=record.kind)
-        sql = self._writer.event(action, marks, duration, details)
-        return _ONCE + self.call(sql, self._given(record))
+        return self._with(
+            record,
+            ("event", action, record.kind, duration, details),
+            lambda: self._writer.event(action, marks, duration, details),
+        )
 
     def done(self, action: str, record: Record, duration: str, rests: Sequence[str]) -> str:
         """Return the SQL that puts a migration into force or out of it; as a `Writer` does."""
         marks = _MARKS._replace(kind=record.kind)
-        sql = self._writer.done(action, marks, duration, rests)
-        return _ONCE + self.call(sql, self._given(record))
+        return self._with(
+            record,
+            ("done", action, record.kind, duration, *rests),
+            lambda: self._writer.done(action, marks, duration, rests),
+        )
+
+    def _with(self, record: Record, key: Hashable, sql: Callable[[], str]) -> str:
+        """Return the SQL that runs a statement with what is marked in it."""
+        name = self._named(key, lambda: f"{_TYPES} as {sql()}")
+        return f"{_ONCE}execute {name}({self._given(record)})"
+
+    def _named(self, key: Hashable, made: Callable[[], str]) -> str:
+        """Return the name of a statement, which is made where it has none."""
+        if key not in self._names:
+            name = self._names[key] = f"{self._prefix}_{len(self._names)}"
+            self._opening += f"prepare {name}{made()}; "
+        return self._names[key]
 
     def _written(self, record: Record) -> str:
         return ", ".join(literal(self._connection, getattr(record, name)) for name in _MARKED)

@@ -69,7 +69,7 @@ def _resolved(names: Sequence[str], session: Session) -> str:
     texts = (literal(session.connection, name) for name in names)
     ids = ", ".join(f"pg_catalog.to_regclass({text})::pg_catalog.oid" for text in texts)
     kept = f"pg_catalog.set_config('{_NAMES}', pg_catalog.concat_ws(' ', {ids}), true)"
-    return f"select {session.files_path()}; select {kept}; {SAFELY}"
+    return f"select {kept} from (select {session.files_path()} offset 0) first; {SAFELY}"
 
 
 # A relation is old where one of its columns, system columns included, was not written by this
