@@ -32,7 +32,7 @@ def baseline(run: Run, version: Version, *, yes: bool = False) -> Result:
                 )
             result.data = _meaning(folder, version)
             if yes:
-                _write(run, session, version)
+                _write(run, session, version, _below(folder, version))
             result.planned, result.changed = not yes, yes
     return result
 
@@ -48,9 +48,13 @@ def _meaning(folder: Folder, version: Version) -> list[str]:
     ]
 
 
-def _write(run: Run, session: Session, version: Version) -> None:
+def _below(folder: Folder, version: Version) -> list[str]:
+    return [migration.key for migration in folder.versioned if migration.version <= version]
+
+
+def _write(run: Run, session: Session, version: Version, below: list[str]) -> None:
     write.ensure(session.connection)
     record = Record(canonical(version), "baseline", "baseline", None, None, run.run_id)
     writer = write.Writer(session.connection)
-    logged = writer.event("baseline", record)
+    logged = writer.event("baseline", record, details={"below": below})
     session.run(f"begin; {writer.baselined(record)}; {logged}; commit")

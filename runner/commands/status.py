@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from runner.engine import drift
-from runner.engine.plan import baseline, check
+from runner.engine.plan import baseline, check, late
 from runner.engine.run import Run, opened, reported
 from runner.errors import Behind, ValidationFailed
 from runner.files.folder import Folder, Migration, Version, parse_version, read_folder
@@ -28,10 +29,11 @@ def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
         folder = read_folder(run.sql_dir)
         with opened(run, result, locked=False) as session:
             rows = read.read(session.connection)
+            passed_over = late(folder, rows, partial(read.baselined, session.connection))
             drifted = drift.differences(session) if with_drift else []
         result.data = standings = entries(folder, rows)
         problems = check(folder, rows)
-        result.warnings = problems
+        result.warnings = [*problems, *passed_over]
         pending = [entry["version"] for entry in standings if entry["state"] in _PENDING]
         if check_only and problems:
             raise ValidationFailed("files and history do not fit", details=tuple(problems))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runner.database.session import Session
 from runner.engine import once
 from runner.engine.evidence import Evidence
-from runner.engine.plan import Policy, Task, plan_migrate, plan_rollback
+from runner.engine.plan import Policy, Task, late, plan_migrate, plan_rollback
 from runner.engine.run import Run, opened, reported
 from runner.files.folder import Folder, Version, read_folder
 from runner.history import others, read
@@ -206,6 +206,7 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
         if time.monotonic() - began > _FRESH:
             folder = read_folder(run.sql_dir)
         rows = read.read(session.connection)
+        result.warnings += late(folder, rows, partial(read.baselined, session.connection))
         jobs = _prepared(planner(session, folder, rows))
         result.await_tasks(job.describe() for job in jobs)
         yield _Planned(session, folder, jobs, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from runner.errors import ConfigurationError, ValidationFailed
@@ -167,6 +167,25 @@ def baseline(history: Iterable[Row]) -> Version:
     return max(
         (parse_version(row.version) for row in history if row.kind == "baseline"), default=()
     )
+
+
+def late(
+    folder: Folder, history: Sequence[Row], passed_over: Callable[[], set[str] | None]
+) -> list[str]:
+    """Return warnings about files below the baseline that came after it: they never run.
+
+    Parameters:
+        passed_over: gives the versions that the baseline knew, None where that is not known.
+    """
+    floor, rows = baseline(history), {row.version for row in history}
+    below = [m for m in folder.versioned if m.version <= floor and m.key not in rows]
+    known = passed_over() if below else None
+    return [
+        f"{migration.name} is older than the baseline {canonical(floor)} and came after it: it is"
+        " never run here; give it a newer version"
+        for migration in below
+        if known is not None and migration.key not in known
+    ]
 
 
 def rows_state(rows: dict[str, Row], key: str) -> str | None:

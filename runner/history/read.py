@@ -150,6 +150,19 @@ def done_by(connection: Connection, run_id: str, since: int) -> list[Recorded]:
         return [Recorded(*row) for row in cursor]
 
 
+def baselined(connection: Connection) -> set[str] | None:
+    """Return the versions whose files the baseline passed over, None where nobody wrote them."""
+    if LOG not in tables(connection):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"select details -> 'below' from {LOG} where action = 'baseline' and details ? 'below'"
+            " order by id desc limit 1"
+        )
+        row = cursor.fetchone()
+    return set(map(str, row[0])) if row and isinstance(row[0], list) else None
+
+
 def stopped_rollback(connection: Connection) -> list[str]:
     """Return the versions that the newest rollback was to undo, none where something came after.
 

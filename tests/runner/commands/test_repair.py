@@ -144,6 +144,16 @@ def test_baseline_takes_what_is_there_as_applied(project: Project) -> None:
     assert actions(project) == ["baseline", "apply"]
 
 
+@pytest.mark.parametrize("command", ["migrate", "plan", "status"])
+def test_file_that_came_below_the_baseline_later_is_named(project: Project, command: str) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    project.run("baseline", "--yes", "3")
+    assert project.run(command)["warnings"] == []
+    project.file("V2__late.sql", "create table late ()")
+    (warning,) = project.run(command)["warnings"]
+    assert warning.startswith("V2__late.sql is older than the baseline 3 and came after it")
+
+
 def test_baseline_of_a_history_that_has_begun_is_refused(applied: Project) -> None:
     document = applied.run("baseline", "--yes", "2")
     assert document["exit_code"] == 6
