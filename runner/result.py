@@ -215,7 +215,10 @@ class Proofs(TypedDict):
 
 
 class Finding(TypedDict):
-    """One place that `lint` objects to; line and column count from 1."""
+    """One place that `lint` objects to; line and column count from 1.
+
+    `safe` is the SQL that does the same and keeps nobody waiting, with what is to be known of it.
+    """
 
     file: str
     line: int
@@ -223,6 +226,7 @@ class Finding(TypedDict):
     rule: str
     message: str
     fix: str
+    safe: NotRequired[str]
 
 
 # What a command answers beside what it ran; which of them is the command's.

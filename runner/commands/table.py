@@ -133,6 +133,14 @@ def _lint(context: Context, options: Options) -> Document:
     ).document()
 
 
+def _rewrite(context: Context, options: Options) -> Document:
+    from runner.lint.rewrite import rewrite
+
+    return rewrite(
+        context.sql_dir, options["file"], context.run_id, yes=options.get("yes", False)
+    ).document()
+
+
 def _report(context: Context, options: Options) -> Document:
     from runner.commands.report import report
 
@@ -322,6 +330,16 @@ _ALL = (
             Option("server_version", "the target's (17)", "N", str),
         ),
         needs=_FILES, lines=text.findings, summary=text.fine,
+    ),
+    Command(
+        "rewrite", "write a file as those that do the same safely: says what, then --yes",
+        _rewrite,
+        (
+            Option("file", "a V file that is applied nowhere", "FILE", str, positional=True,
+                   required=True),
+            _YES,
+        ),
+        needs=_FILES, lines=text.strings,
     ),
     Command(
         "report", "turn a result (of --json) into a page or a comment", _report,

@@ -15,7 +15,10 @@ OWN_RULES = UNWAIVABLE | {"naming", "version-order"}
 
 
 class Found(NamedTuple):
-    """One place that a rule objects to; line and column count from 1."""
+    """One place that a rule objects to; line and column count from 1.
+
+    `safe` is the SQL of the safe way, where there is one.
+    """
 
     file: str
     line: int
@@ -23,10 +26,11 @@ class Found(NamedTuple):
     rule: str
     message: str
     fix: str
+    safe: str = ""
 
     def finding(self) -> Finding:
         """Return it as the result document has it."""
-        return {
+        found: Finding = {
             "file": self.file,
             "line": self.line,
             "column": self.column,
@@ -34,6 +38,7 @@ class Found(NamedTuple):
             "message": self.message,
             "fix": self.fix,
         }
+        return {**found, "safe": self.safe} if self.safe else found
 
 
 class Judged(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from runner.errors import ConfigurationError, Refused
 from runner.files.examine import examine, sql_of
 from runner.files.folder import Folder, Migration, read_folder
+from runner.lint.advice import advised
 from runner.lint.base import Base, compare, read_base
 from runner.lint.findings import OWN_RULES, Found, Judged, unwaived
 from runner.lint.squawk import squawk, unknown
@@ -69,7 +70,7 @@ def _judge(
         by_file.setdefault(finding.file, []).append(finding)
     for source in judged:
         theirs = by_file.pop(str(source.migration.path), ())
-        yield from unwaived(waivers.of(source), theirs, _no_rule)
+        yield from advised(source, unwaived(waivers.of(source), theirs, _no_rule))
     yield from waivers.strays(folder)
     for rest in by_file.values():
         yield from rest

@@ -18,8 +18,10 @@ from markupsafe import Markup, escape
 from runner.report import highlight, wording
 from runner.report.highlight import Piece
 from runner.report.wording import ToRun, duration
-from runner.result import Applied, Document, Lock, Proof, Relation
+from runner.result import Applied, Document, Lock, Planned, Proof, Relation
 from runner.syntax import modes
+from runner.syntax.recipes import recipe_of
+from runner.syntax.scanner import scan
 
 _LONGEST = 20_000  # characters of one text, such as a file's SQL
 _UNFOLDED = 40  # lines of SQL that are shown at once
@@ -110,6 +112,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     found.filters |= {
         "soft": _soft, "sql": _sql, "lines": _lines, "strongest": _strongest, "took": _took,
+        "safely": _safely,
         "duration": duration, "moment": wording.moment, "size": wording.size,
         "amount": wording.amount, "rate": wording.rate, "many": wording.many,
         "mode": modes.words, "level": modes.level, "blocks": wording.blocks,
@@ -131,6 +134,15 @@ def _final(value: object) -> object:
 
 def _bounded(text: str) -> str:
     return wording.bounded(text, _LONGEST)
+
+
+def _safely(file: Planned) -> str:
+    """Return the safe way of what a file with risks does to tables that are there."""
+    if file["risk"] == "none":
+        return ""
+    there = {relation["relation"] for relation in file["relations"]}
+    recipes = [recipe for each in scan(file["sql"]) if (recipe := recipe_of(each))]
+    return "\n\n".join(recipe.text() for recipe in recipes if recipe.relation in there)
 
 
 def _soft(text: object) -> Markup:

@@ -201,6 +201,8 @@ def findings(document: Document) -> list[str]:
         where = f"{found['file']}:{found['line']}:{found['column']}"
         lines.append(f"{where}: {found['rule']}: {found['message']}")
         lines += [f"  {found['fix']}"] if found["fix"] else []
+        if safe := found.get("safe"):
+            lines += ["  the safe way:", *(f"    {line}" for line in safe.split("\n"))]
     return [clean(line) for line in lines]
 
 

@@ -137,11 +137,11 @@ def _alter_action(table: str, action: Tokens) -> Expected:
             scan = kind.scan and (action[0] != "ADD" or not {"VALID", "USING"} & {*action})
             return Expected(table, kind.mode, rewrite=kind.rewrite, scan=scan)
     not_null = action[0] == "ALTER" and action[-3:] == ["SET", "NOT", "NULL"]
-    rewrite = action[0] == "ADD" and _default_rewrites(action)
+    rewrite = action[0] == "ADD" and default_rewrites(action)
     return Expected(table, ALL, rewrite=rewrite, scan=not_null)
 
 
-def _default_rewrites(action: Tokens) -> bool:
+def default_rewrites(action: Tokens) -> bool:
     """Return whether a new column makes PostgreSQL write every row: its value differs by row.
 
     A default that calls a function may be volatile; now() and its like are known not to be.

@@ -149,6 +149,21 @@ def test_name_that_looks_like_a_pattern_is_only_a_name(repository: Repository) -
     assert {rule for *_, rule in repository.found()} == {"naming", "ban-drop-column"}
 
 
+def test_finding_shows_the_safe_way_of_its_statement_once(repository: Repository) -> None:
+    foreign = "alter table a add constraint f foreign key (b) references c;\n"
+    repository.write(pair("1", f"select 1;\n{foreign}"))
+    first, second = repository.lint()["data"]
+    assert {first["rule"], second["rule"]} == {
+        "constraint-missing-not-valid", "adding-foreign-key-constraint",
+    }  # fmt: skip
+    assert first["safe"].splitlines()[2:] == [
+        "alter table a add constraint f foreign key (b) references c not valid;",
+        "-- file 2 of 2: for what is there, beside the writes",
+        "alter table a validate constraint f;",
+    ]
+    assert "safe" not in second
+
+
 def test_waiver_with_a_reason_answers_every_finding_of_its_rule(repository: Repository) -> None:
     waiver = "-- runner: allow ban-drop-column: nobody reads it since release 7\n"
     repository.write(pair("1", waiver + DROP + DROP))

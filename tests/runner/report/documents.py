@@ -145,7 +145,8 @@ def linted() -> Document:
     """Return what lint objects to in one file."""
     found = {"file": "V1__a.sql", "line": 3, "column": 1, "rule": "drop-column",
              "message": "dropping a column breaks who still reads it",
-             "fix": "drop it in a later release"}  # fmt: skip
+             "fix": "drop it in a later release",
+             "safe": "-- in two files\nalter table orders drop b;"}  # fmt: skip
     return document(
         command="lint", outcome="failed", exit_code=7, target={}, data=[found],
         error=error("refused", "1 finding", fix="mend the files"),

@@ -274,6 +274,17 @@ def test_plan_shows_risk_sizes_traffic_sql_and_digest() -> None:
         assert part in text
 
 
+def test_safe_way_is_shown_of_risky_statements_on_what_is_there() -> None:
+    found = documents.planned()
+    for file, table in zip(
+        found["data"]["files"], ("public.orders", "elsewhere", "public.orders"), strict=True
+    ):
+        file["sql"] = f"create index i on {table} (b);\n"
+    text = Parsed(page(found)).text
+    assert text.count("The safe way") == 1
+    assert "create index concurrently i on public.orders (b);" in text
+
+
 def test_dry_run_shows_the_sql_of_what_is_pending() -> None:
     pending = [documents.task("V1__a.sql")]
     data = [{"file": "V1__a.sql", "sql": "select 42;\n"}]
