@@ -189,7 +189,7 @@ lock:  ## resolve pyproject.toml into requirements.lock again, and what steps ne
 	$(COMPILE) $(NEEDS_invoke) --constraint requirements.lock -o locks/invoke.txt
 
 # As many at a time as there are cores; what each says stays together, where make can do that.
-LINTERS := lint-ansible lint-mypy lint-ruff lint-imports lint-docs lint-runner lint-yaml
+LINTERS := lint-ansible lint-mypy lint-ruff lint-imports lint-docs lint-runner lint-site lint-yaml
 .PHONY: lint $(LINTERS)
 lint: setup  ## every linter, no exceptions
 	@$(MAKE) --no-print-directory --keep-going -j $(CORES) \
@@ -207,12 +207,18 @@ lint-docs:
 	$(BIN)/python docs/generate.py --check
 lint-runner:
 	$(BIN)/runner lint
+lint-site: site
 lint-yaml:
 	$(BIN)/yamllint --strict .
 
 .PHONY: package
 package: setup  ## build the wheel of the runner into build/
 	@$(BIN)/python -m hatchling build --target wheel --directory build
+
+# Strict: a link that leads nowhere is an error. Its generator's advertisement is none of ours.
+.PHONY: site
+site: setup  ## build the site of the pages into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 .PHONY: docs
 docs: setup  ## make the reference pages that the code knows

@@ -66,6 +66,16 @@ def test_every_promise_names_tests_that_exist(name: str) -> None:
     assert [end for end in endings if not any(name.endswith(end) for name in there)] == []
 
 
+def test_questions_are_messages_of_the_runner() -> None:
+    sources = "".join(path.read_text() for path in sorted((ROOT / "runner").rglob("*.py")))
+    joined = re.sub(r'"\s*\n\s*f?"', "", sources)
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs/faq.md").read_text(), re.MULTILINE)
+    quoted = [text for heading in headings for text in re.findall(r'"([^"]+)"', heading)]
+    assert len(quoted) >= len(headings) > 10
+    parts = {part.strip() for text in quoted for part in text.split("…")} - {""}
+    assert [part for part in sorted(parts) if part not in joined] == []
+
+
 def test_hook_of_other_repositories_is_a_command_with_what_it_needs() -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
