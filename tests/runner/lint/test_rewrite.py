@@ -56,7 +56,7 @@ def test_every_recipe_ends_in_the_same_catalog_and_each_part_is_undone_exactly(
     ] == []
     assert len(project.run("migrate")["applied"]) == _EXPECTED_FILES
     safely = objects(project)
-    assert project.run("rollback", "--to", "1")["outcome"] == "applied"
+    assert project.run("rollback", "--to", "1", "--yes")["outcome"] == "applied"
     assert objects(project) == before
     for path in project.folder.glob("[VU]2*"):
         path.unlink()
