@@ -189,13 +189,16 @@ lock:  ## resolve pyproject.toml into requirements.lock again, and what steps ne
 	$(COMPILE) $(NEEDS_invoke) --constraint requirements.lock -o locks/invoke.txt
 
 # As many at a time as there are cores; what each says stays together, where make can do that.
-LINTERS := lint-ansible lint-mypy lint-ruff lint-imports lint-docs lint-runner lint-site lint-yaml
+LINTERS := lint-ansible lint-ci lint-mypy lint-ruff lint-imports lint-docs lint-runner lint-site lint-yaml
 .PHONY: lint $(LINTERS)
 lint: setup  ## every linter, no exceptions
 	@$(MAKE) --no-print-directory --keep-going -j $(CORES) \
 	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(LINTERS)
 lint-ansible:
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --strict
+lint-ci:
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci ci/gitlab.yml
 lint-mypy:
 	$(BIN)/mypy
 lint-ruff:

@@ -24,7 +24,7 @@ EXAMPLES = {  # what a reader is to make
     "sql/V002__add_customer_email.sql",
     "sql/U002__add_customer_email.sql",
 }
-PARTS = "benchmarks|collections|docs|inventories|local|playbooks|roles|runner|sql|tests|torture"
+PARTS = "benchmarks|ci|collections|docs|inventories|local|playbooks|roles|runner|sql|tests|torture"
 
 
 def anchors(page: Path) -> set[str]:
