@@ -252,7 +252,7 @@ test-postgres-older: setup .cache/postgres/.ready  ## a part of them on PostgreS
 	    echo "PostgreSQL $$major"; \
 	    TEST_POSTGRES_BIN="$(CURDIR)/.cache/postgres/node_modules/postgres-$$major/native/bin" \
 	        $(BIN)/pytest -q -n $(CORES) --no-loadscope-reorder tests/runner/engine/test_rollback.py \
-	        tests/runner/lint/test_rewrite.py \
+	        tests/runner/lint/test_rewrite.py tests/runner/engine/test_expected_locks.py \
 	        tests/runner/database/test_catalog.py::test_a_change_taken_back_leaves_no_trace \
 	        tests/runner/database/test_catalog.py::test_what_later_versions_know_is_seen_there \
 	        || exit 1; \

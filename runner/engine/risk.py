@@ -13,6 +13,7 @@ import psycopg2
 from runner.database.session import Session
 from runner.database.sessions import longest_transaction
 from runner.engine.job import Job
+from runner.engine.rewrites import settled
 from runner.files.code import code_digest
 from runner.history.table import Row
 from runner.report.wording import many, size
@@ -70,6 +71,7 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan
     """
     read = [_look(job) for job in jobs]
     relations = _relations(session, sorted({lock.relation for one in read for lock in one.locks}))
+    read = [one._replace(locks=settled(session, one.locks)) for one in read]
     return {
         "digest": digest(jobs, session.server.database, rows),
         "runner": code_digest(),

@@ -146,5 +146,5 @@ def from_text(job: Job) -> Trace:
     return {
         "source": "text",
         "locks": [{"relation": lock.relation, "mode": lock.mode} for lock in found],
-        "rewritten": [lock.relation for lock in found if lock.rewrite],
+        "rewritten": [lock.relation for lock in found if lock.may_rewrite],
     }

@@ -6,10 +6,13 @@ https://www.postgresql.org/docs/current/explicit-locking.html and of each statem
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from runner.syntax.clauses import Tokens, actions, after, first_name, names
+from runner.syntax.lexer import unquoted
 from runner.syntax.modes import (
     ALL,
     EXCLUSIVE,
@@ -23,16 +26,35 @@ from runner.syntax.modes import (
 from runner.syntax.scanner import Statement, scan
 
 
+class Doubt(NamedTuple):
+    """What decides whether a table is rewritten, and is in the database only.
+
+    `type`: what a column gets, as SQL writes it, of the name `column`, None: a new one; `calls`:
+    the functions of its default.
+    """
+
+    type: str
+    column: str | None = None
+    calls: tuple[str, ...] = ()
+
+
 class Expected(NamedTuple):
     """A lock to expect: on which relation, as SQL names it, and what happens under it.
 
-    `rewrite`: the whole table is written anew; `scan`: it is read from end to end.
+    `rewrite`: the whole table is written anew, which with `doubts` is to be seen; `scan`: it is
+    read from end to end.
     """
 
     relation: str
     mode: str
     rewrite: bool = False
     scan: bool = False
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def may_rewrite(self) -> bool:
+        """Whether the text lets it be rewritten."""
+        return self.rewrite or any(doubt.column or doubt.calls for doubt in self.doubts)
 
 
 def locks_of(statement: Statement) -> list[Expected]:
@@ -55,7 +77,11 @@ def _strongest(locks: Iterable[Expected]) -> list[Expected]:
 
 def stronger(lock: Expected, known: Expected | None) -> Expected:
     """Return the stronger of two locks on a relation, what is known where they are the same."""
-    return lock if known is None or _strength(lock) > _strength(known) else known
+    if known is None:
+        return lock
+    strongest = lock if _strength(lock) > _strength(known) else known
+    doubts = known.doubts + tuple(doubt for doubt in lock.doubts if doubt not in known.doubts)
+    return strongest._replace(rewrite=lock.rewrite or known.rewrite, doubts=doubts)
 
 
 def is_opaque(statement: Statement) -> bool:
@@ -64,7 +90,7 @@ def is_opaque(statement: Statement) -> bool:
 
 
 def _strength(lock: Expected) -> tuple[int, bool, bool]:
-    return strength(lock.mode), lock.rewrite, lock.scan
+    return strength(lock.mode), lock.may_rewrite, lock.scan
 
 
 def _each(tokens: Tokens, mode: str) -> Iterator[Expected]:
@@ -116,7 +142,6 @@ _ACTIONS = (
     _kind("VALIDATE", SHARE_UPDATE, what="scan"),
     _kind("ADD CONSTRAINT|FOREIGN", SHARE_ROW, holds="REFERENCES", what="scan"),
     _kind("ADD CONSTRAINT|CHECK|UNIQUE|PRIMARY|EXCLUDE", ALL, what="scan"),
-    _kind("ALTER", ALL, holds="TYPE", what="rewrite"),
     _kind("ALTER", SHARE_UPDATE, holds="STATISTICS"),
     _kind("SET LOGGED|UNLOGGED|TABLESPACE|ACCESS", ALL, what="rewrite"),
     _kind("SET (|WITHOUT", SHARE_UPDATE),
@@ -130,6 +155,8 @@ _ACTIONS = (
 
 
 def _alter_action(table: str, action: Tokens) -> Expected:
+    if action[0] == "ALTER" and "TYPE" in action[:6]:
+        return _another_type(table, action)
     for kind in _ACTIONS:
         fits = action[0] == kind.first and (not kind.second or {*action[1:2]} & kind.second)
         if fits and (not kind.holds or kind.holds in action):
@@ -137,21 +164,68 @@ def _alter_action(table: str, action: Tokens) -> Expected:
             scan = kind.scan and (action[0] != "ADD" or not {"VALID", "USING"} & {*action})
             return Expected(table, kind.mode, rewrite=kind.rewrite, scan=scan)
     not_null = action[0] == "ALTER" and action[-3:] == ["SET", "NOT", "NULL"]
-    rewrite = action[0] == "ADD" and default_rewrites(action)
-    return Expected(table, ALL, rewrite=rewrite, scan=not_null)
+    if action[0] == "ADD" and action[1:2] != ["CONSTRAINT"]:
+        return _new_column(table, action)
+    return Expected(table, ALL, scan=not_null)
+
+
+def _another_type(table: str, action: Tokens) -> Expected:
+    """Return the lock for another type of a column: only some have the rows written anew."""
+    rest = action[2:] if action[1:2] == ["COLUMN"] else action[1:]
+    wanted = after(rest, "TYPE")
+    end = next((n for n, token in enumerate(wanted) if token in {"USING", "COLLATE"}), len(wanted))
+    given = after(wanted, "USING")
+    if given and given not in (rest[:1], [*rest[:1], ":", ":", *wanted[:end]]):
+        return Expected(table, ALL, rewrite=True)
+    doubt = Doubt(_typed(wanted[:end]), unquoted("".join(rest[:1])))
+    return Expected(table, ALL, doubts=(doubt,))
+
+
+def _typed(tokens: Tokens) -> str:
+    return " ".join(token if token.startswith('"') else token.lower() for token in tokens)
+
+
+def _new_column(table: str, action: Tokens) -> Expected:
+    """Return the lock for a new column, which is written into every row if it differs by row."""
+    if _differs_by_row(action):
+        return Expected(table, ALL, rewrite=True)
+    rest = action[2:] if action[1:2] == ["COLUMN"] else action[1:]
+    rest = rest[3:] if rest[:3] == ["IF", "NOT", "EXISTS"] else rest
+    end = next((n for n, token in enumerate(rest) if n and token in AFTER_TYPE), len(rest))
+    doubt = Doubt(_typed(rest[1:end]), calls=_calls(after(action, "DEFAULT")))
+    return Expected(table, ALL, doubts=(doubt,))
+
+
+# What ends the type of a new column.
+AFTER_TYPE = {
+    *("CHECK", "COLLATE", "COMPRESSION", "CONSTRAINT", "DEFAULT", "GENERATED", "NOT", "NULL"),
+    *("PRIMARY", "REFERENCES", "STORAGE", "UNIQUE"),
+}
+# Followed by a parenthesis, these call nothing, or what is the same for every row.
+_NO_CALL = {
+    *("ALL", "AND", "ANY", "ARRAY", "AS", "BIT", "CASE", "CAST", "CHAR", "CHARACTER", "CHECK"),
+    *("COALESCE", "DEC", "DECIMAL", "ELSE", "EXTRACT", "FLOAT", "GREATEST", "IN", "INTERVAL"),
+    *("LEAST", "NCHAR", "NOT", "NOW", "NULLIF", "NUMERIC", "OR", "ROW", "STATEMENT_TIMESTAMP"),
+    *("THEN", "TIME", "TIMESTAMP", "TRANSACTION_TIMESTAMP", "VARCHAR", "VARYING", "WHEN"),
+}
+_name = re.compile(r'[^\W\d][\w$]*|"(?:[^"]|"")+"').fullmatch
+
+
+def _calls(tokens: Tokens) -> tuple[str, ...]:
+    """Return the functions that an expression calls."""
+    followed = (token for token, next_ in itertools.pairwise(tokens) if next_ == "(")
+    return tuple(unquoted(token) for token in followed if _name(token) and token not in _NO_CALL)
+
+
+def _differs_by_row(action: Tokens) -> bool:
+    if "STORED" in action or "IDENTITY" in action:
+        return True
+    return any(token in {"SERIAL", "BIGSERIAL", "SMALLSERIAL"} for token in action)
 
 
 def default_rewrites(action: Tokens) -> bool:
-    """Return whether a new column makes PostgreSQL write every row: its value differs by row.
-
-    A default that calls a function may be volatile; now() and its like are known not to be.
-    """
-    if "STORED" in action or "IDENTITY" in action:
-        return True
-    if any(token in {"SERIAL", "BIGSERIAL", "SMALLSERIAL"} for token in action):
-        return True
-    default = after(action, "DEFAULT")
-    return "(" in default and default[0] not in {"NOW", "STATEMENT_TIMESTAMP", "CURRENT_TIMESTAMP"}
+    """Return whether a new column may have PostgreSQL write every row, as far as text tells."""
+    return _new_column("", action).may_rewrite
 
 
 def _create(tokens: Tokens) -> Iterator[Expected]:
@@ -214,8 +288,8 @@ def _refresh(tokens: Tokens) -> Iterator[Expected]:
 
 
 def _truncate(tokens: Tokens) -> Iterator[Expected]:
-    for lock in _each(tokens[2:] if tokens[1:2] == ["TABLE"] else tokens[1:], ALL):
-        yield lock._replace(rewrite=True)
+    # An empty file takes the place of the old one: no row is written or read.
+    yield from _each(tokens[2:] if tokens[1:2] == ["TABLE"] else tokens[1:], ALL)
 
 
 def _cluster(tokens: Tokens) -> Iterator[Expected]:

@@ -12,16 +12,11 @@ from typing import NamedTuple
 
 from runner.syntax.clauses import first_name
 from runner.syntax.lexer import Lexer, unquoted
-from runner.syntax.locks import default_rewrites
+from runner.syntax.locks import AFTER_TYPE, default_rewrites
 from runner.syntax.scanner import Statement
 
 _LONGEST = 63  # bytes of a name
 _plain = re.compile(r"[a-z_][a-z0-9_$]*").fullmatch
-# What ends the type of a new column.
-_AFTER_TYPE = {
-    *("CHECK", "COLLATE", "COMPRESSION", "CONSTRAINT", "DEFAULT", "GENERATED", "NOT", "NULL"),
-    *("PRIMARY", "REFERENCES", "STORAGE", "UNIQUE"),
-}
 
 
 class Step(NamedTuple):
@@ -312,11 +307,11 @@ def _add_column(table: str, alter: str, action: _Words) -> Recipe | None:
     begin = 2 if action.tokens[1:2] == ["COLUMN"] else 1
     column = first_name(action.tokens[begin:])
     rest = action.part(begin + 1)
-    type_end = rest.find(*_AFTER_TYPE)
+    type_end = rest.find(*AFTER_TYPE)
     default = rest.find("DEFAULT")
     if not default_rewrites(action.tokens) or not 0 < type_end <= default < len(rest.tokens):
         return None
-    value_end = min(rest.find("NOT", *(_AFTER_TYPE - {"DEFAULT"}), start=default), len(rest.tokens))
+    value_end = min(rest.find("NOT", *(AFTER_TYPE - {"DEFAULT"}), start=default), len(rest.tokens))
     value = rest.text(default + 1, value_end)
     said = rest.tokens[type_end:default] + rest.tokens[value_end:]
     if said not in ([], ["NULL"], ["NOT", "NULL"]):
