@@ -358,6 +358,8 @@ def _stopped(document: Document, error: Error) -> Verdict:
         return Verdict("warn", "…", "Incomplete", f"{done} done, {left} left: run it again")
     name = failed(document)
     what = f"{name} failed" if name else error["message"]
+    if document["command"] == "drift" and error["kind"] == "validation":
+        return Verdict("bad", "!", "Drift", what)
     if not (applied or document["pending"]):
         if document["outcome"] == "incomplete":
             return Verdict("warn", "…", "Incomplete", what)
@@ -366,15 +368,16 @@ def _stopped(document: Document, error: Error) -> Verdict:
 
 
 def _plan(files: Sequence[ToRun]) -> Verdict:
-    count = many(len(files), "file")
+    verb = "undo" if all(file.action == "undo" for file in files) else "run"
+    count = f"{many(len(files), 'file')} to {verb}"
     risks = [file.seen["risk"] for file in files if file.seen]
     if not risks:  # a dry run does not look at the target
-        return Verdict("calm", "▸", "Planned", f"{count} to run")
+        return Verdict("calm", "▸", "Planned", count)
     if blocking := risks.count("block"):
-        return Verdict("bad", "!", "Would block", f"{count} to run, {blocking} would block others")
+        return Verdict("bad", "!", "Would block", f"{count}, {blocking} would block others")
     if noticed := risks.count("notice"):
-        return Verdict("warn", "!", "Be aware", f"{count} to run, {noticed} with something to know")
-    return Verdict("good", "✓", "No risk seen", f"{count} to run")
+        return Verdict("warn", "!", "Be aware", f"{count}, {noticed} with something to know")
+    return Verdict("good", "✓", "No risk seen", count)
 
 
 def _proof(document: Document) -> Verdict:

@@ -101,10 +101,14 @@ class Browser:
             self.events.append(self._next())
 
     def value(self, expression: str) -> Any:
-        """Return what JavaScript makes of an expression; a page's own policy does not apply."""
-        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"][
-            "value"
-        ]
+        """Return what JavaScript makes of an expression, once a promise of it is kept.
+
+        A page's own policy does not apply.
+        """
+        found = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        return found["result"].get("value")
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Save what is seen, or the whole page, as PNG."""

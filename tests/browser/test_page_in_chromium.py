@@ -1,5 +1,6 @@
 """The page in a real browser: it fits a phone, asks for nothing, and reads in the dark."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +68,28 @@ def test_text_stands_out_from_its_ground(browser: Browser, tmp_path: Path, schem
         path.write_text(page(make()))
         browser.show(path, width=1280, scheme=scheme)
         assert browser.value(_FAINT) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_who_hears_a_page_or_has_no_mouse_misses_nothing(
+    browser: Browser, tmp_path: Path, scheme: str, width: int
+) -> None:
+    """Axe finds nothing to object to, in any rule that it has."""
+    package = importlib.util.find_spec("axe_core_python")
+    assert package
+    assert package.origin
+    axe = Path(package.origin).with_name("axe.min.js").read_text()
+    path, found = tmp_path / "page.html", {}
+    for name, make in documents.ALL.items():
+        path.write_text(page(make()))
+        browser.show(path, width=width, scheme=scheme)
+        browser.value(axe)
+        violations = """axe.run().then(found => found.violations.map(
+            rule => [rule.id, ...rule.nodes.map(node => node.html)]))"""
+        found[name] = browser.value(violations)
+        assert browser.value("axe.run().then(found => found.passes.length)") > 5
+    assert {name: rules for name, rules in found.items() if rules} == {}
 
 
 def test_dark_is_dark_and_light_is_light(browser: Browser, tmp_path: Path) -> None:

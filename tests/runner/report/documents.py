@@ -77,7 +77,8 @@ def verified() -> Document:
     wrong = {**proved, "file": "V002__b.sql", "proved": False, "problems": problems}
     gone = {**proved, "file": "V003__c.sql", "undo": None, "undo_checksum": None,
             "proved": False, "irreversible": "the notes are gone"}  # fmt: skip
-    data = {"server_version": "17.7", "files": "sha256:3", "migrations": [proved, wrong, gone]}
+    data = {"server_version": "17.7", "files": "sha256:3", "assumed": [],
+            "migrations": [proved, wrong, gone]}  # fmt: skip
     return document(
         command="verify", outcome="failed", exit_code=7, data=data,
         error=error("refused", "1 of 3 migrations are not proved", fix="mend the U files"),
@@ -174,7 +175,56 @@ def carried() -> Document:
     return document(data={"files": "sha256:4"})
 
 
+def undoing() -> Document:
+    """Return a rollback that says what it would undo and lose, and waits for a yes."""
+    plan = planned()
+    for file in (*plan["data"]["files"], *plan["pending"]):
+        file["action"], file["file"] = "undo", f"U{file['file'][1:]}"
+        file["why"] = "asked for"
+    lost = {"kind": "data", "text": "drops table orders (212,000,000 rows, 41 GB)"}
+    plan["data"]["files"][0]["hazards"] = [lost]
+    plan["data"]["files"][0]["risks"].append(lost["text"])
+    return {**plan, "command": "rollback"}
+
+
+def undone() -> Document:
+    """Return a rollback of one file."""
+    gone = entry("U004__a.sql", action="undo", why="asked for", dropped=["public.orders"])
+    return document(command="rollback", outcome="applied", applied=[gone])
+
+
+def drifted() -> Document:
+    """Return a database in which somebody made an index."""
+    return document(
+        command="drift", outcome="failed", exit_code=6, data=["+ index public.hacked on customer"],
+        error=error("validation", "the schema was changed by other means", fix="look at it"),
+    )  # fmt: skip
+
+
+def incomplete() -> Document:
+    """Return a run that its deadline stopped."""
+    found = error("incomplete", "the deadline came before V004__a.sql", fix="run again")
+    return document(
+        outcome="incomplete", exit_code=8, applied=[entry("V003__b.sql")],
+        pending=[task("V004__a.sql")], error=found,
+    )  # fmt: skip
+
+
+def unreachable() -> Document:
+    """Return a command whose server did not answer."""
+    found = error("unreachable", "cannot connect to db.example:5432", fix="check host and port")
+    return document(command="status", outcome="failed", exit_code=9, error=found)
+
+
+def made() -> Document:
+    """Return files that were made."""
+    said = ["sql/V004__a.sql", "sql/U004__a.sql"]
+    return document(command="new", outcome="applied", target={}, data=said)
+
+
 ALL = {
+    "undoing": undoing, "undone": undone, "drifted": drifted, "incomplete": incomplete,
+    "unreachable": unreachable, "made": made,
     "run": run, "carried": carried, "failed": failed, "verified": verified, "planned": planned,
     "noop": document,
     "status": status, "history": history, "linted": linted, "validated": validated,

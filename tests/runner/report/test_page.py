@@ -84,6 +84,22 @@ def test_page_and_comment_begin_with_the_outcome(make: Callable[[], Document]) -
     assert markdown(make()).startswith(f"### {found.sign} {found.word} — {plain(found.sentence)}")
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (documents.undoing, ("Would block", "3 files to undo, 1 would block others")),
+        (documents.undone, ("Done", "1 migration undone in 5.2 s")),
+        (documents.drifted, ("Drift", "the schema was changed by other means")),
+        (documents.unreachable, ("Failed", "cannot connect to db.example:5432")),
+        (documents.made, ("Written", "2 files")),
+    ],
+)
+def test_each_command_has_a_verdict_of_its_own(
+    make: Callable[[], Document], said: tuple[str, str]
+) -> None:
+    assert wording.verdict(make())[2:] == said
+
+
 @every_kind
 def test_nothing_in_a_result_becomes_markup(make: Callable[[], Document]) -> None:
     safe, hostile = make(), documents.everywhere(make(), HOSTILE)
