@@ -99,12 +99,14 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
     given, own = shared["database_url"], shared["embedded"]
 
     def database(url: str | None) -> Run:
-        from runner.database.connection import target  # noqa: PLC0415 - not for what is offline
+        from runner.database.connection import patience, target  # noqa: PLC0415 - not offline
         from runner.engine.conduct import Conduct  # noqa: PLC0415
         from runner.engine.run import Run  # noqa: PLC0415
 
+        to = _embedded(stack, given) if own and not url else target(url or given)
+        wait = shared["connect_wait"]
         return Run(
-            target=_embedded(stack, given) if own and not url else target(url or given),
+            target=to,
             sql_dir=shared["sql_dir"],
             run_id=run_id,
             conduct=Conduct(
@@ -113,7 +115,7 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
                 lock_timeout=shared["lock_timeout"],
                 lock_attempts=shared["lock_attempts"],
             ),
-            connect_wait=shared["connect_wait"],
+            connect_wait=patience(to) if wait is None else wait,
             lock_wait=shared["lock_wait"],
         )
 

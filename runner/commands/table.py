@@ -441,8 +441,8 @@ SHARED: Mapping[Needs | None, Iterable[Option]] = {
                " secret", "URL", str),
         Option("embedded", "a PostgreSQL of this folder's own, in .postgres: runs while the command"
                " does; delete that folder to end it", once=True),
-        Option("connect_wait", "seconds to wait for a server that does not answer (60)", "S",
-               float, default=60.0, rare=True),
+        Option("connect_wait", "seconds to wait for a server that does not answer (60; on this"
+               " machine 10)", "S", float, rare=True),
         Option("deadline", "seconds after which the run must have stopped (none)", "S", float,
                rare=True),
         Option("lock_wait", "seconds to wait for another run (600)", "S", float, default=600.0,

@@ -22,6 +22,7 @@ _CONNECT_TIMEOUT = 10
 _CLIENT_CHECK = "5s"
 LOCK = 10  # that a statement of ours may wait for a lock, on the history above all
 _LOOK = "5s"  # that a look of a second connection may take
+_PATIENCE, _PATIENCE_HERE = 60.0, 10.0
 _PAUSES = (0.25, 5.0)  # first and longest pause between two tries to connect
 
 # What an administrator may want to see in pg_stat_activity; the run id follows it.
@@ -140,13 +141,26 @@ def _refuse_weaker(mode: str | None) -> None:
         )
 
 
+def patience(to: Target) -> float:
+    """Return the seconds to wait for a server of which nobody says how long it may take.
+
+    One of this machine is not resumed, and where nobody listens most often nothing was started.
+    """
+    return _PATIENCE_HERE if _is_near(to) else _PATIENCE
+
+
 def _is_exposed(found: Target) -> bool:
     """Return whether a login could be read on its way, or given to whoever answers instead.
 
     A secret or a token is worth it wherever it goes: who listens on a port here may be anybody.
     """
+    return bool(found.secret_arn or found.iam) or not _is_near(found)
+
+
+def _is_near(found: Target) -> bool:
+    """Return whether every host that a target names is this machine."""
     hosts = found.parameters.get("host") or found.parameters.get("hostaddr") or ""
-    return bool(found.secret_arn or found.iam) or not all(map(_is_here, hosts.split(",")))
+    return all(map(_is_here, hosts.split(",")))
 
 
 def _is_here(host: str) -> bool:

@@ -337,7 +337,10 @@ def _arrange(found: list[Migration], folder: Path, problems: list[str]) -> Folde
             problems.append(f"{folder / migration.name}: {what} is {other} as well{how}")
     for key, undo in kinds["U"].items():
         if key not in kinds["V"]:
-            problems.append(f"{folder / undo.name}: undoes version {key}, but there is no V file")
+            problems.append(
+                f"{folder / undo.name}: undoes version {key}, but there is no V file: put that"
+                " back, or remove this as well"
+            )
         elif kinds["V"][key].directives.irreversible:
             problems.append(
                 f"{folder / undo.name}: {kinds['V'][key].name} says that it is irreversible"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from runner.database.connection import target
+from runner.database.connection import patience, target
 from runner.embedded import Server, embedded_bin_dir
 from runner.embedded.ports import free_port
 from runner.errors import ConfigurationError
@@ -45,6 +45,21 @@ def test_server_that_wakes_up_is_waited_for(project: Project) -> None:
     code, _, err = project.text("migrate", "--connect-wait", "0.6")
     assert code == 9
     assert "waiting for the database" in err
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds"),
+    [
+        ("postgresql://u@127.0.0.1/db", 10),
+        ("dbname=db", 10),
+        ("postgresql://u@localhost,db.example/db", 60),
+        ("postgresql://u@db.example/db", 60),
+    ],
+)
+def test_a_server_of_this_machine_is_not_waited_for_as_one_that_is_resumed(
+    url: str, seconds: float
+) -> None:
+    assert patience(target(url, {})) == seconds
 
 
 def test_read_only_target_is_refused(project: Project) -> None:
