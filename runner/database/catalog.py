@@ -14,6 +14,7 @@ from typing import NamedTuple
 from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog_sql import RARE, catalog
+from runner.database.connection import WRITTEN
 from runner.database.quoting import literal
 
 _WIDTH = 160  # characters of a definition in a diff
@@ -62,7 +63,7 @@ def read(connection: Connection, *, ignored: str, patience: float = _PATIENCE) -
     opening = (
         "set transaction isolation level repeatable read, read only; set local search_path = '';"
         f" set local lock_timeout = {min(limit, _LOCK)}; set local statement_timeout = {limit};"
-        " set local jit = off; "
+        f" set local jit = off; {WRITTEN}"
     )
     with connection.cursor() as cursor:
         cursor.execute(f"{opening}{RARE}")

@@ -191,7 +191,7 @@ def connect(
     fetched_again = False
     while True:
         try:
-            opened: Connection = psycopg2.connect(**_parameters(to, run_id, wait))
+            opened = _opened(_parameters(to, run_id, wait))
         except psycopg2.OperationalError as error:
             reason = _reason(error)
             if to.secret_arn and _WRONG_PASSWORD.search(reason) and not fetched_again:
@@ -205,6 +205,21 @@ def connect(
         else:
             opened.autocommit = True
             return opened
+
+
+def _opened(parameters: Mapping[str, Any]) -> Connection:
+    """Connect; again where a role's default would have psycopg2 quote backslashes for ever.
+
+    It decides at the login how it quotes values, whatever the session sets afterwards.
+    """
+    opened: Connection = psycopg2.connect(**parameters)
+    if opened.get_parameter_status("standard_conforming_strings") != "off":
+        return opened
+    asked = opened.info.dsn_parameters.get("options", "")
+    opened.close()
+    quoting = f"{asked} -c standard_conforming_strings=on".strip()
+    again: Connection = psycopg2.connect(**{**parameters, "options": quoting})
+    return again
 
 
 def looking(to: Target, *, run_id: str) -> Connection:
@@ -306,6 +321,7 @@ _SETTINGS: tuple[tuple[int, str], ...] = (
     (0, f"search_path = {SAFE_PATH}"),
     (0, "standard_conforming_strings = on"),
     (0, "client_min_messages = notice"),
+    (0, "quote_all_identifiers = off"),
     (0, "datestyle = 'ISO, MDY'"),
     (0, "statement_timeout = 0"),
     (0, f"lock_timeout = '{LOCK}s'"),
@@ -317,6 +333,19 @@ _SETTINGS: tuple[tuple[int, str], ...] = (
     (140000, "idle_session_timeout = 0"),
     (140000, f"client_connection_check_interval = '{_CLIENT_CHECK}'"),
     (170000, "transaction_timeout = 0"),
+)
+
+
+# How the server writes what it keeps as trees, the same in each look at the catalog. Files run with
+# what their role and database give them.
+WRITTEN = "".join(
+    f"set local {text}; "
+    for text in (
+        "bytea_output = 'hex'",
+        "extra_float_digits = 1",
+        "intervalstyle = 'postgres'",
+        "timezone = 'UTC'",
+    )
 )
 
 

@@ -7,13 +7,8 @@ from psycopg2.sql import Identifier, Literal
 
 
 def literal(connection: Connection, value: str | int | None) -> str:
-    """Return a value as SQL writes it, for a session with standard_conforming_strings on.
-
-    psycopg2 decides about E'…' once, at connect, and about backslashes each time: where a role's
-    default was off, it would write a prefix that no longer fits.
-    """
-    text = Literal(value).as_string(connection).lstrip()
-    return text[1:] if text.startswith("E'") else text
+    """Return a value as SQL writes it, for a session with standard_conforming_strings on."""
+    return Literal(value).as_string(connection)
 
 
 def identifier(connection: Connection, name: str) -> str:

@@ -15,6 +15,7 @@ from runner import signals
 from runner.database import connection as connections
 from runner.database.quoting import identifier, literal
 from runner.database.watch import cut_at
+from runner.deadline import backoff
 from runner.errors import Unreachable
 from runner.report.wording import and_more
 
@@ -34,6 +35,7 @@ _LOOKING = "set default_transaction_read_only = on; set lock_timeout = '2s'; "
 
 _Prepare = Callable[[Connection], tuple[Connection, str | None]]
 
+_PAUSES = (0.25, 5.0)  # seconds: first and longest between two looks whether a standby still is one
 _NOTICES = 5_000  # that are kept until somebody asks for them; what more there is is counted
 _NOTICE = 2_000  # characters of one
 
@@ -59,6 +61,10 @@ class _Notices:
         return said
 
 
+class _Standby(Unreachable):
+    """What was reached replays another server's log: for a moment, while one takes over."""
+
+
 class Server(NamedTuple):
     """What the session was found to be; `path` is the search_path that it has by itself."""
 
@@ -76,7 +82,7 @@ class Session:
     Parameters:
         target: the database.
         run_id: shown in application_name.
-        wait: seconds to wait for a server that does not answer.
+        wait: seconds to wait for a server that does not answer, or is a standby for a moment.
         read_only: nothing can be written in it.
         patience: seconds until it must have been set up, and that its statements may wait for a
             lock, where that is less than usual; None: no bound.
@@ -105,18 +111,30 @@ class Session:
         began = time.monotonic()
         if patience is not None and patience < connections.LOCK:
             self._extra += f"set lock_timeout = {max(1, round(patience * 1000))}; "
-        self.connection: Connection = connections.connect(
-            target, run_id=run_id, wait=wait, progress=progress
-        )
         self._notices = _Notices()
-        try:
-            self._set_up(None if patience is None else began + patience, prepare)
-        except psycopg2.Error as error:
-            self.close()
-            raise Unreachable(f"the session cannot be set up: {str(error).strip()}") from error
-        except BaseException:
-            self.close()
-            raise
+        pauses = backoff(*_PAUSES)
+        while True:
+            left = max(0.0, began + wait - time.monotonic())
+            self.connection: Connection = connections.connect(
+                target, run_id=run_id, wait=left, progress=progress
+            )
+            try:
+                self._set_up(None if patience is None else began + patience, prepare)
+            except _Standby as error:
+                self.close()
+                left = began + wait - time.monotonic()
+                if left <= 0:
+                    raise
+                progress(f"waiting for the writer (up to {left:.0f} s more): {error.message}")
+                time.sleep(min(next(pauses), left))
+            except psycopg2.Error as error:
+                self.close()
+                raise Unreachable(f"the session cannot be set up: {str(error).strip()}") from error
+            except BaseException:
+                self.close()
+                raise
+            else:
+                return
 
     def run(self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """Send one message and return the first row of its last result, None without one."""
@@ -228,8 +246,10 @@ class Session:
         pid, standby, read_only, version, version_text, database, login, path = row
         problem = None
         if standby:
-            problem = "this server is a standby", "connect to the writer (the cluster endpoint)"
-        elif read_only:
+            raise _Standby(
+                "this server is a standby", fix="connect to the writer (the cluster endpoint)"
+            )
+        if read_only:
             problem = (
                 "this session is read-only",
                 ("connect to the writer and unset default_transaction_read_only"),

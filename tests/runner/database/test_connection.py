@@ -136,15 +136,31 @@ def test_object_of_another_owner_fails_the_file(owned: Project) -> None:
     assert owned.query("select to_regnamespace('mine')") == [(None,)]
 
 
-def test_standby_is_refused(project: Project, tmp_path: Path) -> None:
+@pytest.fixture
+def standby(tmp_path: Path) -> Iterator[Server]:
+    """Give a server that replays another one's log, of which there is none."""
     server = Server(embedded_bin_dir(), tmp_path / "standby", free_port(), durable=False)
     with server:
         pass
     (server.data / "standby.signal").touch()
     with server:
-        project.url = server.url()
-        document = project.run("migrate", "--connect-wait", "20")
+        yield server
+
+
+def test_standby_is_refused(project: Project, standby: Server) -> None:
+    project.url = standby.url()
+    document = project.run("migrate", "--connect-wait", "0.3")
     assert (document["exit_code"], document["error"]["message"]) == (9, "this server is a standby")
+
+
+def test_standby_that_takes_over_is_waited_for(project: Project, standby: Server) -> None:
+    project.url = standby.url()
+    project.file("V1__a.sql", "create table a ()")
+    process = project.start("--connect-wait", "50", "migrate")
+    assert process.stderr
+    assert "waiting for the writer" in process.stderr.readline()
+    project.query("select pg_promote()")
+    assert project.finish(process)["exit_code"] == 0
 
 
 _KEY_DATA = re.compile(rb"(K\0\0\0\x0c)....", re.DOTALL)
