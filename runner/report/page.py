@@ -141,8 +141,13 @@ def _safely(file: Planned) -> str:
     if file["risk"] == "none":
         return ""
     there = {relation["relation"] for relation in file["relations"]}
+    written = {lock["relation"] for lock in file["locks"] if lock.get("rewrite")}
     recipes = [recipe for each in scan(file["sql"]) if (recipe := recipe_of(each))]
-    return "\n\n".join(recipe.text() for recipe in recipes if recipe.relation in there)
+    return "\n\n".join(
+        recipe.text()
+        for recipe in recipes
+        if recipe.relation in (written if recipe.of_rewrite else there)
+    )
 
 
 def _soft(text: object) -> Markup:

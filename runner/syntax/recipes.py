@@ -37,11 +37,15 @@ class Step(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """The steps, to which table, and what the statement does where it is run as it is."""
+    """The steps, to which table, and what the statement does where it is run as it is.
+
+    `of_rewrite`: needed only where the server would write the table anew.
+    """
 
     relation: str
     why: str
     steps: tuple[Step, ...]
+    of_rewrite: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -169,7 +173,9 @@ def _alter_table(words: _Words) -> Recipe | None:
     for recipe, action in found:
         more = recipe.steps if recipe else [Step("as it is", (f"{alter} {action.text()}",))]
         steps += more
-    return Recipe(table, "; ".join(dict.fromkeys(recipe.why for recipe in known)), tuple(steps))
+    why = "; ".join(dict.fromkeys(recipe.why for recipe in known))
+    of_rewrite = all(recipe.of_rewrite for recipe in known)
+    return Recipe(table, why, tuple(steps), of_rewrite)
 
 
 def _actions(words: _Words, start: int) -> Iterator[_Words]:
@@ -332,6 +338,7 @@ def _add_column(table: str, alter: str, action: _Words) -> Recipe | None:
         table,
         f"stops everybody at {table} while every row is written anew",
         (add, fill, *steps),
+        of_rewrite=True,
     )
 
 
@@ -379,7 +386,7 @@ def _another_type(table: str, alter: str, column: str, words: _Words) -> Recipe 
     copy = _named(column, kind="new")
     if not copy:
         return None
-    return _twins(
+    recipe = _twins(
         _Twins(table, alter, column, copy, type_),
         f"new.{copy} := {new};",
         value,
@@ -387,6 +394,7 @@ def _another_type(table: str, alter: str, column: str, words: _Words) -> Recipe 
         f"stops everybody at {table} while every row is written anew, unless the server sees that"
         " the values stay as they are (a longer varchar, text)",
     )
+    return recipe and recipe._replace(of_rewrite=True)
 
 
 def _of_row(words: _Words, column: str) -> str:

@@ -301,6 +301,16 @@ def test_safe_way_is_shown_of_risky_statements_on_what_is_there() -> None:
     assert "create index concurrently i on public.orders (b);" in text
 
 
+def test_safe_way_of_another_type_is_shown_only_where_the_table_is_rewritten() -> None:
+    found = documents.planned()
+    file = found["data"]["files"][0]
+    file["sql"] = "alter table public.orders alter note type varchar(100);\n"
+    assert "The safe way" in Parsed(page(found)).text
+    file["locks"][0]["rewrite"] = False
+    found["data"]["files"][1]["sql"] = ""
+    assert "The safe way" not in Parsed(page(found)).text
+
+
 def test_dry_run_shows_the_sql_of_what_is_pending() -> None:
     pending = [documents.task("V1__a.sql")]
     data = [{"file": "V1__a.sql", "sql": "select 42;\n"}]
