@@ -134,6 +134,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by what they take; begin the longest groups first where workers share them."""
+    major = _major()
+    older = [
+        item for item in items if any(mark.args[0] > major for mark in item.iter_markers("since"))
+    ]
+    config.hook.pytest_deselected(items=older)
+    items[:] = [item for item in items if item not in older]
     for item in items:
         if slow(item):
             item.add_marker("slow")
@@ -141,6 +147,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("server")
     if hasattr(config, "workerinput"):
         items.sort(key=place)
+
+
+def _major() -> int:
+    """Return the major version of the server that tests ask."""
+    bin_dir = Path(os.environ.get("TEST_POSTGRES_BIN") or embedded_bin_dir())
+    said = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, check=True)
+    return int(said.stdout.split()[-1].partition(b".")[0])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -359,13 +359,17 @@ _RARE: dict[str, str] = {
     """,
 }
 _MADE = (
-    "pg_subscription", "pg_statistic_ext", "pg_collation", "pg_conversion", "pg_ts_config",
+    "pg_statistic_ext", "pg_collation", "pg_conversion", "pg_ts_config",
     "pg_ts_dict", "pg_ts_parser", "pg_ts_template", "pg_operator", "pg_opclass", "pg_opfamily",
     "pg_cast", "pg_transform", "pg_am", "pg_foreign_data_wrapper", "pg_foreign_server",
     "pg_event_trigger",
 )  # fmt: skip
 RARE = "select " + " or ".join(
-    f"exists (select from pg_catalog.{name} where oid >= 16384)" for name in _MADE
+    (
+        # Of its columns 13 lets others than superusers read a few.
+        "exists (select from pg_catalog.pg_subscription where subdbid <> 0)",
+        *(f"exists (select from pg_catalog.{name} where oid >= 16384)" for name in _MADE),
+    )
 )
 
 # What only later versions have a catalog for.

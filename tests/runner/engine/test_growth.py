@@ -11,6 +11,8 @@ from tests.runner.project import Project
 
 FEW, MANY = 100, 400
 
+pytestmark = pytest.mark.since(15)  # that a session tells its counts when asked
+
 
 class Cost(NamedTuple):
     """What a run sent and what the server read of the history for it."""

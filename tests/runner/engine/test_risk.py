@@ -47,6 +47,7 @@ def test_plan_shows_locks_sizes_and_risk_of_the_target(orders: Project) -> None:
     assert orders.query("select to_regclass('schema_version')") == [(None,)]
 
 
+@pytest.mark.since(15)  # that a session tells its counts when asked
 def test_what_was_written_before_the_plan_is_no_traffic(orders: Project) -> None:
     orders.query("select pg_stat_force_next_flush()")
     orders.file("V1__a.sql", "alter table orders add b int")
@@ -55,6 +56,7 @@ def test_what_was_written_before_the_plan_is_no_traffic(orders: Project) -> None
     assert file["risk"] == "none"
 
 
+@pytest.mark.since(15)
 def test_what_is_written_meanwhile_is_traffic(
     orders: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

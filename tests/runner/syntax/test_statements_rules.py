@@ -290,7 +290,23 @@ def connection(server: Server) -> Iterator["psycopg2.extensions.connection"]:
     administrator.close()
 
 
-_SINCE = {"alter subscription f set (two_phase = false)": 180_000}
+_SINCE = {
+    "reindex (concurrently) table t": 140_000,
+    "reindex (verbose, \"concurrently\" 'on') table t": 140_000,
+    "reindex (concurrently 1, verbose false) table t": 140_000,
+    "reindex (concurrently off, concurrently true) table t": 140_000,
+    "reindex (concurrently off) table concurrently t": 140_000,
+    "cluster (verbose off)": 140_000,
+    "alter subscription e refresh publication with (copy_data = false)": 140_000,
+    "alter subscription e set publication p": 140_000,
+    "alter subscription e add publication q with (copy_data = true)": 140_000,
+    "alter subscription e drop publication r": 140_000,
+    "alter table public.parted detach partition part concurrently": 140_000,
+    "reindex (verbose) database": 160_000,
+    "reindex system": 160_000,
+    "alter subscription f set (failover = true)": 170_000,
+    "alter subscription f set (two_phase = false)": 180_000,
+}
 
 
 @pytest.mark.parametrize("sql", [*OUTSIDE.values(), *INSIDE.values()])
