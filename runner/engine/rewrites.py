@@ -32,6 +32,17 @@ _TYPES = """
            pg_catalog.current_setting('TimeZone') in ('UTC', 'Etc/UTC', 'GMT', 'Etc/GMT')
     from plain
 """
+_STORED = """
+    select %(stored)s = any(array[
+        case c.relpersistence when 'p' then 'logged' when 'u' then 'unlogged' end,
+        t.spcname::text, m.amname::text])
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+    left join pg_catalog.pg_tablespace t
+        on t.oid = coalesce(nullif(c.reltablespace, 0), d.dattablespace)
+    left join pg_catalog.pg_am m on m.oid = c.relam
+    where c.oid = %(relation)s
+"""
 _CALLS = """
     select count(distinct proname) filter (where provolatile <> 'v') = %s
         and count(*) filter (where provolatile = 'v') = 0
@@ -59,6 +70,9 @@ def settled(session: Session, locks: Sequence[Expected]) -> list[Expected]:
 
 
 def _rewrites(session: Session, relation: int, doubt: Doubt) -> bool:
+    if doubt.stored:
+        stored = session.run(_STORED, {"stored": doubt.stored, "relation": relation})
+        return not (stored and stored[0])
     try:
         calls = bool(doubt.calls) and not _are_stable(session, doubt.calls)
         return calls or (bool(doubt.type) and _is_written_anew(session, relation, doubt))

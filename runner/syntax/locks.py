@@ -30,12 +30,14 @@ class Doubt(NamedTuple):
     """What decides whether a table is rewritten, and is in the database only.
 
     `type`: what a column gets, as SQL writes it, of the name `column`, None: a new one; `calls`:
-    the functions of its default.
+    the functions of its default; `stored`: how the table is stored afterwards (unlogged, the name
+    of a tablespace or a method), which it may be already.
     """
 
-    type: str
+    type: str = ""
     column: str | None = None
     calls: tuple[str, ...] = ()
+    stored: str | None = None
 
 
 class Expected(NamedTuple):
@@ -54,7 +56,9 @@ class Expected(NamedTuple):
     @property
     def may_rewrite(self) -> bool:
         """Whether the text lets it be rewritten."""
-        return self.rewrite or any(doubt.column or doubt.calls for doubt in self.doubts)
+        return self.rewrite or any(
+            doubt.column or doubt.calls or doubt.stored for doubt in self.doubts
+        )
 
 
 def locks_of(statement: Statement) -> list[Expected]:
@@ -143,7 +147,6 @@ _ACTIONS = (
     _kind("ADD CONSTRAINT|FOREIGN", SHARE_ROW, holds="REFERENCES", what="scan"),
     _kind("ADD CONSTRAINT|CHECK|UNIQUE|PRIMARY|EXCLUDE", ALL, what="scan"),
     _kind("ALTER", SHARE_UPDATE, holds="STATISTICS"),
-    _kind("SET LOGGED|UNLOGGED|TABLESPACE|ACCESS", ALL, what="rewrite"),
     _kind("SET (|WITHOUT", SHARE_UPDATE),
     _kind("RESET", SHARE_UPDATE),
     _kind("CLUSTER", SHARE_UPDATE),
@@ -157,6 +160,8 @@ _ACTIONS = (
 def _alter_action(table: str, action: Tokens) -> Expected:
     if action[0] == "ALTER" and "TYPE" in action[:6]:
         return _another_type(table, action)
+    if action[0] == "SET" and {*action[1:2]} & _STORED:
+        return Expected(table, ALL, doubts=(Doubt(stored=unquoted(action[-1])),))
     for kind in _ACTIONS:
         fits = action[0] == kind.first and (not kind.second or {*action[1:2]} & kind.second)
         if fits and (not kind.holds or kind.holds in action):
@@ -167,6 +172,9 @@ def _alter_action(table: str, action: Tokens) -> Expected:
     if action[0] == "ADD" and action[1:2] != ["CONSTRAINT"]:
         return _new_column(table, action)
     return Expected(table, ALL, scan=not_null)
+
+
+_STORED = {"LOGGED", "UNLOGGED", "TABLESPACE", "ACCESS"}
 
 
 def _another_type(table: str, action: Tokens) -> Expected:

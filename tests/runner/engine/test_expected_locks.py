@@ -141,7 +141,8 @@ _CHANGES = [
     )),
     *("alter a set default 'x'", "alter a set not null", "drop a", "set (fillfactor = 90)"),
     *("alter d set storage external", "add check (g > 0)", "add primary key (g)"),
-    *("set unlogged", "alter a type text, alter g type int4"),
+    *("set logged", "set tablespace pg_default", "set unlogged"),
+    "alter a type text, alter g type int4",
     *("alter a type text, alter g type bigint", "alter d type varchar, add z int default 1 - (1)"),
 ]  # fmt: skip
 
