@@ -36,8 +36,12 @@ _DOCS = Path(__file__).parent
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 _HEAD = """\
-`runner COMMAND --help` says the same. Those marked λ are served by the Lambda as well, to whoever
-may call the alias that stands there: `runner invoke --function NAME:ALIAS COMMAND …`.
+`runner COMMAND --help` shows the common options, `--help-all` each. Results go to stdout (`--json`
+for the document), progress to stderr. `source <(runner --completion bash)` lets the shell complete
+words (extra `completion`; `zsh` as well).
+
+Those marked λ are served by the Lambda as well, to whoever may call the alias that stands there:
+`runner invoke --function NAME:ALIAS COMMAND …`.
 
 Each option can be set elsewhere too: [settings](settings.md).
 """
