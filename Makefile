@@ -273,6 +273,7 @@ bench: setup  ## this runner beside other tools (FULL=1: all sizes, into docs/be
 # SEED=… for the same once more; what happened and what was wrong is printed.
 .PHONY: torture
 torture: setup  ## a campaign of EVENTS faults against the runner (2000)
+	TEST_PROPERTIES=all $(BIN)/pytest -q tests/runner/database/test_dump.py
 	$(BIN)/python -m torture --events $(or $(EVENTS),2000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: clean
