@@ -143,7 +143,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if slow(item):
             item.add_marker("slow")
-        if "server" in getattr(item, "fixturenames", ()):
+        asked = getattr(item, "fixturenames", ())
+        if "server" in asked and "stack" not in asked:
             item.add_marker("server")
     if hasattr(config, "workerinput"):
         items.sort(key=place)
