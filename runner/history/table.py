@@ -200,7 +200,8 @@ class Row(NamedTuple):
         row = cls(*plain, done, None if doubt is None else Doubt.of(doubt))  # type: ignore[call-arg]
         if row.kind not in KINDS or row.state not in STATES:
             raise ValueError(f"version {row.version!r} is {row.kind!r} and {row.state!r}")
-        if row.version is None or not (row.kind == "repeatable" or is_canonical(row.version)):
+        name, repeatable = str(row.version), row.kind == "repeatable"
+        if not (name.startswith("R__") if repeatable else is_canonical(name)):
             raise ValueError(f"{row.version!r} is no version")
         if None in (row.description, row.applied_at, row.run_id):
             raise ValueError(f"version {row.version!r} lacks something")
