@@ -61,7 +61,7 @@ def apply(url: str, text: str) -> None:
     connection.close()
 
 
-@pytest.mark.since(14)  # BEGIN ATOMIC
+@pytest.mark.since(17)  # the settings that the dump begins with
 def test_a_dump_is_a_migration(database: str) -> None:
     """What pg_dump writes has no problems and makes the same database again."""
     apply(database, (CORPUS / "dumped.sql").read_text())

@@ -296,7 +296,7 @@ _SINCE = {
     "reindex (concurrently 1, verbose false) table t": 140_000,
     "reindex (concurrently off, concurrently true) table t": 140_000,
     "reindex (concurrently off) table concurrently t": 140_000,
-    "cluster (verbose off)": 140_000,
+    "cluster (verbose off)": 170_000,
     "alter subscription e refresh publication with (copy_data = false)": 140_000,
     "alter subscription e set publication p": 140_000,
     "alter subscription e add publication q with (copy_data = true)": 140_000,
