@@ -379,7 +379,8 @@ def _another_type(table: str, alter: str, column: str, words: _Words) -> Recipe 
     using = words.find("USING")
     type_ = words.text(0, min(using, words.find("COLLATE")))
     given = words.part(using + 1)
-    value, new = f"{column}::{type_}", f"new.{column}::{type_}"
+    # Assigned, as the statement itself does: a cast would cut what is too long, and say nothing.
+    value, new = column, f"new.{column}"
     if given.tokens:
         value = given.text()
         new = _of_row(given, column)

@@ -97,6 +97,17 @@ def test_recipe_of_two_deployments_ends_in_the_same_catalog_with_the_same_rows(
     assert (safely, found) == (objects(project), project.query(rows))
 
 
+def test_a_value_that_the_new_type_cannot_hold_is_refused_and_not_cut(project: Project) -> None:
+    project.query("create table t (a text); insert into t values ('too long')")
+    for row in ("update t set a = a", "insert into t values ('too long')"):
+        step, *_ = recipe("alter table t alter a type varchar(3)").steps
+        with pytest.raises(psycopg2.errors.StringDataRightTruncation):
+            project.query("; ".join((*step.up, row)))
+    with pytest.raises(psycopg2.errors.StringDataRightTruncation):
+        carried_out(project, recipe("alter table t alter a type varchar(3)"))
+    assert project.query("select a from t") == [("too long",)]
+
+
 @pytest.mark.parametrize(
     "sql",
     [
