@@ -14,6 +14,7 @@ _DURATION = re.compile(r"[0-9]{1,12}(?:us|ms|s|min|h|d)?")
 _MOST = 2**31 - 1  # milliseconds: some 24 days, the most that the server takes
 _UNITS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ALLOW = "allow "
+_WAIVERS = 200  # of one file: the linter asks for each that answers nothing whether it is a rule
 _KNOWN = (
     "no-transaction, out-of-order, lock_timeout=5s, statement_timeout=10min, irreversible: why,"
     " allow rule: why"
@@ -50,6 +51,8 @@ def parse(head: str) -> Directives:
                     raise ConfigurationError(f"directive {name} is given twice")
                 found[name] = value
     waived = [name for name in found if name.startswith(_ALLOW)]
+    if len(waived) > _WAIVERS:
+        raise ConfigurationError(f"{len(waived)} rules are allowed: more than there are")
     allow = tuple((name.removeprefix(_ALLOW), str(found.pop(name))) for name in waived)
     return Directives(**found, allow=allow)  # type: ignore[arg-type]
 

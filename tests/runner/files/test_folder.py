@@ -188,6 +188,14 @@ def test_waivers_are_kept_with_their_reasons(tmp_path: Path) -> None:
     assert found == Directives(no_transaction=True, allow=(("a-rule", "why: so"), ("b", "x")))
 
 
+def test_more_waivers_than_there_are_rules_are_refused(tmp_path: Path) -> None:
+    lines = "".join(f"-- runner: allow r{number}: x\n" for number in range(201))
+    (tmp_path / "V1__a.sql").write_text(f"{lines}select 1")
+    with pytest.raises(ConfigurationError) as raised:
+        read_folder(tmp_path)
+    assert "201 rules are allowed" in raised.value.details[0]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
