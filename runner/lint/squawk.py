@@ -28,6 +28,8 @@ _ANSWERED = (
     "ban-concurrent-index-creation-in-transaction",  # it decides which files have a transaction
 )
 
+_PATIENCE = 300.0  # seconds that squawk may take for all files
+
 
 def squawk(sources: Sequence[Judged], server_version: str) -> Iterator[Found]:
     """Yield what squawk finds in the files.
@@ -105,9 +107,16 @@ def _readable(text: str) -> str:
 
 
 def _run(*arguments: str, folder: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [_program(), *arguments], cwd=folder, capture_output=True, encoding="utf-8", check=False
-    )
+    try:
+        return subprocess.run(
+            [_program(), *arguments], cwd=folder, capture_output=True, encoding="utf-8",
+            check=False, timeout=_PATIENCE,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise RunnerError(
+            f"squawk has not ended after {_PATIENCE:.0f} s",
+            fix="is one of the files very large, or one expression in it? load rows by other means",
+        ) from error
 
 
 @cache

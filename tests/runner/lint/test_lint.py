@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.cli import main
-from runner.errors import ConfigurationError
+from runner.errors import ConfigurationError, RunnerError
 from runner.lint import squawk
 from runner.lint.rules import lint
 
@@ -335,3 +335,9 @@ def test_missing_squawk_is_an_error_that_names_the_way_out(
     finally:
         squawk._program.cache_clear()
     assert raised.value.fix == "pip install 'schema-migrations[lint]'"
+
+
+def test_squawk_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(squawk, "_PATIENCE", 0.0001)
+    with pytest.raises(RunnerError, match="squawk has not ended"):
+        squawk._run("--version")
