@@ -57,7 +57,8 @@ class Option(NamedTuple):
             raise ConfigurationError(f"option {self.name} takes a {self.kind.__name__}")
         if given == "":
             raise ConfigurationError(
-                f"{self.flag} is empty: a variable that is not set?", fix=f"leave {self.flag} out"
+                f"{self.flag} is empty: a variable that is not set?",
+                fix=f"say {self.flag}" if self.required else f"leave {self.flag} out",
             )
         if self.choices and given not in self.choices:
             raise ConfigurationError(f"{self.flag} is one of: {', '.join(self.choices)}")

@@ -42,12 +42,18 @@ def new(sql_dir: Path, name: str, run_id: str, *, edit: bool = False) -> Result:
     if not described:
         raise ConfigurationError(f"{name!r} is no description", fix="runner new add_orders")
     editor = _editor() if edit else []
-    sql_dir.mkdir(parents=True, exist_ok=True)
-    number = _next(read_folder(sql_dir))
-    up, down = (sql_dir / f"{kind}{number}__{described}.sql" for kind in "VU")
-    for path, template in ((up, _UP), (down, _DOWN)):
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(template.format(name=name, up=up.name))
+    try:
+        sql_dir.mkdir(parents=True, exist_ok=True)
+        number = _next(read_folder(sql_dir))
+        up, down = (sql_dir / f"{kind}{number}__{described}.sql" for kind in "VU")
+        for path, template in ((up, _UP), (down, _DOWN)):
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(template.format(name=name, up=up.name))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename} cannot be made: {error.strerror}",
+            fix="name a folder that files can be written to, and a shorter description",
+        ) from error
     result = Result("new", run_id)
     result.data = [str(up), str(down)]
     result.changed = True
@@ -64,7 +70,12 @@ def _editor() -> list[str]:
             "--edit needs an editor, and neither VISUAL nor EDITOR names one",
             fix="export EDITOR=vim, or leave out --edit",
         )
-    return shlex.split(named)
+    try:
+        return shlex.split(named)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the editor {named!r} is no command: {error}", fix="export EDITOR=vim"
+        ) from error
 
 
 def _edited(editor: Sequence[str], paths: Sequence[Path]) -> list[str]:

@@ -5,6 +5,7 @@ From text alone: nothing here knows a database.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -14,12 +15,15 @@ from runner.syntax import effects, statements
 from runner.syntax.lexer import Lexer, Problem, unquoted
 from runner.syntax.names import index_built
 from runner.syntax.nontransactional import non_transactional
-from runner.syntax.scanner import Statement, takes_data
+from runner.syntax.scanner import Statement, scan, takes_data
 from runner.syntax.search import mentions
 
 # Characters of one message. Larger files go in several within one transaction: the server
 # parses a message whole, and at this size its memory and ours stay small at the same speed.
 _MESSAGE = 1 << 20
+
+# Statements of a file without a transaction.
+_STEPS = 1_000
 
 # Characters of a file that may share a message.
 _SMALL = 1 << 15
@@ -118,6 +122,8 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
     if part == _WHOLE and len(messages) == 1 and not messages[0].copy_data:
         messages = [Message(0, len(text))]  # the usual file travels as it is
     alone = migration.directives.no_transaction or (bool(cannot) and not mixed)
+    if alone:
+        problems += _too_many(text)
     return Checked(
         tuple(problems),
         transactional=not alone,
@@ -127,6 +133,19 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
         end=len(text) if part.last else _semicolon(statement),
         copies=not part.last and statement is not None and takes_data(statement),
     )
+
+
+def _too_many(text: str) -> list[Problem]:
+    """Return the problem of a file whose journal would take more than its work.
+
+    Each statement of a file without a transaction is recorded in a row that holds all before it.
+    """
+    over = next(itertools.islice(scan(text), _STEPS, None), None)
+    if over is None:
+        return []
+    message = f"a file without a transaction takes {_STEPS:,} statements, and this is one more"
+    fix = "put those that can be in a transaction, rows above all, into a file of their own"
+    return [Problem(over.start, message, fix)]
 
 
 def _semicolon(statement: Statement | None) -> int:

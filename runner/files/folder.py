@@ -186,14 +186,18 @@ def read_folder(folder: Path) -> Folder:
         )
     problems: list[str] = []
     found: list[Migration] = []
+    unread: list[str] = []
     for name in sorted(_names(str(folder), problems, folder.resolve())):
         try:
             found.append(_read(folder, name))
         except OSError as error:
+            unread.append(name)
             problems.append(f"{folder / name}: cannot be read: {error.strerror}")
         except ConfigurationError as error:
+            unread.append(name)
             problems.append(f"{folder / name}: {error.message}")
-    result = _arrange(found, folder, problems)
+    there = {version_of(name.rpartition("/")[2]) for name in unread}
+    result = _arrange(found, folder, problems, there)
     if problems:
         raise ConfigurationError(
             f"{len(problems)} problem{'s' * (len(problems) > 1)} in {folder}",
@@ -325,7 +329,9 @@ def _head(piece: bytes) -> str:
     return (found and found.group()) or "\n"
 
 
-def _arrange(found: list[Migration], folder: Path, problems: list[str]) -> Folder:
+def _arrange(
+    found: list[Migration], folder: Path, problems: list[str], unread: set[Version | None]
+) -> Folder:
     kinds: dict[str, dict[str, Migration]] = {"V": {}, "U": {}, "R": {}}
     for migration in found:
         twin = kinds[migration.kind].setdefault(migration.key, migration)
@@ -337,6 +343,8 @@ def _arrange(found: list[Migration], folder: Path, problems: list[str]) -> Folde
             problems.append(f"{folder / migration.name}: {what} is {other} as well{how}")
     for key, undo in kinds["U"].items():
         if key not in kinds["V"]:
+            if undo.version in unread:
+                continue  # it is there, and has its own problem
             problems.append(
                 f"{folder / undo.name}: undoes version {key}, but there is no V file: put that"
                 " back, or remove this as well"

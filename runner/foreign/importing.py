@@ -45,6 +45,10 @@ def import_files(
     """
     source = Source(folder)
     parts = _with_ways_back(source, list(TOOLS[tool](source)))
+    if not parts and not source.problems:
+        raise ConfigurationError(
+            f"no migration of {tool} in {folder}", fix="name the folder that has its files"
+        )
     undone = {version for kind, version in map(_identity, parts) if kind == "U"}
     heads = {part.target: _head(part, undone, tool) for part in parts}
     if not source.problems:

@@ -78,7 +78,9 @@ def _steps(migration: Migration) -> list[Step]:
         recipe = recipe_of(statement)
         if recipe is None:
             fix = "move it to a file of its own"
-            problems.append(Problem(statement.start, "no safer way is known for this", fix))
+            problems.append(
+                Problem(statement.start, "this has no other way, or none is known", fix)
+            )
         elif not recipe.is_whole:
             fix = "runner lint and the plan's page show it"
             problems.append(Problem(statement.start, "its safe way takes two deployments", fix))

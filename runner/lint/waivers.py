@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runner.errors import ConfigurationError
-from runner.files.folder import Folder, Version, parse_version
+from runner.files.folder import Folder, Version, canonical, parse_version
 from runner.lint.findings import Found, Judged, Waiver
 
 NAME = "waivers"
@@ -40,7 +40,18 @@ class Waivers(NamedTuple):
         return [*_on_top(source), *self.by_file.get(source.migration.name, ())]
 
     def strays(self, folder: Folder) -> Iterator[Found]:
-        """Yield the waivers of files that are not there."""
+        """Yield the waivers of files that are not there.
+
+        Raises:
+            ConfigurationError: it leaves out what has not been written yet.
+        """
+        newest = max((file.version for file in folder.versioned), default=())
+        if self.through > newest:
+            raise ConfigurationError(
+                f"{self.path}: through {canonical(self.through)} is beyond the newest version,"
+                f" {canonical(newest) or 'of which there is none'}",
+                fix="name the last version that was applied before there were rules",
+            )
         files = (*folder.versioned, *folder.undo.values(), *folder.repeatable)
         for name in self.by_file.keys() - {file.name for file in files}:
             for waiver in self.by_file[name]:

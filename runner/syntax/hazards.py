@@ -70,9 +70,9 @@ def _truncate(tokens: Tokens) -> Iterator[Hazard]:
 
 
 def _delete(tokens: Tokens) -> Iterator[Hazard]:
-    if "WHERE" not in tokens:
-        relation = first_name(tokens[2:])
-        yield Hazard("data", f"deletes every row of {relation}", relation)
+    relation = first_name(tokens[2:])
+    what = "rows" if "WHERE" in tokens else "every row"
+    yield Hazard("data", f"deletes {what} of {relation}", relation)
 
 
 def _update(tokens: Tokens) -> Iterator[Hazard]:

@@ -112,3 +112,23 @@ def test_limit_that_would_have_no_effect_is_refused(
     (tmp_path / "V1__a.sql").write_text(text)
     (migration,) = read_folder(tmp_path).versioned
     assert bool(examine(migration, text).problems) == refused
+
+
+def test_an_undo_file_whose_migration_cannot_be_read_is_not_said_to_lack_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "V1__a.sql").write_bytes(b"select '\xe9';\n")
+    (tmp_path / "U1__a.sql").write_text("select 1;\n")
+    with pytest.raises(ConfigurationError) as raised:
+        read_folder(tmp_path)
+    (problem,) = raised.value.details
+    assert "V1__a.sql: not UTF-8" in problem
+
+
+def test_a_file_without_a_transaction_has_a_bound_for_its_journal(tmp_path: Path) -> None:
+    for number, count in enumerate((1_000, 1_001), 1):
+        text = "-- runner: no-transaction\n" + "insert into t values (1);\n" * count
+        (tmp_path / f"V{number}__a.sql").write_text(text)
+    fits, over = (examine(found, found.text()) for found in read_folder(tmp_path).versioned)
+    assert not fits.problems
+    assert "1,000 statements" in over.problems[0].message

@@ -201,6 +201,13 @@ def test_versions_through_one_are_left_out_and_the_next_are_not(repository: Repo
     assert repository.found() == [("V2__a.sql", 1, 15, "ban-drop-column")]
 
 
+def test_versions_that_nobody_has_written_yet_are_not_left_out(repository: Repository) -> None:
+    repository.write(pair("1"))
+    repository.write({"waivers": "through 10: a slip\n"})
+    error = repository.lint()["error"]
+    assert error["message"].endswith("through 10 is beyond the newest version, 1")
+
+
 def test_waiver_beside_the_files_that_answers_nothing_is_found_at_its_line(
     repository: Repository,
 ) -> None:

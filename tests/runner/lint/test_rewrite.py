@@ -153,7 +153,7 @@ def test_what_cannot_be_rewritten_is_named_and_nothing_is_written(project: Proje
     text = "create table t ();\nalter table t rename to u;\ncreate index on u (a);\n"
     file = project.file("V1__a.sql", text)
     assert refused(project, str(file), "--yes") == [
-        "V1__a.sql:1:1: no safer way is known for this: move it to a file of its own",
+        "V1__a.sql:1:1: this has no other way, or none is known: move it to a file of its own",
         f"V1__a.sql:2:1: {_TWO}",
     ]
     project.file("V1__a.sql", "alter table t alter a set not null;\n")
