@@ -11,7 +11,13 @@ from psycopg2 import errorcodes
 from runner.database import checks
 from runner.database.sessions import describe_session
 from runner.engine.job import Job
-from runner.errors import LockNotObtained, MigrationFailed, NeedsAttention, Session
+from runner.errors import (
+    ConfigurationError,
+    LockNotObtained,
+    MigrationFailed,
+    NeedsAttention,
+    Session,
+)
 from runner.files.pieces import Near
 from runner.history.table import TABLE, Doubt
 from runner.syntax import statements
@@ -130,9 +136,9 @@ def migration_failed(
 
 
 def _sets_transaction(job: Job, offset: int | None) -> bool:
-    if offset is None:
+    place = _near(job, offset)
+    if place is None:
         return False
-    place = job.near(offset)
     words = place.text[place.offset : place.offset + _WIDTH].upper().split(None, 2)
     return words[:2] == ["SET", "TRANSACTION"]
 
@@ -154,11 +160,21 @@ class _Place(TypedDict):
 def _place(job: Job, offset: int | None) -> _Place:
     """Return where in a job's file an offset is, None: in the file somewhere."""
     path = str(job.migration.path)
-    if offset is None:
+    place = _near(job, offset)
+    if place is None:
         return {"file": path, "line": None, "column": None, "excerpt": None}
-    place = job.near(offset)
     line, column = place.position()
     return {"file": path, "line": line, "column": column, "excerpt": excerpt(place)}
+
+
+def _near(job: Job, offset: int | None) -> Near | None:
+    """Return what is around a place, None where none is known, or the file cannot be read again."""
+    if offset is None:
+        return None
+    try:
+        return job.near(offset)
+    except ConfigurationError:
+        return None
 
 
 def lock_lost(job: Job) -> LockNotObtained:

@@ -61,10 +61,7 @@ class Migration(NamedTuple):
         try:
             content = self.path.read_bytes().removeprefix(codecs.BOM_UTF8)
         except OSError as error:
-            raise ConfigurationError(
-                f"{self.name} cannot be read any more: {error.strerror}",
-                fix="something else changes the folder: let it end, and run again",
-            ) from error
+            raise gone(self, error) from error
         checksum = Checksum()
         checksum.add(content)
         if checksum.named() != self.checksum:
@@ -96,6 +93,14 @@ class Checksum:
         """Return it with its algorithm's name; nothing comes after that."""
         self._digest.update(self._carry.replace(b"\r", b"\n"))
         return f"sha256:{self._digest.hexdigest()}"
+
+
+def gone(migration: Migration, error: OSError) -> ConfigurationError:
+    """Return the error for a file that was there when the folder was read."""
+    return ConfigurationError(
+        f"{migration.name} cannot be read any more: {error.strerror}",
+        fix="something else changes the folder: let it end, and run again",
+    )
 
 
 def changed(migration: Migration) -> ConfigurationError:

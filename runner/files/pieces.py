@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
-from typing import IO, NamedTuple, TypeVar
+from contextlib import closing, contextmanager
+from typing import IO, Any, NamedTuple, TypeVar
 
 from runner.errors import ValidationFailed
 from runner.files.examine import Message, Part, described, described_at, examine, sql_of
-from runner.files.folder import Checksum, Migration, changed
+from runner.files.folder import Checksum, Migration, changed, gone
 from runner.syntax import scanner
 from runner.syntax.lexer import Problem
 from runner.syntax.scanner import Statement
@@ -67,7 +67,7 @@ def is_large(migration: Migration) -> bool:
     """
     if migration.size <= _LARGE or migration.directives.no_transaction:
         return False
-    with _text_of(migration) as file:
+    with _opened(migration, **_TEXT) as file:
         return not begins_transaction(file.read(_NEAR))
 
 
@@ -120,9 +120,13 @@ def problems_in(migration: Migration) -> list[str]:
 
 
 def near(migration: Migration, offset: int) -> Near:
-    """Return what is around a place of a large file, which is given in characters."""
+    """Return what is around a place of a large file, which is given in characters.
+
+    Raises:
+        ConfigurationError: it cannot be read any more.
+    """
     line = column = start = 0
-    with _text_of(migration) as file:
+    with _opened(migration, **_TEXT) as file:
         while text := file.read(min(_WINDOW, max(0, offset - _NEAR - start))):
             text += file.read(1) if text.endswith("\r") else ""  # half a line end, maybe
             start += len(text)
@@ -132,8 +136,17 @@ def near(migration: Migration, offset: int) -> Near:
         return Near(file.read(offset - start + _NEAR), offset - start, line, column)
 
 
-def _text_of(migration: Migration) -> IO[str]:
-    return migration.path.open(encoding="utf-8-sig", errors="replace", newline="")
+_TEXT: dict[str, str] = {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
+
+
+@contextmanager
+def _opened(migration: Migration, **how: Any) -> Iterator[IO[Any]]:
+    """Open a file that was there when the folder was read."""
+    try:
+        with migration.path.open(**how) as file:
+            yield file
+    except OSError as error:
+        raise gone(migration, error) from error
 
 
 def _ahead(items: Iterator[_Item]) -> Generator[_Item, None, None]:
@@ -189,7 +202,7 @@ class _Cut:
 
     def items(self) -> Iterator[Piece | str]:
         """Yield pieces, and behind one whose rows follow these as texts, the last one empty."""
-        with self._migration.path.open("rb", buffering=0) as file:
+        with _opened(self._migration, mode="rb", buffering=0) as file:
             source, window = _Source(self._migration, file), _WINDOW
             while True:
                 self._text += source.read(window - len(self._text))

@@ -254,6 +254,17 @@ def test_a_problem_near_the_end_of_a_large_file_takes_all_of_it_back(
 
 
 @pytest.mark.usefixtures("large")
+def test_a_failure_in_a_large_file_that_is_gone_meanwhile_is_told_without_its_place(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project.file("V1__t.sql", ROWS + "select nope;\n")
+    near = pieces.near
+    monkeypatch.setattr(pieces, "near", lambda *found: path.unlink() or near(*found))
+    error = project.run("migrate")["error"]
+    assert (error["message"], error["line"]) == ('column "nope" does not exist', None)
+
+
+@pytest.mark.usefixtures("large")
 def test_a_large_file_is_applied_recorded_and_planned_like_another(project: Project) -> None:
     project.file("V1__t.sql", ROWS + "copy t from stdin;\n500\n\\.\nalter table t add b int;\n")
     project.file("U1__t.sql", "drop table t;\n")

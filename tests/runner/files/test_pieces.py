@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runner.errors import ConfigurationError
 from runner.files import pieces
 from runner.files.folder import read_folder
-from runner.files.pieces import near, pieces_of_large, problems_in
+from runner.files.pieces import is_large, near, pieces_of_large, problems_in
 from runner.syntax.scanner import scan
 from runner.syntax.statements import executable, position, problems
 
@@ -153,3 +153,12 @@ def test_a_place_in_a_large_file_has_the_line_and_column_of_the_whole(
     places = range(0, len(text), 3)
     found = [near(migration, offset).position() for offset in places]
     assert found == [position(text, offset) for offset in places]
+
+
+def test_a_file_that_goes_while_the_runner_works_is_told_as_gone(file: Path) -> None:
+    file.write_text("select 1;\n" * 50)
+    (migration,) = read_folder(file.parent).versioned
+    file.unlink()
+    for read in (is_large, problems_in, lambda found: near(found, 1)):
+        with pytest.raises(ConfigurationError, match="cannot be read any more"):
+            read(migration)
