@@ -7,7 +7,7 @@ one command: `lock-timeout`, `migrate.on-drift`. Its variable is that key in cap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,7 +143,7 @@ def _of_file(folder: Path) -> tuple[str, list[tuple[Setting, Any]]]:
 def _table(path: Path) -> Any:
     """Return the settings of a file, None where it is not there or has none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -166,7 +166,8 @@ def _set(file: str, table: Any) -> Iterator[tuple[Setting, Any]]:
     for key, value in _flat(table):
         setting = known.get(key)
         if setting is None:
-            raise _unknown(f"{file}: {key} is no setting", key, known)
+            lasting = [key for key, setting in known.items() if not setting.option.once]
+            raise _unknown(f"{file}: {key} is no setting", key, lasting)
         if setting.option.once:
             raise ConfigurationError(
                 f"{file}: {key} belongs to one call, not into a file",
@@ -184,10 +185,10 @@ def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _unknown(message: str, name: str, known: Mapping[str, Setting]) -> ConfigurationError:
+def _unknown(message: str, name: str, known: Iterable[str]) -> ConfigurationError:
     from difflib import get_close_matches  # noqa: PLC0415 - of a mistake only
 
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, list(known), n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return ConfigurationError(
         f"{message}{meant}",

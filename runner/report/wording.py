@@ -237,7 +237,7 @@ def _of(command: str, document: Document) -> object:
 
 def counted(standings: Sequence[Standing]) -> str:
     """Say how many migrations are in which state."""
-    states = [entry["state"] for entry in standings]
+    states = [entry["state"].replace(",", " but") for entry in standings]
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "empty"
 
 

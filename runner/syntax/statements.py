@@ -135,6 +135,8 @@ def _transaction_control(statement: Statement) -> Iterator[Problem]:
             name = " ".join(statement.head[:2] if head[0] == "START" else head[:1])
             message = f"{name} would control the runner's own transaction"
             fix = "remove it: the runner begins and commits for the file"
+            if head[0] in {"BEGIN", "START"} and head[1:]:
+                fix += ", READ COMMITTED whatever it says"
     yield Problem(statement.start, message, fix)
 
 
