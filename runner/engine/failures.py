@@ -21,6 +21,7 @@ from runner.errors import (
 from runner.files.pieces import Near
 from runner.history.table import TABLE, Doubt
 from runner.syntax import statements
+from runner.syntax.scanner import scan, takes_data
 
 # A lock was not to be had: what was tried is rolled back and may be tried again.
 BLOCKED = frozenset({errorcodes.LOCK_NOT_AVAILABLE, errorcodes.DEADLOCK_DETECTED})
@@ -121,6 +122,7 @@ def migration_failed(
         fix = f"the file must leave {TABLE}, its log and their schema alone"
     details = [f"blocked by {describe_session(blocker)}" for blocker in blockers]
     details += [f"to end it: select pg_terminate_backend({b['pid']});" for b in blockers]
+    details += _row(job, offset, diag.context)
     details += [note] if note else []
     return kind(
         message,
@@ -165,6 +167,22 @@ def _place(job: Job, offset: int | None) -> _Place:
         return {"file": path, "line": None, "column": None, "excerpt": None}
     line, column = place.position()
     return {"file": path, "line": line, "column": column, "excerpt": excerpt(place)}
+
+
+# "COPY t, line 7, column a", in whatever language; the line is counted from the data's first.
+_of_copy = re.compile(r"COPY .+?, [^\d,]+ (\d+)").match
+
+
+def _row(job: Job, offset: int | None, context: str | None) -> list[str]:
+    """Return where in the file a row of COPY's data is that the server did not take."""
+    found = _of_copy(context or "")
+    place = _near(job, offset) if found else None
+    copy = next(scan(place.text[place.offset :]), None) if place else None
+    if not (found and place and copy and takes_data(copy)):
+        return []
+    end = place._replace(offset=place.offset + copy.end)
+    line = end.position()[0] + int(found[1])
+    return [f"it is line {line} of the file, line {found[1]} of the data"]
 
 
 def _near(job: Job, offset: int | None) -> Near | None:
