@@ -35,3 +35,15 @@ def test_transaction_that_stood_idle_is_not_called_a_mistake_of_the_file(project
 def test_full_disk_is_named(project: Project) -> None:
     project.file("V1__a.sql", "do $$ begin raise 'full' using errcode = '53100'; end $$")
     assert "make room" in project.run("migrate")["error"]["fix"]
+
+
+def test_a_new_enum_value_used_in_the_transaction_that_adds_it_needs_one_of_its_own(
+    project: Project,
+) -> None:
+    project.file("V1__a.sql", "create type e as enum ('a'); create table t (v e)")
+    assert project.run("migrate")["exit_code"] == 0
+    project.file("V2__a.sql", "alter type e add value 'b'")
+    project.file("V3__a.sql", "insert into t values ('b')")
+    error = project.run("migrate", "--single-transaction")["error"]
+    assert (error["sqlstate"], "without --single-transaction" in error["fix"]) == ("55P04", True)
+    assert project.run("migrate")["exit_code"] == 0
