@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from runner.database.catalog import Catalog
 from runner.errors import ValidationFailed
@@ -70,13 +72,20 @@ def read(connection: Connection) -> tuple[Row, ...]:
     """Return the rows in the order of application; nothing where there is no history yet."""
     if TABLE not in tables(connection):
         return ()
+    with _reading(connection, TABLE) as cursor:
+        cursor.execute(_READ)
+        return tuple(Row.of(row) for row in cursor)
+
+
+@contextmanager
+def _reading(connection: Connection, table: str) -> Iterator[Cursor]:
+    """Give a cursor to read a table with, whose values may be nobody's who knows what they mean."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_READ)
-            return tuple(Row.of(row) for row in cursor)
+            yield cursor
     except (ValueError, OverflowError, psycopg2.DataError) as error:
         raise ValidationFailed(
-            f"{TABLE} holds what this version does not know: {error}".strip(),
+            f"{table} holds what this version does not know: {error}".strip(),
             fix="was it written by a newer version, or by hand? nothing is run on it",
         ) from error
 
@@ -95,7 +104,7 @@ def log(connection: Connection, limit: int) -> list[Event]:
     """Return the newest entries of the log, the oldest of them first."""
     if LOG not in tables(connection):
         return []
-    with connection.cursor() as cursor:
+    with _reading(connection, LOG) as cursor:
         cursor.execute(
             f"""
             select at, action, version, description, file, checksum, run_id, by, duration_ms,
@@ -127,7 +136,7 @@ def begun(connection: Connection, run_id: str) -> Begun | None:
     """Return how a run began, None where it did not or is not kept."""
     if RUN not in tables(connection):
         return None
-    with connection.cursor() as cursor:
+    with _reading(connection, RUN) as cursor:
         cursor.execute(f"select asked, log_id, tasks from {RUN} where run_id = %s", (run_id,))
         row = cursor.fetchone()
     return Begun(*row) if row else None
@@ -139,7 +148,7 @@ def done_by(connection: Connection, run_id: str, since: int) -> list[Recorded]:
     Parameters:
         since: the log's entry after which they are looked for.
     """
-    with connection.cursor() as cursor:
+    with _reading(connection, LOG) as cursor:
         cursor.execute(
             f"""
             select action, file, checksum, duration_ms, details from {LOG}
@@ -154,7 +163,7 @@ def baselined(connection: Connection) -> set[str] | None:
     """Return the versions whose files the baseline passed over, None where nobody wrote them."""
     if LOG not in tables(connection):
         return None
-    with connection.cursor() as cursor:
+    with _reading(connection, LOG) as cursor:
         cursor.execute(
             f"select details -> 'below' from {LOG} where action = 'baseline' and details ? 'below'"
             " order by id desc limit 1"
@@ -170,7 +179,7 @@ def stopped_rollback(connection: Connection) -> list[str]:
     """
     if RUN not in tables(connection):
         return []
-    with connection.cursor() as cursor:
+    with _reading(connection, RUN) as cursor:
         cursor.execute(
             f"""
             select r.tasks from {RUN} r
@@ -185,12 +194,18 @@ def stopped_rollback(connection: Connection) -> list[str]:
 
 
 def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:
-    """Return the schema as the last run left it, when that was and which run; None if none did."""
+    """Return the schema as the last run left it, when that was and which run; None if none did.
+
+    One that cannot be read is none: nothing is compared with it.
+    """
     if SNAPSHOT not in tables(connection):
         return None
-    with connection.cursor() as cursor:
-        cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
-        row = cursor.fetchone()
+    try:
+        with _reading(connection, SNAPSHOT) as cursor:
+            cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
+            row = cursor.fetchone()
+    except ValidationFailed:
+        return None
     if row is None or not _is_catalog(row[1]):
         return None
     return Catalog(row[0], row[1]), row[2], row[3]

@@ -68,3 +68,24 @@ def test_row_is_its_files_in_either_form_of_the_name(project: Project, rows: lis
     assert project.history() == [("R__été", "applied")]
     project.run("repair", "--forget", unicodedata.normalize("NFD", "R__été"), "--yes")
     assert project.history() == []
+
+
+MOMENTS = {
+    "schema_version": ("applied_at", ["status", "plan", "migrate"]),
+    "schema_version_log": ("at", ["history"]),
+    "schema_version_snapshot": ("taken_at", []),
+}
+
+
+@pytest.mark.parametrize("table", MOMENTS)
+def test_a_moment_that_no_version_writes_is_refused_where_it_is_read(
+    project: Project, table: str
+) -> None:
+    """Nothing is compared with a snapshot that cannot be read, and so nothing is refused."""
+    column, refused = MOMENTS[table]
+    project.file("V1__a.sql", "create table a (n int)")
+    assert project.run("migrate")["exit_code"] == 0
+    project.query(f"update {table} set {column} = '0044-03-15 BC'")
+    for command in ("status", "plan", "migrate", "history", "drift"):
+        document = project.run(command)
+        assert document["exit_code"] == (6 if command in refused else 0), (command, document)
