@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import parse_dsn
 
 from runner.database import catalog
-from runner.embedded import Server
+from runner.embedded import embedded_bin_dir
 from runner.history.table import OURS
 from tests.runner.project import Project
 
@@ -64,8 +64,8 @@ _BACK = 0.7  # how likely one that was changed is taken back before the next
 class Walked:
     """A database, and what was seen of it at each place of a walk."""
 
-    def __init__(self, project: Project, server: Server) -> None:
-        self.url, self.server = project.url, server
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.seen: list[tuple[str, str, str]] = []
 
     def look(self, place: str) -> None:
@@ -74,7 +74,7 @@ class Walked:
             connection.autocommit = True
             found = catalog.read(connection, ignored=OURS).fingerprint
         dump = subprocess.run(
-            [self.server.bin_dir / "pg_dump", "--schema-only", "--create", "-d", self.url],
+            [embedded_bin_dir() / "pg_dump", "--schema-only", "--create", "-d", self.url],
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         lines = [line for line in dump.splitlines() if "restrict" not in line.split(" ")[0]]
@@ -90,12 +90,10 @@ class Walked:
 
 
 @pytest.fixture
-def walked(project: Project, server: Server) -> Walked:
+def walked(project: Project) -> Walked:
     """Give a database with an object of each kind."""
-    if not (Path(server.bin_dir) / "pg_dump").exists():
-        pytest.fail("these binaries have no pg_dump")
     project.query(BASE)
-    return Walked(project, server)
+    return Walked(project.url)
 
 
 def properties(database: str) -> list[list[str]]:
