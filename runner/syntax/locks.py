@@ -118,7 +118,10 @@ def _alter_table(tokens: Tokens) -> Iterator[Expected]:
     for action in actions(tokens):
         yield _alter_action(table, action)
         if "REFERENCES" in action:
-            yield Expected(first_name(after(action, "REFERENCES")), SHARE_ROW)
+            # Its rows are looked up for those that are there, all the while under its lock.
+            looked_up = not {"VALID", "COLUMN"} & {*action}
+            other = first_name(after(action, "REFERENCES"))
+            yield Expected(other, SHARE_ROW, scan=looked_up)
         if action[:2] in (["ATTACH", "PARTITION"], ["DETACH", "PARTITION"]):
             yield Expected(first_name(action[2:]), ALL, scan=action[0] == "ATTACH")
 

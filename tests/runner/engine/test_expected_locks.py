@@ -180,3 +180,13 @@ def _files(project: Project) -> dict[str, int]:
 @pytest.mark.parametrize("sql", ["do $$ begin end $$", "call f()", "select f()"])
 def test_code_whose_locks_the_text_does_not_tell_is_opaque(sql: str) -> None:
     assert is_opaque(next(scan(sql)))
+
+
+@pytest.mark.parametrize(("end", "reads"), [("", True), (" not valid", False)])
+def test_both_tables_of_a_foreign_key_are_held_while_rows_are_looked_up(
+    end: str, reads: bool
+) -> None:
+    sql = f"alter table o add constraint fk foreign key (a) references c (id){end}"
+    assert {(lock.relation, lock.scan) for lock in locks_of(next(scan(sql)))} == {
+        ("o", reads), ("c", reads),
+    }  # fmt: skip
