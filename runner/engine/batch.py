@@ -65,9 +65,8 @@ class Batches:
         """Return the jobs from a place on that shall share a message, none if the first may not."""
         size, found = 0, jobs[place : place + self._count]
         for count, job in enumerate(found):
-            if job.plain:
-                size += len(job.text)
-            if not job.plain or job.task.resumes or job is self._blocked or size > _CHARACTERS:
+            alone = not job.plain or job.task.resumes or job is self._blocked
+            if alone or (size := size + len(job.text)) > _CHARACTERS:
                 found = found[:count]
                 break
         return found if len(found) > 1 else ()

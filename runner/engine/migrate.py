@@ -62,7 +62,14 @@ def migrate(
         files = found.folder.digest()
         said = evidence.hold(files) if evidence else None
         jobs = _left(run, found, result, plan_digest)
-        _apply(run, found.session, result, jobs, single=single, on_drift=on_drift, said=said)
+        if jobs:
+            from runner.engine.execution import apply
+
+            apply(run, found.session, result, jobs, single=single, on_drift=on_drift, said=said)
+        elif on_drift == "fail":  # whoever asks for it wants to hear of it at every run
+            from runner.engine import drift
+
+            drift.check(found.session, on_drift, left=run.conduct.deadline.left())
         result.data = None if policy.target else {"files": files}
     return result
 
@@ -114,7 +121,10 @@ def rollback(
         if yes:
             # Another text than any other call's, where nobody asks for the same call twice.
             kept = run._replace(asked=run.asked or os.urandom(16).hex())
-            _apply(kept, found.session, result, _left(run, found, result, plan_digest))
+            if jobs := _left(run, found, result, plan_digest):
+                from runner.engine.execution import apply
+
+                apply(kept, found.session, result, jobs)
         else:
             _approve(found, plan_digest)
             _look(result, found)
@@ -219,24 +229,3 @@ def _prepared(tasks: list[Task]) -> list[Job]:
     from runner.engine.job import prepare
 
     return prepare(tasks)
-
-
-def _apply(
-    run: Run,
-    session: Session,
-    result: Result,
-    jobs: Sequence[Job],
-    *,
-    single: bool = False,
-    on_drift: str = "warn",
-    said: str | None = None,
-) -> None:
-    """Run the jobs, if there are any; whoever fails on drift wants to hear of it at every run."""
-    if jobs:
-        from runner.engine.execution import apply
-
-        apply(run, session, result, jobs, single=single, on_drift=on_drift, said=said)
-    elif on_drift == "fail":
-        from runner.engine import drift
-
-        drift.check(session, on_drift, left=run.conduct.deadline.left())
