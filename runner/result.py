@@ -29,6 +29,7 @@ class Target(TypedDict, total=False):
     host: str
     port: str
     dbname: str
+    schema: str
     user: str
     server_version: str
 

@@ -15,7 +15,7 @@ from runner.errors import ConfigurationError, ValidationFailed
 from runner.files.folder import Folder, Version, read_folder
 from runner.history import read
 from runner.history.table import COLUMNS, TABLE, Record, create
-from runner.history.write import SET_PGMIGRATE_ASIDE, Writer, ensure
+from runner.history.write import Writer, ensure, set_pgmigrate_aside
 from runner.result import Result
 
 
@@ -51,7 +51,7 @@ def adopt(run: Run, tool: str, *, at: Version | None = None, yes: bool = False) 
 
 def _refuse_history(session: Session, tool: str) -> None:
     try:
-        rows = read.read(session.connection)
+        rows = read.read(session)
     except ValidationFailed:
         if tool == "pgmigrate":
             return
@@ -59,7 +59,7 @@ def _refuse_history(session: Session, tool: str) -> None:
     if rows:
         raise ValidationFailed(f"there is a history of {len(rows)} migrations already")
     if tool == "pgmigrate":
-        raise ValidationFailed(f"{TABLE} is not pgmigrate's")
+        raise ValidationFailed(f"{session.target.home}.{TABLE} is not pgmigrate's")
 
 
 def _found(session: Session, tool: str, folder: Folder, at: Version | None) -> list[Applied]:
@@ -94,12 +94,12 @@ def _mismatches(tool: str, folder: Folder, found: list[Applied]) -> list[str]:
 
 def _write(session: Session, run: Run, tool: str, folder: Folder, found: list[Applied]) -> None:
     files = folder.by_key()
-    writer = Writer(session.connection)
-    parts = ["begin", *([SET_PGMIGRATE_ASIDE] if tool == "pgmigrate" else [])]
+    writer = Writer.of(session)
+    parts, home = ["begin"], session.target.home
     if tool == "pgmigrate":
-        parts += [create(name) for name in COLUMNS]
+        parts += [set_pgmigrate_aside(home), *(create(name, home) for name in COLUMNS)]
     else:
-        ensure(session.connection)
+        ensure(session)
     for entry in found:
         file = files.get(entry.key)
         record = Record(

@@ -24,7 +24,7 @@ def baseline(run: Run, version: Version, *, yes: bool = False) -> Result:
     with reported(result):
         folder = read_folder(run.sql_dir)
         with opened(run, result, locked=yes) as session:
-            rows = read.read(session.connection)
+            rows = read.read(session)
             if rows:
                 raise ValidationFailed(
                     f"the history has {many(len(rows), 'migration')}; a baseline begins one",
@@ -53,8 +53,8 @@ def _below(folder: Folder, version: Version) -> list[str]:
 
 
 def _write(run: Run, session: Session, version: Version, below: list[str]) -> None:
-    write.ensure(session.connection)
+    write.ensure(session)
     record = Record(canonical(version), "baseline", "baseline", None, None, run.run_id)
-    writer = write.Writer(session.connection)
+    writer = write.Writer.of(session)
     logged = writer.event("baseline", record, details={"below": below})
     session.run(f"begin; {writer.baselined(record)}; {logged}; commit")

@@ -45,7 +45,7 @@ def _rows(session: Session, table: str, columns: str, order: str = "") -> list[A
         ValidationFailed: there is none, or several, or one that could run others' code.
     """
     wanted = [column.partition("::")[0] for column in columns.split(", ")]
-    schemas = others.schemas(session.connection, table, wanted)
+    schemas = others.schemas(session, table, wanted)
     if not schemas:
         raise psycopg2.errors.UndefinedTable(
             f"no schema has a table {table} with the columns {', '.join(wanted)}"
@@ -55,7 +55,7 @@ def _rows(session: Session, table: str, columns: str, order: str = "") -> list[A
             f"{table} is in several schemas: {', '.join(schemas)}",
             fix="rename or drop those that are not this database's history",
         )
-    trust.find(session.connection, [f"{schemas[0]}.{table}"])
+    trust.find(session.connection, schemas[0], [table])
     name = f"{identifier(session.connection, schemas[0])}.{table}"
     with session.connection.cursor() as cursor:
         cursor.execute(f"select {columns} from {name}{f' order by {order}' if order else ''}")
@@ -110,7 +110,7 @@ def _dbmate(session: Session, _: Folder) -> list[Applied]:
 
 def _pgmigrate(session: Session, _: Folder) -> list[Applied]:
     columns = "version, description, installed_on, installed_by"
-    rows = _rows(session, TABLE.partition(".")[2], columns, "version")
+    rows = _rows(session, TABLE, columns, "version")
     return [
         Applied(canonical(parse_version(str(version))), name, at, by)
         for version, name, at, by in rows

@@ -11,5 +11,5 @@ def history(run: Run, limit: int) -> Result:
     """List the newest `limit` entries of the history's log, the oldest of them first."""
     result = Result("history", run.run_id)
     with reported(result), opened(run, result, locked=False) as session:
-        result.data = read.log(session.connection, limit)
+        result.data = read.log(session, limit)
     return result

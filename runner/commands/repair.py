@@ -44,8 +44,8 @@ def repair(
     with reported(result):
         folder = read_folder(run.sql_dir)
         with opened(run, result, locked=True) as session:
-            rows = {row.version: row for row in read.read(session.connection)}
-            writer = Writer(session.connection)
+            rows = {row.version: row for row in read.read(session)}
+            writer = Writer.of(session)
             if done or again or forget:
                 changes = list(_chosen(writer, rows, done=done, again=again, forget=forget))
             else:
@@ -55,7 +55,7 @@ def repair(
             if not yes:
                 result.planned = True
             elif changes:
-                write.respell(session.connection)
+                write.respell(session)
                 written = [f"{c.sql}; {_logged(writer, c, run.run_id)}" for c in changes]
                 session.run(f"begin; {'; '.join(written)}; commit")
                 result.changed = True

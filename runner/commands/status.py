@@ -28,8 +28,8 @@ def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
     with reported(result):
         folder = read_folder(run.sql_dir)
         with opened(run, result, locked=False) as session:
-            rows = read.read(session.connection)
-            passed_over = late(folder, rows, partial(read.baselined, session.connection))
+            rows = read.read(session)
+            passed_over = late(folder, rows, partial(read.baselined, session))
             drifted = drift.differences(session) if with_drift else []
         result.data = standings = entries(folder, rows)
         problems = check(folder, rows)

@@ -21,7 +21,7 @@ def validate(run: Run | None, sql_dir: Path, run_id: str) -> Result:
         problems = file_problems(folder)
         if run:
             with opened(run, result, locked=False) as session:
-                problems += check(folder, read.read(session.connection))
+                problems += check(folder, read.read(session))
         if problems:
             raise ValidationFailed(
                 f"{len(problems)} problem{'s' * (len(problems) > 1)}", details=tuple(problems)

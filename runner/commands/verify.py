@@ -184,7 +184,7 @@ def scratch(run: Run, result: Result, lent: Lent | None) -> Iterator[Session]:
             if lent:
                 lent.give(name)
             with opened(there, result, locked=True) as session:
-                write.ensure(session.connection)
+                write.ensure(session)
                 yield session
         except MigrationFailed as error:
             if lent and error.sqlstate in _LACKING:

@@ -58,6 +58,9 @@ class Target(NamedTuple):
 
     `parameters` are libpq's, without a password from a secret or token: those are fetched
     anew for each connection, because AWS rotates the one and lets the other expire.
+
+    `schema`: it is one schema of the database, in which the history is and files run; `extensions`
+    is another, in which they find what extensions made.
     """
 
     parameters: Mapping[str, str]
@@ -65,6 +68,13 @@ class Target(NamedTuple):
     iam: bool = False
     role: str | None = None
     as_role: bool = False  # log in as the role, with what derives from the secret's password
+    schema: str | None = None
+    extensions: str | None = None
+
+    @property
+    def home(self) -> str:
+        """The schema of the history."""
+        return self.schema or "public"
 
     def describe(self) -> Described:
         """Return what may be shown of the target: never a password."""
@@ -75,6 +85,8 @@ class Target(NamedTuple):
         for name in names:
             if value := self.parameters.get(name):
                 shown[name] = value
+        if self.schema:
+            shown["schema"] = self.schema
         return shown
 
 

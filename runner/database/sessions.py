@@ -32,7 +32,7 @@ _ON_TABLES = f"""
     join pg_catalog.pg_class c on c.oid = l.relation
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where l.granted and l.pid <> pg_catalog.pg_backend_pid()
-      and n.nspname || '.' || c.relname = any(%s)
+      and n.nspname = %s and c.relname = any(%s)
       and l.database = (select oid from pg_catalog.pg_database
                         where datname = pg_catalog.current_database())
       and l.mode not in ('AccessShareLock', 'RowShareLock')
@@ -80,9 +80,9 @@ def lock_holder(connection: Connection, key: int) -> Session | None:
     return found[0] if found else None
 
 
-def table_holders(connection: Connection, tables: tuple[str, ...]) -> list[Session]:
-    """Return the other sessions that hold locks on tables, which of them and how, to write."""
-    return _rows(connection, _ON_TABLES, (list(tables),))
+def table_holders(connection: Connection, schema: str, tables: tuple[str, ...]) -> list[Session]:
+    """Return the other sessions that hold locks on tables of a schema, which and how, to write."""
+    return _rows(connection, _ON_TABLES, (schema, list(tables)))
 
 
 def blockers(connection: Connection, pid: int) -> list[Session]:

@@ -27,11 +27,12 @@ from runner.engine.attempt import BEGIN, timeouts, watch_job
 from runner.engine.conduct import Conduct
 from runner.engine.failures import lock_lost
 from runner.engine.job import Done, Job
-from runner.engine.lock import TRANSACTION_LOCK
+from runner.engine.lock import for_transaction
 from runner.engine.outcome import settle
 from runner.engine.prepared import Prepared
 from runner.engine.transaction import Blocked, Transactions
 from runner.history.read import last_events
+from runner.history.table import names
 from runner.report.wording import first
 from runner.signals import held
 
@@ -131,7 +132,7 @@ class Batches:
 
     def _message(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
         """Return the message, and where in it each file's text starts."""
-        prepared, message, starts = Prepared(self._session.connection), "", []
+        prepared, message, starts = Prepared(self._session), "", []
         for number, job in enumerate(jobs):
             message += self._opening(job, prepared)
             starts.append(len(message))
@@ -141,11 +142,11 @@ class Batches:
             closing = self._transactions.closing(job, prepared, 0, same)
             message += f"{closing}; commit; {DISCARD_BUT_PREPARED}"
         opening = prepared.opening()
-        closing = f"{DISCARD}{last_events(len(jobs))}"
+        closing = f"{DISCARD}{last_events(names(self._session), len(jobs))}"
         return f"{opening}{message}{closing}", [len(opening) + start for start in starts]
 
     def _opening(self, job: Job, prepared: Prepared) -> str:
-        locked = checks.kept(TRANSACTION_LOCK, checks.LOCK_LOST)
+        locked = checks.kept(for_transaction(self._session), checks.LOCK_LOST)
         began = prepared.call(f"select {locked}, {guard.XID}, {trace.OPENED}, {trace.BEGAN}")
         limits = timeouts(job, self._conduct)
         noted = trace.before(job, self._session, prepared.call)

@@ -39,7 +39,7 @@ def differences(session: Session, *, left: float | None = None) -> list[str]:
     Raises:
         psycopg2.Error: the schema could not be read.
     """
-    kept = read.snapshot(session.connection)
+    kept = read.snapshot(session)
     if kept is None:
         return []
     before, taken_at, run_id = kept
@@ -101,15 +101,15 @@ def accept(session: Session, why: str, lines: list[str]) -> None:
     """
     now = schema(session)
     session.run("begin")
-    write.take_snapshot(session.connection, session.run_id, now)
+    write.take_snapshot(session, session.run_id, now)
     details = {"why": why, "changes": bounded(lines)}
-    write.remark(session.connection, session.run_id, "accept-drift", details)
+    write.remark(session, session.run_id, "accept-drift", details)
     session.run("commit")
 
 
 def begin(session: Session) -> None:
     """Forget the last look: from here on the schema is this run's, wherever that stops."""
-    write.forget_snapshot(session.connection)
+    write.forget_snapshot(session)
 
 
 def record(session: Session, *, left: float | None) -> list[str]:
@@ -119,7 +119,7 @@ def record(session: Session, *, left: float | None) -> list[str]:
         left: seconds until the deadline, None where there is none.
     """
     try:
-        write.take_snapshot(session.connection, session.run_id, schema(session, left=left))
+        write.take_snapshot(session, session.run_id, schema(session, left=left))
     except psycopg2.Error as error:
         cannot = "the schema could not be looked at, so that the next run cannot tell what others"
         return [f"{cannot} change until then: {said(error)}"]

@@ -41,12 +41,12 @@ def apply(
         said: why it is done without evidence, where it is.
     """
     deadline = run.conduct.deadline
-    write.ensure(session.connection)
+    write.ensure(session)
     if run.asked is not None:
         tasks = [job.describe() for job in jobs]
-        write.begin_run(session.connection, run.run_id, run.asked, tasks)
+        write.begin_run(session, run.run_id, run.asked, tasks)
     if said is not None:
-        write.remark(session.connection, run.run_id, "without-evidence", {"why": said})
+        write.remark(session, run.run_id, "without-evidence", {"why": said})
         result.warnings.append(f"ran without evidence: {said}")
     result.warnings += drift.check(session, on_drift, left=deadline.left())
     drift.begin(session)

@@ -134,7 +134,7 @@ def rollback(
 def _pending(policy: Policy) -> _Planner:
     def planner(session: Session, folder: Folder, rows: Sequence[Row]) -> list[Task]:
         if not rows and not policy.others:
-            others.refuse(session.connection)
+            others.refuse(session)
         return plan_migrate(folder, rows, policy=policy)
 
     return planner
@@ -151,7 +151,7 @@ def _to_undo(
 ) -> list[Task]:
     """Return what a rollback has to do; one by number that stopped is gone on with."""
     in_force = {row.version for row in rows if row.kind == "versioned"}
-    asked = read.stopped_rollback(session.connection) if steps else []
+    asked = read.stopped_rollback(session) if steps else []
     left = [version for version in asked if version in in_force]
     if len(left) == len(asked):  # it undid nothing
         left = []
@@ -186,8 +186,8 @@ def _look(result: Result, planned: _Planned) -> None:
 
 def _left(run: Run, planned: _Planned, result: Result, digest: str | None = None) -> Sequence[Job]:
     """Return what is left to do of a call, which may have been made before under its run id."""
-    connection, asked = planned.session.connection, run.asked
-    earlier = None if asked is None else once.earlier(connection, run.run_id, asked)
+    asked = run.asked
+    earlier = None if asked is None else once.earlier(planned.session, run.run_id, asked)
     if earlier is None:
         _approve(planned, digest)
         return planned.jobs
@@ -215,8 +215,8 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
     with opened(run, result, locked=locked) as session:
         if time.monotonic() - began > _FRESH:
             folder = read_folder(run.sql_dir)
-        rows = read.read(session.connection)
-        result.warnings += late(folder, rows, partial(read.baselined, session.connection))
+        rows = read.read(session)
+        result.warnings += late(folder, rows, partial(read.baselined, session))
         jobs = _prepared(planner(session, folder, rows))
         result.await_tasks(job.describe() for job in jobs)
         yield _Planned(session, folder, jobs, rows)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from psycopg2.extensions import connection as Connection
-
+from runner.database.session import Session
 from runner.errors import Refused
 from runner.history import read
 from runner.result import Applied, Task
@@ -49,18 +48,18 @@ class Earlier(NamedTuple):
         return list(jobs)
 
 
-def earlier(connection: Connection, run_id: str, asked: str) -> Earlier | None:
+def earlier(session: Session, run_id: str, asked: str) -> Earlier | None:
     """Return what came of the same call before, None where it was not made.
 
     Parameters:
         asked: the call's text.
     """
-    begun = read.begun(connection, run_id)
+    begun = read.begun(session, run_id)
     if begun is None or begun.asked != asked:
         return None
     tasks = {_key(task): task for task in begun.tasks}
     applied: list[Applied] = []
-    for action, file, checksum, took, trace in read.done_by(connection, run_id, begun.log_id):
+    for action, file, checksum, took, trace in read.done_by(session, run_id, begun.log_id):
         if task := tasks.pop((action, file, checksum), None):
             applied.append(
                 {**task, "duration_ms": took, "attempts": 1, "notices": [], **(trace or {})}

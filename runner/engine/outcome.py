@@ -14,7 +14,7 @@ from runner.database.session import Session
 from runner.database.sessions import lock_holder
 from runner.deadline import Deadline, backoff
 from runner.engine.job import Job
-from runner.engine.lock import KEY
+from runner.engine.lock import key
 from runner.errors import Unreachable
 from runner.history.read import Standing, standings
 
@@ -58,7 +58,7 @@ def _recorded(session: Session, jobs: Sequence[Job], deadline: Deadline) -> int:
     if session.lost():
         found = _asked_anew(session, jobs, keys, deadline)
     else:
-        found = standings(session.connection, keys)
+        found = standings(session, keys)
     count = 0
     for job in jobs:
         if not _is_done(job, found.get(job.migration.key), session.run_id):
@@ -91,7 +91,7 @@ def _asked_anew(
         ) from error
     try:
         _wait_for_end(session, other, _ENDING if left is None else min(_ENDING, left))
-        return standings(other.connection, keys)
+        return standings(other, keys)
     finally:
         other.close()
 
@@ -103,7 +103,7 @@ def _wait_for_end(lost: Session, other: Session, seconds: float) -> None:
     """
     until = time.monotonic() + seconds
     for pause in backoff(*_POLL):
-        holder = lock_holder(other.connection, KEY)
+        holder = lock_holder(other.connection, key(other.target.home))
         if holder is None or holder["pid"] != lost.server.pid:
             return
         if time.monotonic() > until:

@@ -12,10 +12,9 @@ import secrets
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
-from psycopg2.extensions import connection as Connection
-
 from runner.database.quoting import literal
-from runner.history.table import Record
+from runner.database.session import Session
+from runner.history.table import Record, names
 from runner.history.write import Writer
 
 # By itself the server would plan anew for the first five values, to see whether that is better.
@@ -31,9 +30,9 @@ _MARKS = Record("$1", "", "$2", "$3", "$4", "$5")
 class Prepared:
     """What one message prepares: statements, by the SQL that they are made of."""
 
-    def __init__(self, connection: Connection):
-        self._connection = connection
-        self._writer = Writer(connection, quote=self._quote)
+    def __init__(self, session: Session):
+        self._connection = session.connection
+        self._writer = Writer(session.connection, names(session), quote=self._quote)
         # Nobody else's, whatever a file or what it calls may prepare.
         self._prefix = f"runner_{secrets.token_hex(4)}"
         self._names: dict[Hashable, str] = {}

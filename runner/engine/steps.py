@@ -34,7 +34,7 @@ from runner.engine.failures import (
 )
 from runner.engine.job import Done, Job
 from runner.engine.kept import Kept
-from runner.engine.lock import LOCK, TRANSACTION_LOCK
+from runner.engine.lock import for_session, for_transaction
 from runner.engine.outcome import settle
 from runner.errors import Incomplete, NeedsAttention
 from runner.files.pieces import piece_of
@@ -61,7 +61,7 @@ class Steps:
         self._session = session
         self._conduct = conduct
         self._deadline, self._progress = conduct.deadline, conduct.progress
-        self._history = Writer(session.connection)
+        self._history = Writer.of(session)
 
     def run(self, job: Job, *, first: bool) -> Iterator[tuple[Job, Done]]:
         """Run a job from where it stands and yield it with what came of it.
@@ -196,7 +196,7 @@ class Steps:
         """Run a statement and its journal entry in one transaction; False: it must be alone."""
         try:
             limited = timeouts(job, self._conduct)
-            if not self._session.run(f"{BEGIN}{limited}select {TRANSACTION_LOCK}")[0]:
+            if not self._session.run(f"{BEGIN}{limited}select {for_transaction(self._session)}")[0]:
                 raise lock_lost(job)
             with self._session.connection.cursor() as cursor:
                 send(cursor, piece_of(statement))
@@ -204,7 +204,8 @@ class Steps:
             left = self._kept.left()
             done = self._history.step_done(job.migration.key, Step(_digest(statement), left))
             self._session.run(
-                f"{limited}{self._session.own_role_locally()}{SAFELY}{done}; select {LOCK}; commit"
+                f"{limited}{self._session.own_role_locally()}{SAFELY}{done};"
+                f" select {for_session(self._session)}; commit"
             )
         except psycopg2.Error as error:
             self._session.rollback()
@@ -244,7 +245,7 @@ class Steps:
         try:
             step = Step(_digest(statement), self._kept.left())
             done = self._history.step_done(job.migration.key, step)
-            row = self._write(job, done, then=f"select {LOCK}")
+            row = self._write(job, done, then=f"select {for_session(self._session)}")
         except psycopg2.Error as error:
             raise unrecorded(job, statement.start, error) from error
         if not row[0]:

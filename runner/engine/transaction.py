@@ -25,13 +25,14 @@ from runner.engine.attempt import BEGIN, Attempts, send, timeouts, watch_job
 from runner.engine.conduct import Conduct
 from runner.engine.failures import BLOCKED, lock_lost, migration_failed
 from runner.engine.job import Done, Job
-from runner.engine.lock import LOCK, TRANSACTION_LOCK
+from runner.engine.lock import for_session, for_transaction
 from runner.engine.outcome import settle
 from runner.engine.prepared import Prepared
 from runner.engine.replay import failing_statement
 from runner.errors import Incomplete, MigrationFailed
 from runner.errors import Session as Blocker
-from runner.history.read import LAST_DURATION, last_events
+from runner.history.read import last_duration, last_events
+from runner.history.table import names
 from runner.history.write import Writer
 from runner.result import Trace
 from runner.signals import held
@@ -58,7 +59,8 @@ class Transactions:
     def __init__(self, session: Session, conduct: Conduct):
         self._session = session
         self._conduct = conduct
-        self._write = Writer(session.connection)
+        self._write = Writer.of(session)
+        self._here = names(session)
         # The next file's transaction, where the message that ended the last file began it.
         self._begun: _Open | None = None
 
@@ -159,8 +161,8 @@ class Transactions:
         """Return the SQL that begins a file's transaction and notes what it starts from."""
         return (
             f"{BEGIN}{timeouts(job, self._conduct)}{trace.before(job, self._session)}"
-            f" select {TRANSACTION_LOCK}, {_XID}, {trace.OPENED}, {trace.BEGAN},"
-            f" ({last_events(1)}), {self._session.files_path()}"
+            f" select {for_transaction(self._session)}, {_XID}, {trace.OPENED}, {trace.BEGAN},"
+            f" ({last_events(self._here, 1)}), {self._session.files_path()}"
         )
 
     def _send(self, job: Job, sent: _Sent) -> None:
@@ -191,7 +193,8 @@ class Transactions:
         if inside:
             row = self._session.run(
                 f"{sql}; {trace.before(inside, self._session)}"
-                f" select {trace.BEGAN}, {self._session.files_path()}, ({last_events(1)})"
+                f" select {trace.BEGAN}, {self._session.files_path()},"
+                f" ({last_events(self._here, 1)})"
             )
             self._begun = _Open(locked=True, xid=xid)
         elif following and not self._conduct.deadline.passed():
@@ -199,7 +202,7 @@ class Transactions:
             self._begun = _Open(*row[:2])
             row = row[:-1]
         else:
-            row = self._session.run(f"{sql}; commit; {DISCARD}{last_events(1)}")
+            row = self._session.run(f"{sql}; commit; {DISCARD}{last_events(self._here, 1)}")
         _, took, traced = row[-1][0]
         return took, traced
 
@@ -224,7 +227,7 @@ class Transactions:
         limits = timeouts(inside or job, self._conduct)
         action, took = job.task.action, trace.duration(duration)
         logged = write.event(action, record, took, trace.DETAILS)
-        recorded = write.done(action, record, LAST_DURATION, job.task.rests)
+        recorded = write.done(action, record, last_duration(self._here), job.task.rests)
         return (
             # What the file deferred is due under its own settings, not under ours. Where another
             # file follows in the transaction it stays deferred, as it would be for psql.
@@ -234,7 +237,7 @@ class Transactions:
             f"{limits}{SAFELY}{same}{self._session.own_role()}{logged}; "
             f"{self._session.reset()}{limits}"
             f"{guard.owned_by(self._session, role) if role else ''}"
-            f"{recorded}; select {LOCK}"
+            f"{recorded}; select {for_session(self._session)}"
         )
 
     def fail(

@@ -1,13 +1,13 @@
-"""Which other tool keeps a history in this database: told from names, nothing in it is read."""
+"""Which other tool keeps a history in this target: told from names, nothing in it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from psycopg2.extensions import connection as Connection
-
+from runner.database.session import Session
 from runner.errors import ValidationFailed
+from runner.history.read import tables
 from runner.history.table import TABLE
 
 
@@ -53,25 +53,26 @@ _LOOK = """
                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_'
+    where c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+      and n.nspname = coalesce(%s, n.nspname) and n.nspname !~ '^pg_'
     order by 1, 2
 """
 
 
-def schemas(connection: Connection, table: str, columns: Iterable[str]) -> list[str]:
-    """Return the schemas that have a relation of this name with these columns."""
+def schemas(session: Session, table: str, columns: Iterable[str]) -> list[str]:
+    """Return the target's schemas that have a relation of this name with these columns."""
     wanted = set(columns)
-    return [schema for schema, _, there in _found(connection, [table]) if wanted <= there]
+    return [schema for schema, _, there in _found(session, [table]) if wanted <= there]
 
 
-def refuse(connection: Connection) -> None:
-    """Refuse a database that another tool manages, as long as it has no history of ours.
+def refuse(session: Session) -> None:
+    """Refuse a target that another tool manages, as long as it has no history of ours.
 
     Raises:
         ValidationFailed: naming tool and table, and what to do.
     """
-    found = _found(connection, sorted({other.table for other in OTHERS}))
-    if not found or _has_ours(connection):
+    found = _found(session, sorted({other.table for other in OTHERS}))
+    if not found or TABLE in tables(session):
         return
     for other in OTHERS:
         for schema, table, columns in found:
@@ -79,16 +80,10 @@ def refuse(connection: Connection) -> None:
                 raise _managed(other, f"{schema}.{table}")
 
 
-def _found(connection: Connection, tables: list[str]) -> list[tuple[str, str, frozenset[str]]]:
-    with connection.cursor() as cursor:
-        cursor.execute(_LOOK, (tables,))
+def _found(session: Session, tables: list[str]) -> list[tuple[str, str, frozenset[str]]]:
+    with session.connection.cursor() as cursor:
+        cursor.execute(_LOOK, (tables, session.target.schema))
         return [(schema, table, frozenset(columns)) for schema, table, columns in cursor]
-
-
-def _has_ours(connection: Connection) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_catalog.to_regclass(%s) is not null", (TABLE,))
-        return bool(cursor.fetchall()[0][0])
 
 
 def _managed(other: Other, name: str) -> ValidationFailed:

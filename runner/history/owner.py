@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _FIND = """
     select r.oid is not null,
            (select pg_catalog.pg_get_userbyid(c.relowner) from pg_catalog.pg_class c
-            where c.oid = pg_catalog.to_regclass(%s)
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = %s and c.relname = %s
                 and not coalesce(pg_catalog.pg_has_role(r.oid, c.relowner, 'usage'), false))
     from (select) as one left join pg_catalog.pg_roles r on r.rolname = %s
 """
@@ -64,7 +65,7 @@ def prepare(
     role = target.role
     if not role or not target.secret_arn:
         return connection, role
-    exists, foreign = _found(connection, role)
+    exists, foreign = _found(connection, target.home, role)
     if read_only:
         return connection, role if exists and not foreign else None
     if foreign:
@@ -108,9 +109,9 @@ def _handing_over(connection: Connection, role: str, exists: bool) -> str:
     return f"{made}reassign owned by current_user to {name}"
 
 
-def _found(connection: Connection, role: str) -> tuple[bool, str | None]:
+def _found(connection: Connection, schema: str, role: str) -> tuple[bool, str | None]:
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, (TABLE, role))
+        cursor.execute(_FIND, (schema, TABLE, role))
         exists, foreign = cursor.fetchone() or (False, None)
     return bool(exists), foreign
 

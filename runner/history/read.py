@@ -8,25 +8,29 @@ from datetime import datetime
 from typing import NamedTuple
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from runner.database.catalog import Catalog
+from runner.database.session import Session
 from runner.errors import ValidationFailed
+from runner.history import table as made
 from runner.history import trust
-from runner.history.table import COLUMNS, FORMAT, LOG, RUN, SNAPSHOT, TABLE, Begun, Row, types
+from runner.history.table import LOG, RUN, SNAPSHOT, TABLE, Begun, Names, Row, names
 from runner.result import Event, Trace
 
-# How long the file took that was recorded last, for what is recorded with it.
-LAST_DURATION = f"(select duration_ms from {LOG} order by id desc limit 1)"
+
+def last_duration(here: Names) -> str:
+    """Return SQL for how long the file took that was recorded last, for what comes with it."""
+    return f"(select duration_ms from {here.log} order by id desc limit 1)"
 
 
-def last_events(count: int) -> str:
+def last_events(here: Names, count: int) -> str:
     """Return SQL for the newest entries of the log, as JSON: for the message that wrote them."""
     return f"""
         select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(file, duration_ms, details)
                                     order by id)
-        from (select id, file, duration_ms, details from {LOG} order by id desc limit {count}) e
+        from (select id, file, duration_ms, details from {here.log}
+              order by id desc limit {count}) e
     """
 
 
@@ -38,50 +42,51 @@ class Standing(NamedTuple):
     run_id: str
 
 
-def standings(connection: Connection, versions: Sequence[str]) -> dict[str, Standing]:
+def standings(session: Session, versions: Sequence[str]) -> dict[str, Standing]:
     """Return what the history has of these migrations, by their name in it."""
-    with connection.cursor() as cursor:
+    with session.connection.cursor() as cursor:
         cursor.execute(
-            f"select version, state, checksum, run_id from {TABLE} where version = any(%s)",
+            f"select version, state, checksum, run_id from {names(session).table}"
+            " where version = any(%s)",
             (list(versions),),
         )
         return {version: Standing(*rest) for version, *rest in cursor}
 
 
-_READ = f"""
+_READ = """
     select version, kind, state, description, file, checksum, applied_order, applied_at,
            applied_by, run_id, duration_ms, steps, step_in_doubt
-    from {TABLE} order by applied_order
+    from {} order by applied_order
 """
 
 
-def tables(connection: Connection) -> set[str]:
+def tables(session: Session) -> set[str]:
     """Return which of the history's tables are there.
 
     Raises:
         ValidationFailed: a relation of such a name is somebody else's.
     """
-    found = trust.find(connection, list(COLUMNS))
+    found = trust.find(session.connection, session.target.home, list(made.COLUMNS))
     for name, relation in found.items():
-        trust.require_format(relation, FORMAT)
-        trust.require_columns(relation, types(name))
+        trust.require_format(relation, made.FORMAT)
+        trust.require_columns(relation, made.types(name))
     return set(found)
 
 
-def read(connection: Connection) -> tuple[Row, ...]:
+def read(session: Session) -> tuple[Row, ...]:
     """Return the rows in the order of application; nothing where there is no history yet."""
-    if TABLE not in tables(connection):
+    if TABLE not in tables(session):
         return ()
-    with _reading(connection, TABLE) as cursor:
-        cursor.execute(_READ)
+    with _reading(session, TABLE) as cursor:
+        cursor.execute(_READ.replace("{}", names(session).table))
         return tuple(Row.of(row) for row in cursor)
 
 
 @contextmanager
-def _reading(connection: Connection, table: str) -> Iterator[Cursor]:
+def _reading(session: Session, table: str) -> Iterator[Cursor]:
     """Give a cursor to read a table with, whose values may be nobody's who knows what they mean."""
     try:
-        with connection.cursor() as cursor:
+        with session.connection.cursor() as cursor:
             yield cursor
     except (ValueError, OverflowError, psycopg2.DataError) as error:
         raise ValidationFailed(
@@ -100,16 +105,16 @@ class Recorded(NamedTuple):
     trace: Trace | None
 
 
-def log(connection: Connection, limit: int) -> list[Event]:
+def log(session: Session, limit: int) -> list[Event]:
     """Return the newest entries of the log, the oldest of them first."""
-    if LOG not in tables(connection):
+    if LOG not in tables(session):
         return []
-    with _reading(connection, LOG) as cursor:
+    with _reading(session, LOG) as cursor:
         cursor.execute(
             f"""
             select at, action, version, description, file, checksum, run_id, by, duration_ms,
                    details
-            from (select * from {LOG} order by id desc limit %s) newest order by id
+            from (select * from {names(session).log} order by id desc limit %s) newest order by id
             """,
             (limit,),
         )
@@ -132,26 +137,28 @@ def log(connection: Connection, limit: int) -> list[Event]:
         ]  # fmt: skip
 
 
-def begun(connection: Connection, run_id: str) -> Begun | None:
+def begun(session: Session, run_id: str) -> Begun | None:
     """Return how a run began, None where it did not or is not kept."""
-    if RUN not in tables(connection):
+    if RUN not in tables(session):
         return None
-    with _reading(connection, RUN) as cursor:
-        cursor.execute(f"select asked, log_id, tasks from {RUN} where run_id = %s", (run_id,))
+    with _reading(session, RUN) as cursor:
+        cursor.execute(
+            f"select asked, log_id, tasks from {names(session).run} where run_id = %s", (run_id,)
+        )
         row = cursor.fetchone()
     return Begun(*row) if row else None
 
 
-def done_by(connection: Connection, run_id: str, since: int) -> list[Recorded]:
+def done_by(session: Session, run_id: str, since: int) -> list[Recorded]:
     """Return the files that a run has done, in their order.
 
     Parameters:
         since: the log's entry after which they are looked for.
     """
-    with _reading(connection, LOG) as cursor:
+    with _reading(session, LOG) as cursor:
         cursor.execute(
             f"""
-            select action, file, checksum, duration_ms, details from {LOG}
+            select action, file, checksum, duration_ms, details from {names(session).log}
             where id > %s and run_id = %s and action in ('apply', 'repeat', 'undo') order by id
             """,
             (since, run_id),
@@ -159,32 +166,32 @@ def done_by(connection: Connection, run_id: str, since: int) -> list[Recorded]:
         return [Recorded(*row) for row in cursor]
 
 
-def baselined(connection: Connection) -> set[str] | None:
+def baselined(session: Session) -> set[str] | None:
     """Return the versions whose files the baseline passed over, None where nobody wrote them."""
-    if LOG not in tables(connection):
+    if LOG not in tables(session):
         return None
-    with _reading(connection, LOG) as cursor:
+    with _reading(session, LOG) as cursor:
         cursor.execute(
-            f"select details -> 'below' from {LOG} where action = 'baseline' and details ? 'below'"
-            " order by id desc limit 1"
+            f"select details -> 'below' from {names(session).log}"
+            " where action = 'baseline' and details ? 'below' order by id desc limit 1"
         )
         row = cursor.fetchone()
     return set(map(str, row[0])) if row and isinstance(row[0], list) else None
 
 
-def stopped_rollback(connection: Connection) -> list[str]:
+def stopped_rollback(session: Session) -> list[str]:
     """Return the versions that the newest rollback was to undo, none where something came after.
 
     Those of them that are still in force are what it left to do when it stopped.
     """
-    if RUN not in tables(connection):
+    if RUN not in tables(session):
         return []
-    with _reading(connection, RUN) as cursor:
+    with _reading(session, RUN) as cursor:
         cursor.execute(
             f"""
-            select r.tasks from {RUN} r
+            select r.tasks from {names(session).run} r
             where r.tasks @> '[{{"action": "undo"}}]' and not exists (
-                select from {LOG} l
+                select from {names(session).log} l
                 where l.id > r.log_id and l.action not in ('undo', 'repair'))
             order by r.log_id desc, r.at desc limit 1
             """
@@ -193,16 +200,18 @@ def stopped_rollback(connection: Connection) -> list[str]:
     return [task["version"] for task in row[0]] if row else []
 
 
-def snapshot(connection: Connection) -> tuple[Catalog, datetime, str] | None:
+def snapshot(session: Session) -> tuple[Catalog, datetime, str] | None:
     """Return the schema as the last run left it, when that was and which run; None if none did.
 
     One that cannot be read is none: nothing is compared with it.
     """
-    if SNAPSHOT not in tables(connection):
+    if SNAPSHOT not in tables(session):
         return None
     try:
-        with _reading(connection, SNAPSHOT) as cursor:
-            cursor.execute(f"select major, objects, taken_at, run_id from {SNAPSHOT}")
+        with _reading(session, SNAPSHOT) as cursor:
+            cursor.execute(
+                f"select major, objects, taken_at, run_id from {names(session).snapshot}"
+            )
             row = cursor.fetchone()
     except ValidationFailed:
         return None

@@ -2,8 +2,8 @@
 
 `schema_version` holds one row for each migration in force; its primary key makes a second
 application fail even where the runner's lock was lost. `schema_version_log` is only ever
-added to: who did what, when, in which run. Every statement names its schema, because a
-migration may leave search_path empty.
+added to: who did what, when, in which run. They are in the target's schema. Every statement
+names it, because a migration may leave search_path empty.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from runner.database.quoting import quoted
+from runner.database.session import Session
 from runner.files.folder import composed, is_canonical
 from runner.result import Task
 
-TABLE = "public.schema_version"
-LOG = "public.schema_version_log"
-SNAPSHOT = "public.schema_version_snapshot"
-RUN = "public.schema_version_run"
+TABLE = "schema_version"
+LOG = "schema_version_log"
+SNAPSHOT = "schema_version_snapshot"
+RUN = "schema_version_run"
 
 # What the relations above and their sequences are called; nobody else's schema is judged by them.
 OURS = "^schema_version(_log|_snapshot|_run)?(_.*seq)?$"
@@ -86,16 +89,37 @@ STATES = ("applied", "applying", "undoing")
 _SPELT_OUT = {"timestamptz": "timestamp with time zone"}
 
 
+class Names(NamedTuple):
+    """The history's tables in one schema, as SQL writes them whatever the search_path is."""
+
+    table: str
+    log: str
+    snapshot: str
+    run: str
+
+
+@lru_cache(maxsize=128)
+def in_schema(schema: str) -> Names:
+    """Return the names of the history's tables in a schema."""
+    return Names(*(f"{quoted(schema)}.{name}" for name in COLUMNS))
+
+
+def names(session: Session) -> Names:
+    """Return the names of the tables of a session's history."""
+    return in_schema(session.target.home)
+
+
 def types(table: str) -> dict[str, str]:
     """Return the type of each column of a table of ours, as format_type writes it."""
     made = {name: definition.split()[0] for name, definition in COLUMNS[table].items()}
     return {name: _SPELT_OUT.get(type_, type_) for name, type_ in made.items()}
 
 
-def create(table: str) -> str:
+def create(table: str, schema: str) -> str:
     """Return the SQL that makes a table of ours; it fails where somebody has made it meanwhile."""
     columns = ", ".join(f"{name} {definition}" for name, definition in COLUMNS[table].items())
-    return f"create table {table} ({columns}); comment on table {table} is '{_COMMENTS[table]}'"
+    name = f"{quoted(schema)}.{table}"
+    return f"create table {name} ({columns}); comment on table {name} is '{_COMMENTS[table]}'"
 
 
 class Left(NamedTuple):

@@ -20,7 +20,8 @@ _TRUSTED = """(
     where r.rolsuper or r.rolname = current_user or r.rolname = session_user)"""
 
 _LOOK = f"""
-    select n.nspname || '.' || c.relname, c.relkind::text, o.rolname::text, current_user::text,
+    select c.relname::text, n.nspname || '.' || c.relname, c.relkind::text,
+           o.rolname::text, current_user::text,
            c.relowner in {_TRUSTED}
            -- Who only reads runs no trigger, and may read what those above it have made.
            or pg_catalog.current_setting('transaction_read_only') = 'on' and not me.rolsuper and (
@@ -41,7 +42,7 @@ _LOOK = f"""
     join pg_catalog.pg_roles o on o.oid = c.relowner
     join pg_catalog.pg_roles me on me.rolname = current_user
     where c.relname = any(%s)  -- by its index, whatever else the database holds
-      and n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+      and n.nspname = %s and c.relkind in ('r', 'p', 'v', 'm', 'f')
 """
 
 
@@ -51,10 +52,12 @@ _FORMAT = re.compile(r"\(format (\d{1,9})\)$")
 class Found(NamedTuple):
     """A relation that is there: what it is, who owns it, and what could act when it is used.
 
-    `user` is whom we are, `trusted` whether the owner's code may run as us, `triggers` are those
-    of others, `columns` the names with their types, `comment` what it says of itself.
+    `table` is its name without the schema, `user` is whom we are, `trusted` whether the owner's
+    code may run as us, `triggers` are those of others, `columns` the names with their types,
+    `comment` what it says of itself.
     """
 
+    table: str
     name: str
     kind: str
     owner: str
@@ -67,22 +70,18 @@ class Found(NamedTuple):
     comment: str
 
 
-def find(connection: Connection, names: Sequence[str]) -> dict[str, Found]:
-    """Return those of the relations, given with their schema, that are there.
+def find(connection: Connection, schema: str, tables: Sequence[str]) -> dict[str, Found]:
+    """Return those of the relations of a schema that are there, by their names.
 
     Raises:
         ValidationFailed: one could run somebody else's code, or hide rows.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK, ([*map(_last, names)], list(names)))
+        cursor.execute(_LOOK, (list(tables), schema))
         found = [Found(*row) for row in cursor]
     for relation in found:
         _require_ours(relation)
-    return {relation.name: relation for relation in found}
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
+    return {relation.table: relation for relation in found}
 
 
 def require_columns(found: Found, expected: dict[str, str]) -> None:

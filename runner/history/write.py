@@ -12,24 +12,33 @@ from psycopg2.extensions import connection as Connection
 
 from runner.database.catalog import Catalog
 from runner.database.checks import UNWRITTEN, kept
-from runner.database.quoting import literal
+from runner.database.quoting import literal, quoted
+from runner.database.session import Session
 from runner.files.folder import composed
 from runner.history.read import tables
-from runner.history.table import COLUMNS, LOG, RUN, SNAPSHOT, TABLE, Doubt, Record, Step, create
+from runner.history.table import COLUMNS, TABLE, Doubt, Names, Record, Step, create, names
 from runner.result import Task
 
 # pgmigrate's table has our table's name; it is kept under this one.
 PGMIGRATE_KEPT = "schema_version_pgmigrate"
-SET_PGMIGRATE_ASIDE = (
-    f"alter table {TABLE} rename to {PGMIGRATE_KEPT};"
-    f" alter index if exists {TABLE}_pkey rename to {PGMIGRATE_KEPT}_pkey"
-)
+
+
+def set_pgmigrate_aside(schema: str) -> str:
+    """Return the SQL that gives pgmigrate's table its other name."""
+    name = f"{quoted(schema)}.{TABLE}"
+    return (
+        f"alter table {name} rename to {PGMIGRATE_KEPT};"
+        f" alter index if exists {name}_pkey rename to {PGMIGRATE_KEPT}_pkey"
+    )
 
 
 # The order is what the rows say themselves: copies of a database come without its sequences.
-_NEXT = f"(select coalesce(pg_catalog.max(applied_order), 0) + 1 from {TABLE})"
+def _next(table: str) -> str:
+    return f"(select coalesce(pg_catalog.max(applied_order), 0) + 1 from {table})"
 
-_NEXT_ENTRY = f"(select coalesce(pg_catalog.max(id), 0) + 1 from {LOG})"
+
+def _next_entry(log: str) -> str:
+    return f"(select coalesce(pg_catalog.max(id), 0) + 1 from {log})"
 
 
 def _once(written: str, also: str = "") -> str:
@@ -52,11 +61,23 @@ class Writer:
     """Says what is written, in SQL whose values are quoted for one connection.
 
     Parameters:
+        here: where the history is.
         quote: writes a value where it is not to be quoted as every other.
     """
 
-    def __init__(self, connection: Connection, quote: Callable[[str | None], str] | None = None):
+    def __init__(
+        self,
+        connection: Connection,
+        here: Names,
+        quote: Callable[[str | None], str] | None = None,
+    ):
         self._literal = quote or partial(literal, connection)
+        self._table, self._log = here.table, here.log
+
+    @classmethod
+    def of(cls, session: Session) -> Writer:
+        """Return what writes to a session's history."""
+        return cls(session.connection, names(session))
 
     def applied(self, record: Record, duration: str) -> str:
         """Return the SQL that records a versioned migration or a repeatable's newest run.
@@ -81,8 +102,12 @@ class Writer:
             rests: the repeatables, which may rest on what is gone: without their checksum the
                 next run repeats them.
         """
-        again = f"update {TABLE} set checksum = null where version in ({self._values(*rests)})"
-        return _once(f"delete from {TABLE} {self._of(record.version)}", again if rests else "")
+        again = (
+            f"update {self._table} set checksum = null where version in ({self._values(*rests)})"
+        )
+        return _once(
+            f"delete from {self._table} {self._of(record.version)}", again if rests else ""
+        )
 
     def done(self, action: str, record: Record, duration: str, rests: Sequence[str]) -> str:
         """Return the SQL that puts a migration into force, or out of it where it was undone."""
@@ -106,9 +131,9 @@ class Writer:
         """
         what = details if isinstance(details, str) else self._json(details)
         return _once(
-            f"insert into {LOG} (id, version, description, file, checksum, run_id, action,"
+            f"insert into {self._log} (id, version, description, file, checksum, run_id, action,"
             f" duration_ms, details) overriding system value"
-            f" values ({_NEXT_ENTRY}, {self._identity(record)}, {self._literal(action)},"
+            f" values ({_next_entry(self._log)}, {self._identity(record)}, {self._literal(action)},"
             f" {'null' if duration is None else duration}, {what})"
         )
 
@@ -116,7 +141,7 @@ class Writer:
         """Return the SQL that opens the journal of a non-transactional migration."""
         if state == "undoing":
             return _once(
-                f"update {TABLE} set state = 'undoing', steps = '{{}}', step_in_doubt = null"
+                f"update {self._table} set state = 'undoing', steps = '{{}}', step_in_doubt = null"
                 f" {self._of(record.version)}"
             )
         again = ""
@@ -128,34 +153,35 @@ class Writer:
     def step_begun(self, version: str, doubt: Doubt) -> str:
         """Return the SQL that says which statement is about to run."""
         written = f"{_unescaped(json.dumps(doubt._asdict()))}::jsonb"
-        return _once(f"update {TABLE} set step_in_doubt = {written} {self._of(version)}")
+        return _once(f"update {self._table} set step_in_doubt = {written} {self._of(version)}")
 
     def step_done(self, version: str, step: Step) -> str:
         """Return the SQL that records a finished statement."""
         return _once(
-            f"update {TABLE} set steps = steps || {_unescaped(step.kept())}::text,"
+            f"update {self._table} set steps = steps || {_unescaped(step.kept())}::text,"
             f" step_in_doubt = null {self._of(version)}"
         )
 
     def step_left(self, version: str, step: Step) -> str:
         """Return the SQL that corrects what the statement finished last has left."""
         return _once(
-            f"update {TABLE} set steps[pg_catalog.cardinality(steps)] = {_unescaped(step.kept())}"
-            f" {self._of(version)}"
+            f"update {self._table} set steps[pg_catalog.cardinality(steps)] ="
+            f" {_unescaped(step.kept())} {self._of(version)}"
         )
 
     def step_failed(self, version: str) -> str:
         """Return the SQL that says that the statement begun last is known to have failed."""
         return _once(
-            f"update {TABLE} set step_in_doubt = step_in_doubt || '{{\"failed\": true}}'"
+            f"update {self._table} set step_in_doubt = step_in_doubt || '{{\"failed\": true}}'"
             f" {self._of(version)}"
         )
 
     def steps_finished(self, record: Record, duration_ms: int) -> str:
         """Return the SQL that puts a non-transactional migration into force."""
         return _once(
-            f"update {TABLE} set state = 'applied', checksum = {self._literal(record.checksum)},"
-            f" duration_ms = {duration_ms}, applied_at = clock_timestamp(),"
+            f"update {self._table} set state = 'applied',"
+            f" checksum = {self._literal(record.checksum)}, duration_ms = {duration_ms},"
+            " applied_at = clock_timestamp(),"
             f" run_id = {self._literal(record.run_id)} {self._of(record.version)}"
         )
 
@@ -172,13 +198,13 @@ class Writer:
     def accepted(self, version: str, checksum: str, file: str) -> str:
         """Return the SQL that takes a file as what was applied."""
         return _once(
-            f"update {TABLE} set checksum = {self._literal(checksum)},"
+            f"update {self._table} set checksum = {self._literal(checksum)},"
             f" file = {self._literal(file)} {self._of(version)}"
         )
 
     def forgotten(self, version: str) -> str:
         """Return the SQL that takes a row out, whatever the database holds of it."""
-        return _once(f"delete from {TABLE} {self._of(version)}")
+        return _once(f"delete from {self._table} {self._of(version)}")
 
     def _inserted(
         self, record: Record, state: str = "applied", *, again: str = "", **more: str
@@ -193,10 +219,11 @@ class Writer:
             record.version, record.kind, state, record.description, record.file, record.checksum,
             record.run_id,
         )  # fmt: skip
+        order = _next(self._table)
         columns = "applied_order, version, kind, state, description, file, checksum, run_id"
         return _once(
-            f"insert into {TABLE} ({', '.join((columns, *more))}) overriding system value"
-            f" values ({', '.join((_NEXT, values, *more.values()))}){again}"
+            f"insert into {self._table} ({', '.join((columns, *more))}) overriding system value"
+            f" values ({', '.join((order, values, *more.values()))}){again}"
         )
 
     def _of(self, version: str) -> str:
@@ -214,24 +241,25 @@ class Writer:
         return "null" if details is None else f"{self._literal(json.dumps(details))}::jsonb"
 
 
-def ensure(connection: Connection) -> None:
+def ensure(session: Session) -> None:
     """Make what is missing of the history. Called with the runner's lock held."""
-    there = tables(connection)
-    if missing := [create(name) for name in COLUMNS if name not in there]:
-        with connection.cursor() as cursor:
+    there = tables(session)
+    if missing := [create(name, session.target.home) for name in COLUMNS if name not in there]:
+        with session.connection.cursor() as cursor:
             cursor.execute(f"begin; {'; '.join(missing)}; commit")
     if TABLE in there:
-        respell(connection)
+        respell(session)
 
 
-def respell(connection: Connection) -> None:
+def respell(session: Session) -> None:
     """Let each repeatable's row have its name in the form that files are looked for by.
 
     Of two rows that differ in form only, the newer tells what is in force.
     """
-    with connection.cursor() as cursor:
+    table = names(session).table
+    with session.connection.cursor() as cursor:
         cursor.execute(
-            f"select version from {TABLE} where kind = 'repeatable' and version !~ '^[ -~]*$'"
+            f"select version from {table} where kind = 'repeatable' and version !~ '^[ -~]*$'"
             " order by applied_at, applied_order"
         )
         versions = [version for (version,) in cursor]
@@ -239,25 +267,27 @@ def respell(connection: Connection) -> None:
         older = sorted({*versions} - {*newest.values()})
         renamed = {key: version for key, version in newest.items() if key != version}
         if older or renamed:
-            cursor.execute(f"begin; delete from {TABLE} where version = any(%s)", (older,))
+            cursor.execute(f"begin; delete from {table} where version = any(%s)", (older,))
             for key, version in renamed.items():
                 cursor.execute(
-                    f"update {TABLE} set version = %s where version = %s", (key, version)
+                    f"update {table} set version = %s where version = %s",
+                    (key, version),
                 )
             cursor.execute("commit")
 
 
-def remark(connection: Connection, run_id: str, action: str, details: Mapping[str, Any]) -> None:
+def remark(session: Session, run_id: str, action: str, details: Mapping[str, Any]) -> None:
     """Add a line to the log that is of a run, and of no file."""
+    log = names(session).log
     written = _once(
-        f"insert into {LOG} (id, action, run_id, details) overriding system value"
-        f" values ({_NEXT_ENTRY}, %s, %s, %s)"
+        f"insert into {log} (id, action, run_id, details) overriding system value"
+        f" values ({_next_entry(log)}, %s, %s, %s)"
     )
-    with connection.cursor() as cursor:
+    with session.connection.cursor() as cursor:
         cursor.execute(written, (action, run_id, json.dumps(details)))
 
 
-def begin_run(connection: Connection, run_id: str, asked: str, tasks: Sequence[Task]) -> None:
+def begin_run(session: Session, run_id: str, asked: str, tasks: Sequence[Task]) -> None:
     """Keep what a run sets out to do, unless the same call began it before.
 
     Those of three months ago are forgotten: nobody asks for them again.
@@ -265,12 +295,13 @@ def begin_run(connection: Connection, run_id: str, asked: str, tasks: Sequence[T
     Parameters:
         asked: the call's text.
     """
-    with connection.cursor() as cursor:
+    here = names(session)
+    with session.connection.cursor() as cursor:
         cursor.execute(
             f"""
-            with old as (delete from {RUN} where at < clock_timestamp() - interval '90 days')
-            insert into {RUN} as r (run_id, asked, log_id, tasks)
-            select %s, %s, coalesce(max(id), 0), %s from {LOG}
+            with old as (delete from {here.run} where at < clock_timestamp() - interval '90 days')
+            insert into {here.run} as r (run_id, asked, log_id, tasks)
+            select %s, %s, coalesce(max(id), 0), %s from {here.log}
             on conflict (run_id) do update set at = excluded.at, asked = excluded.asked,
                 log_id = excluded.log_id, tasks = excluded.tasks
             where r.asked <> excluded.asked
@@ -279,13 +310,13 @@ def begin_run(connection: Connection, run_id: str, asked: str, tasks: Sequence[T
         )
 
 
-def take_snapshot(connection: Connection, run_id: str, catalog: Catalog) -> None:
+def take_snapshot(session: Session, run_id: str, catalog: Catalog) -> None:
     """Keep the schema as a run leaves it, in place of the one before; no replica is waited for."""
-    with connection.cursor() as cursor:
+    with session.connection.cursor() as cursor:
         cursor.execute(
             f"""
             set local synchronous_commit = local;
-            insert into {SNAPSHOT} (taken_at, run_id, major, objects)
+            insert into {names(session).snapshot} (taken_at, run_id, major, objects)
             values (clock_timestamp(), %s, %s, %s)
             on conflict (one) do update set taken_at = excluded.taken_at,
                 run_id = excluded.run_id, major = excluded.major, objects = excluded.objects
@@ -294,11 +325,14 @@ def take_snapshot(connection: Connection, run_id: str, catalog: Catalog) -> None
         )
 
 
-def forget_snapshot(connection: Connection) -> None:
+def forget_snapshot(session: Session) -> None:
     """Keep no schema: what a run changes is nobody else's doing, wherever it stops.
 
     Nobody waits for this commit, neither for a disk nor for a replica: the log is written in order,
     so a migration that outlives a crash has this before it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(f"begin; set local synchronous_commit = off; delete from {SNAPSHOT}; commit")
+    with session.connection.cursor() as cursor:
+        cursor.execute(
+            "begin; set local synchronous_commit = off;"
+            f" delete from {names(session).snapshot}; commit"
+        )

@@ -21,7 +21,7 @@ from runner.commands.table import COMMANDS
 from runner.engine.plan import Policy, check, late, plan_migrate, plan_rollback
 from runner.errors import RunnerError
 from runner.files.folder import read_folder
-from runner.history.table import Row
+from runner.history.table import Row, in_schema
 from runner.history.write import Writer
 from tests.runner.report.documents import document, entry, error, task
 from tests.runner.schema import conforming
@@ -174,7 +174,7 @@ def test_any_history_is_planned_or_refused(
     check(folder, history)
     entries(folder, history)
     late(folder, history, lambda: {"1"})
-    list(_differences(Writer(None, repr), folder, history))  # type: ignore[arg-type]
+    list(_differences(Writer(None, in_schema("public"), repr), folder, history))  # type: ignore[arg-type]
     with contextlib.suppress(RunnerError):
         plan_migrate(folder, history, policy=Policy(target=target))
     with contextlib.suppress(RunnerError):

@@ -17,7 +17,7 @@ from local.stack import Stack
 from local.state import CLONE
 from runner import cli
 from runner.commands import invoke as module
-from runner.engine.lock import KEY
+from runner.engine.lock import key
 from tests.aws import trusting
 from tests.local.known import until_known
 from tests.runner.project import Project
@@ -158,7 +158,7 @@ def test_sql_error_is_red_with_its_place(function: Function) -> None:
 def test_lock_that_another_run_holds_is_red_and_names_it(function: Function) -> None:
     function.deploy(timeout=10)
     with contextlib.closing(psycopg2.connect(function.project.url)) as other:
-        other.cursor().execute(f"select pg_advisory_lock({KEY})")
+        other.cursor().execute(f"select pg_advisory_lock({key('public')})")
         document = function()
     assert document["exit_code"] == 5
     assert "held by" in document["error"]["details"][0]

@@ -67,7 +67,7 @@ def test_sigterm_while_waiting_for_another_run_ends_with_a_result(
     project: Project, bystander: Bystander
 ) -> None:
     project.file("V1__a.sql", "select 1")
-    bystander.cursor().execute(f"select pg_advisory_lock({lock.KEY})")
+    bystander.cursor().execute(f"select pg_advisory_lock({lock.key('public')})")
     process = project.start("migrate")
     assert process.stderr
     assert "waiting for another run" in process.stderr.readline()

@@ -65,7 +65,7 @@ def test_lock_that_is_not_to_be_had_names_its_holder(
 ) -> None:
     project.file("V1__t.sql", "create table t (n int)")
     bystander.cursor().execute("set application_name = 'somebody'")
-    bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.KEY,))
+    bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.key("public"),))
     document = project.run("migrate", "--lock-wait", "0.3")
     assert (document["outcome"], document["exit_code"]) == ("failed", 5)
     (holder,) = document["error"]["details"]
@@ -93,7 +93,7 @@ def test_run_id_of_the_holder_is_named(
 
 def test_waiting_ends_at_the_deadline(project: Project, bystander: Bystander) -> None:
     project.file("V1__t.sql", "create table t (n int)")
-    bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.KEY,))
+    bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.key("public"),))
     document = project.run("migrate", "--deadline", "5.3")
     assert document["exit_code"] == 5
     assert document["duration_ms"] < 3000
@@ -102,7 +102,7 @@ def test_waiting_ends_at_the_deadline(project: Project, bystander: Bystander) ->
 def test_reading_needs_no_lock(project: Project, bystander: Bystander) -> None:
     project.file("V1__t.sql", "create table t (n int)")
     project.run("migrate")
-    bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.KEY,))
+    bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.key("public"),))
     for command in (["status"], ["history"], ["migrate", "--dry-run"]):
         assert project.run(*command, "--lock-wait", "0")["exit_code"] == 0
 
@@ -114,7 +114,7 @@ def test_runners_of_two_databases_do_not_wait_for_each_other(
     project.query(f"create database {name}_other")
     try:
         project.file("V1__t.sql", "create table t (n int)")
-        bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.KEY,))
+        bystander.cursor().execute("select pg_advisory_lock(%s)", (lock.key("public"),))
         other = Project(project.folder / "other", project.url + "_other")
         other.folder = project.folder
         assert other.run("migrate", "--lock-wait", "0")["outcome"] == "applied"

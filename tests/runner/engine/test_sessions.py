@@ -193,7 +193,7 @@ def test_lock_let_go_without_a_transaction_stops_where_somebody_came_in(
     waiting = "select count(*) = {} from pg_locks where locktype = 'advisory' and not granted"
     wait_for(waiting.format(1))
     with contextlib.closing(psycopg2.connect(project.url)) as other_run:
-        take = ("select pg_advisory_lock(%s)", (lock.KEY,))
+        take = ("select pg_advisory_lock(%s)", (lock.key("public"),))
         thread = threading.Thread(target=other_run.cursor().execute, args=take)
         thread.start()
         wait_for(waiting.format(2))

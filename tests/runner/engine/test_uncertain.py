@@ -293,7 +293,7 @@ def test_folder_that_changed_while_a_run_waited_is_read_again(
     project: Project, bystander: Bystander, change: str
 ) -> None:
     path = project.file("V1__a.sql", "create table old_text ()")
-    bystander.cursor().execute(f"select pg_advisory_lock({lock.KEY})")
+    bystander.cursor().execute(f"select pg_advisory_lock({lock.key('public')})")
     process = project.start("migrate")
     assert process.stderr
     assert "waiting for another run" in process.stderr.readline()

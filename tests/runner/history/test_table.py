@@ -9,6 +9,7 @@ SOURCES = Path(runner.__file__).parent
 
 
 def test_no_other_room_names_the_historys_table() -> None:
-    name = table.TABLE.rpartition(".")[2]
-    naming = {str(p.relative_to(SOURCES)) for p in SOURCES.rglob("*.py") if name in p.read_text()}
+    naming = {
+        str(p.relative_to(SOURCES)) for p in SOURCES.rglob("*.py") if table.TABLE in p.read_text()
+    }
     assert {path for path in naming if not path.startswith("history/")} == set()

@@ -138,34 +138,35 @@ def test_no_function_or_operator_of_others_runs_in_statements_of_ours(
 
 PLANTED = {
     "log with a trigger": (
-        create(LOG) + f"; create trigger t before insert on {LOG} for each row"
+        create(LOG, "public") + f"; create trigger t before insert on public.{LOG} for each row"
         " execute function fires()"
     ),
     "history with a trigger": (
-        create(TABLE) + f"; create trigger t before insert on {TABLE} for each row"
+        create(TABLE, "public") + f"; create trigger t before insert on public.{TABLE} for each row"
         " execute function fires()"
     ),
     "history with a rule": (
-        create(TABLE) + f"; create rule r as on insert to {TABLE} do also"
+        create(TABLE, "public") + f"; create rule r as on insert to public.{TABLE} do also"
         " select public.loot('rule')"
     ),
     "history with a policy": (
-        create(TABLE) + f"; alter table {TABLE} enable row level security;"
-        f" create policy p on {TABLE} using (public.loot('policy') is null)"
+        create(TABLE, "public") + f"; alter table public.{TABLE} enable row level security;"
+        f" create policy p on public.{TABLE} using (public.loot('policy') is null)"
     ),
     "history with a default": (
-        create(TABLE) + f"; create function evil() returns text language sql as $$ select"
-        f" public.loot('default')::text $$; alter table {TABLE} alter applied_by set default"
+        create(TABLE, "public") + f"; create function evil() returns text language sql as $$ select"
+        f" public.loot('default')::text $$; alter table public.{TABLE} alter applied_by set default"
         " evil()"
     ),
-    "snapshot": create(SNAPSHOT),
-    "runs": create(RUN),
+    "snapshot": create(SNAPSHOT, "public"),
+    "runs": create(RUN, "public"),
     "view": (
-        f"create view {TABLE} as select '1'::text as version, 'versioned'::text as kind,"
+        f"create view public.{TABLE} as select '1'::text as version, 'versioned'::text as kind,"
         " 'applied'::text as state, public.loot('view')::text as description"
     ),
     "believable": (
-        create(TABLE) + f"; insert into {TABLE} (version, kind, state, description, run_id)"
+        create(TABLE, "public")
+        + f"; insert into public.{TABLE} (version, kind, state, description, run_id)"
         " values ('1', 'versioned', 'applied', 'a', 'r')"
     ),
 }
@@ -194,9 +195,9 @@ def test_trigger_of_somebody_who_may_make_them_on_our_tables_is_refused(
 ) -> None:
     write(project)
     project.run("migrate", "--target", "1")
-    project.query(f"grant trigger on {TABLE} to {neighbour.name}")
+    project.query(f"grant trigger on public.{TABLE} to {neighbour.name}")
     neighbour.query(
-        f"create trigger t before insert on {TABLE} for each row execute function fires()"
+        f"create trigger t before insert on public.{TABLE} for each row execute function fires()"
     )
     document = project.run("migrate")
     assert (document["exit_code"], neighbour.loot()) == (6, [])
