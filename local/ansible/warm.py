@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -34,10 +35,10 @@ import marshal, os, socket, sys
 python, arguments = {python!r}, sys.argv[1:]
 connection = socket.socket(socket.AF_UNIX)
 try:
-    if arguments[0].startswith("-"):
+    if arguments and arguments[0].startswith("-"):
         raise OSError("not a file to run")
     connection.connect({socket!r})
-except (OSError, IndexError):
+except OSError:
     os.execv(python, [python, *arguments])
 request = marshal.dumps((arguments, os.getcwd(), dict(os.environ)))
 socket.send_fds(connection, [len(request).to_bytes({length}, "big")], {streams})
@@ -83,17 +84,23 @@ class _Request:
     environment: dict[str, str]
 
     def run(self) -> None:
-        """Do what Python does for a file on its command line."""
+        """Do what Python does for a file on its command line, or without one for its input."""
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update(self.environment)
-        sys.argv[:] = self.arguments
-        sys.path[0] = str(Path(self.arguments[0]).resolve().parent)
+        file = Path(self.arguments[0]) if self.arguments else None
+        sys.argv[:] = self.arguments or [""]
+        sys.path[0] = str(file.resolve().parent) if file else ""
         for folder in self.environment.get("PYTHONPATH", "").split(os.pathsep):
             if (customize := Path(folder, "sitecustomize.py")).is_file():
                 runpy.run_path(str(customize))
                 break
-        runpy.run_path(self.arguments[0], run_name="__main__")
+        if file:
+            runpy.run_path(str(file), run_name="__main__")
+            return
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        main.__file__ = "<stdin>"
+        exec(sys.stdin.buffer.read(), main.__dict__)  # noqa: S102 (as Python would)
 
 
 class _Forks:

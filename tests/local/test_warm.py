@@ -39,9 +39,9 @@ def script(tmp_path):
     return write
 
 
-def run(*command, **environment):
+def run(*command, said="said", **environment):
     done = subprocess.run(
-        command, env=os.environ | environment, cwd="/", input="said", capture_output=True,
+        command, env=os.environ | environment, cwd="/", input=said, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
@@ -52,6 +52,17 @@ def test_a_file_sees_what_it_would_see_of_python_itself(python, script):
     assert run(python, path, "a b", "-c", WORD="mine") == run(
         sys.executable, path, "a b", "-c", WORD="mine"
     )
+
+
+def test_a_program_is_read_from_the_input_as_python_itself_reads_it(python):
+    # Ansible's wrapper of a module asks for the file that it is.
+    program = """
+import __main__, os, sys
+print([sys.argv, os.getcwd(), os.environ.get("WORD"), __name__, sys.path[0]])
+print(__main__.__file__, sys.modules["__main__"] is __main__, __main__.os is os)
+"""
+    asked = run(python, said=program, WORD="mine")
+    assert asked == run(sys.executable, said=program, WORD="mine")
 
 
 def test_boto3_is_there_already(python, script):
