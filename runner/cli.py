@@ -104,6 +104,7 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
         from runner.engine.run import Run  # noqa: PLC0415
 
         to = _embedded(stack, given) if own and not url else target(url or given)
+        to = to._replace(schema=shared["schema"], extensions=shared["extension_schema"])
         wait = shared["connect_wait"]
         return Run(
             target=to,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_ID = 200
+_LONGEST_NAME = 63  # bytes; the server cuts off what is more (NAMEDATALEN in pg_config_manual.h)
 
 
 class Option(NamedTuple):
@@ -173,6 +174,19 @@ def named_run(text: str) -> str:
     """
     if len(text) > _LONGEST_ID or not text.isprintable():
         raise ConfigurationError(f"a run's id is at most {_LONGEST_ID} printable characters")
+    return text
+
+
+def named_schema(text: str) -> str:
+    """Return the name of a schema, as the server keeps it: nothing of it is folded or quoted.
+
+    Raises:
+        ConfigurationError: no schema of ours can have it.
+    """
+    if not text.isprintable() or len(text.encode(errors="replace")) > _LONGEST_NAME:
+        raise ConfigurationError(f"a schema's name is at most {_LONGEST_NAME} printable bytes")
+    if text.startswith("pg_") or text == "information_schema":
+        raise ConfigurationError(f"{text} is the server's own")
     return text
 
 

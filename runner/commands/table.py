@@ -19,6 +19,7 @@ from runner.commands.command import (
     Option,
     Options,
     named_run,
+    named_schema,
     positive,
 )
 from runner.files.directives import with_unit
@@ -39,8 +40,9 @@ def _migrate(context: Context, options: Options) -> Document:
     from runner.engine.evidence import Evidence
     from runner.engine.migrate import migrate
 
+    run = context.database(None)
     return migrate(
-        context.database(None),
+        run._replace(create_schema=options.get("create_schema", False)),
         _policy(options),
         single=options.get("single_transaction", False),
         dry_run=options.get("dry_run", False),
@@ -253,6 +255,7 @@ _ALL = (
         (
             *_POLICY,
             Option("dry_run", "print the SQL, run nothing", once=True),
+            Option("create_schema", "make the schema of --schema where it is not there", rare=True),
             Option("single_transaction", "all pending files in one transaction", rare=True),
             Option("plan_digest", "run only the plan of this digest (see plan)", "D", str,
                    once=True, rare=True),
@@ -439,6 +442,10 @@ SHARED: Mapping[Needs | None, Iterable[Option]] = {
     Needs.DATABASE: (
         Option("database_url", "else DATABASE_URL, else PG*; keep passwords in ~/.pgpass or a"
                " secret", "URL", str),
+        Option("schema", "one schema of it: its history is there, and files run there", "NAME", str,
+               named_schema),
+        Option("extension_schema", "with --schema: where files find what extensions made (nowhere"
+               " by themselves)", "NAME", str, named_schema, rare=True),
         Option("embedded", "a PostgreSQL of this folder's own, in .postgres: runs while the command"
                " does; delete that folder to end it", once=True),
         Option("connect_wait", "seconds to wait for a server that does not answer (60; on this"

@@ -197,11 +197,20 @@ def scratch(run: Run, result: Result, lent: Lent | None) -> Iterator[Session]:
 
 
 def _let_in(run: Run) -> None:
-    """Let the role that migrations act as make something: from 15 on, public is the login's."""
-    if role := run.target.role:
-        with closing(connect(run.target, run_id=run.run_id, wait=run.connect_wait)) as connection:
+    """Let the role that migrations act as make something in the target's schema.
+
+    From 15 on, public is the login's; another one is made here.
+    """
+    role, home = run.target.role, run.target.home
+    if not role and home == "public":
+        return
+    with closing(connect(run.target, run_id=run.run_id, wait=run.connect_wait)) as connection:
+        schema = identifier(connection, home)
+        sql = [] if home == "public" else [f"create schema {schema}"]
+        if role:
             name = identifier(connection, role)
-            connection.cursor().execute(f"grant usage, create on schema public to {name}")
+            sql.append(f"grant usage, create on schema {schema} to {name}")
+        connection.cursor().execute("; ".join(sql))
 
 
 def _prove_each(run: Run, session: Session, folder: Folder, entries: list[Proof]) -> None:

@@ -36,6 +36,11 @@ class Catalog(NamedTuple):
             digest.update(f"{name}\0{self.objects[name]}\0".encode())
         return f"pg{self.major}:{digest.hexdigest()}"
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is a database's, and not of one schema only."""
+        return "database " in self.objects
+
 
 class Difference(NamedTuple):
     """One object that is not the same in two catalogs; None where it is missing."""
@@ -45,13 +50,20 @@ class Difference(NamedTuple):
     after: str | None
 
 
-def read(connection: Connection, *, ignored: str, patience: float = _PATIENCE) -> Catalog:
-    """Read the schema of the connection's database; the connection is in autocommit.
+def read(
+    connection: Connection,
+    *,
+    ignored: str,
+    schema: str | None = None,
+    patience: float = _PATIENCE,
+) -> Catalog:
+    """Read what is in the connection's database, or in one schema of it.
 
-    What belongs to extensions is left out.
+    The connection is in autocommit. What belongs to extensions is left out.
 
     Parameters:
-        ignored: a regular expression for names of relations in public to leave out: our own.
+        ignored: a regular expression for names of relations to leave out: our own, which are in
+            that schema, or else in public.
         patience: seconds that it may take, and of them a few that it waits for a lock: views and
             sizes are behind one where somebody rewrites a table.
 
@@ -68,7 +80,11 @@ def read(connection: Connection, *, ignored: str, patience: float = _PATIENCE) -
     with connection.cursor() as cursor:
         cursor.execute(f"{opening}{RARE}")
         ((rare,),) = cursor.fetchall()
-        cursor.execute(opening + catalog(literal(connection, ignored), version, rare=rare))
+        home = literal(connection, schema or "public")
+        query = catalog(
+            literal(connection, ignored), version, rare=rare, home=home, only=schema is not None
+        )
+        cursor.execute(opening + query)
         found: dict[str, list[str]] = {}
         for kind, name, definition, grants in cursor:
             text = f"{definition} grants {' '.join(grants)}" if grants else definition

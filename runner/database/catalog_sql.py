@@ -10,11 +10,11 @@ with extension_member as materialized (
     where refclassid = 'pg_catalog.pg_extension'::regclass and deptype = 'e'
 ), space as materialized (
     select oid, nspname, nspowner, nspacl from pg_catalog.pg_namespace
-    where nspname !~ '^pg_' and nspname <> 'information_schema'
+    where nspname !~ '^pg_' and nspname <> 'information_schema' and {within}
 ), rel as materialized (
     select c.*, s.nspname, format('%I.%I', s.nspname, c.relname) as name
     from pg_catalog.pg_class c join space s on s.oid = c.relnamespace
-    where not (s.nspname = 'public' and c.relname ~ {ignored})
+    where not (s.nspname = {home} and c.relname ~ {ignored})
       and not exists (select from extension_member m
                       where m.classid = 'pg_catalog.pg_class'::regclass and m.objid = c.oid)
 ), typ as materialized (
@@ -46,12 +46,31 @@ _MADE_UP = """~ '_(pkey|key|fkey|check|excl|not_null|idx)[0-9]*$'
 _OURS = """{oid} >= 16384 and not exists (select from extension_member m
     where m.classid = 'pg_catalog.{catalog}'::regclass and m.objid = {oid})"""
 
-# What is said of an object that is not left out.
+# What is said of an object that is not left out: of the database, or of one schema.
 _SAID = """objoid >= 16384
     and (classoid <> 'pg_class'::regclass or objoid in (select oid from rel)
          or objoid in (select indexrelid from pg_index x join rel r on r.oid = x.indrelid))
     and not exists (
         select from extension_member m where m.classid = classoid and m.objid = objoid)"""
+_SAID_WITHIN = " or ".join(
+    f"classoid = '{catalog}'::regclass and objoid in ({those})"
+    for catalog, those in {
+        "pg_namespace": "select oid from space",
+        "pg_class": "select oid from rel"
+        " union all select indexrelid from pg_index x join rel r on r.oid = x.indrelid",
+        "pg_type": "select oid from typ",
+        "pg_proc": "select oid from fn",
+        "pg_constraint": "select c.oid from pg_constraint c join rel r on r.oid = c.conrelid",
+        "pg_trigger": "select t.oid from pg_trigger t join rel r on r.oid = t.tgrelid",
+        "pg_policy": "select p.oid from pg_policy p join rel r on r.oid = p.polrelid",
+    }.items()
+)
+
+# What is in no schema.
+_OF_THE_DATABASE = {
+    "extensions", "publications", "languages", "database", "subscriptions", "casts", "foreign",
+    "event triggers",
+}  # fmt: skip
 
 _PARTS: dict[str, str] = {
     "schemas": """
@@ -210,7 +229,7 @@ _PARTS: dict[str, str] = {
     "default privileges": """
         select 'default privileges', concat_ws(' ', pg_get_userbyid(defaclrole),
                defaclobjtype::text, defaclnamespace::regnamespace::text), '', defaclacl
-        from pg_default_acl
+        from pg_default_acl where {default_in}
     """,
     "languages": """
         select 'language', quote_ident(lanname), concat_ws(', ', 'owner '
@@ -229,14 +248,14 @@ _PARTS: dict[str, str] = {
                coalesce(datacl, acldefault('d', datdba))
         from pg_database d where datname = current_database()
     """,
-    "comments": f"""
+    "comments": """
         select 'comment', pg_describe_object(classoid, objoid, objsubid), description,
                null::aclitem[]
-        from pg_description d where {_SAID}
+        from pg_description d where {said}
         union all
         select 'security label', provider || ' ' || pg_describe_object(classoid, objoid, objsubid),
                label, null::aclitem[]
-        from pg_seclabel d where {_SAID}
+        from pg_seclabel d where {said}
     """,
 }
 
@@ -391,17 +410,30 @@ _SINCE: tuple[tuple[int, str], ...] = (
 )
 
 
-def catalog(ignored: str, version: int, *, rare: bool) -> str:
+def catalog(
+    ignored: str, version: int, *, rare: bool, home: str = "'public'", only: bool = False
+) -> str:
     """Return the query.
 
     Parameters:
-        ignored: a quoted regular expression for relations to leave out.
+        ignored: a quoted regular expression for relations of a schema to leave out.
         version: the server's, as server_version_num has it.
         rare: also look for what few databases have, as RARE tells.
+        home: that schema's name, quoted as a value.
+        only: leave out everything that is not in it.
     """
-    parts = [*_PARTS.values(), *(part for since, part in _SINCE if version >= since)]
-    parts += _RARE.values() if rare else ()
-    return f"""{_PRELUDE.replace("{ignored}", ignored)}
+    found = _PARTS | (_RARE if rare else {})
+    parts = [part for name, part in found.items() if not only or name not in _OF_THE_DATABASE]
+    parts += [part for since, part in _SINCE if version >= since and not only]
+    query = f"""{_PRELUDE}
         select kind, name, definition, array(select unnest(acl)::text order by 1)
         from ({" union all ".join(parts)}) as object (kind, name, definition, acl)
     """
+    # Last, for a name may hold anything.
+    return (
+        query.replace("{said}", _SAID_WITHIN if only else _SAID)
+        .replace("{default_in}", "defaclnamespace in (select oid from space)" if only else "true")
+        .replace("{within}", "nspname = {home}" if only else "true")
+        .replace("{ignored}", ignored)
+        .replace("{home}", home)
+    )

@@ -76,6 +76,13 @@ class Target(NamedTuple):
         """The schema of the history."""
         return self.schema or "public"
 
+    def path(self) -> str | None:
+        """Return the search_path of one schema; None: what role and database give."""
+        if self.schema is None:
+            return None
+        names = filter(None, (self.schema, self.extensions))
+        return ", ".join('"{}"'.format(name.replace('"', '""')) for name in names)
+
     def describe(self) -> Described:
         """Return what may be shown of the target: never a password."""
         names: tuple[Literal["host", "port", "dbname", "user"], ...] = (
@@ -203,7 +210,7 @@ def connect(
     fetched_again = False
     while True:
         try:
-            opened = _opened(_parameters(to, run_id, wait))
+            opened = _opened(_parameters(to, run_id, wait), _path_option(to))
         except psycopg2.OperationalError as error:
             reason = _reason(error)
             if to.secret_arn and _WRONG_PASSWORD.search(reason) and not fetched_again:
@@ -219,19 +226,32 @@ def connect(
             return opened
 
 
-def _opened(parameters: Mapping[str, Any]) -> Connection:
-    """Connect; again where a role's default would have psycopg2 quote backslashes for ever.
+def _opened(parameters: Mapping[str, Any], path: str) -> Connection:
+    """Connect; again where something is to be given at the login that only then turns out.
 
-    It decides at the login how it quotes values, whatever the session sets afterwards.
+    A role's default would have psycopg2 quote backslashes for ever: it decides at the login how it
+    quotes values, whatever the session sets afterwards. And only libpq knows a service's options.
+
+    Parameters:
+        path: the option that sets search_path, so that a file's RESET comes back to it; or nothing.
     """
     opened: Connection = psycopg2.connect(**parameters)
-    if opened.get_parameter_status("standard_conforming_strings") != "off":
-        return opened
     asked = opened.info.dsn_parameters.get("options", "")
+    lacking = [] if path in asked else [path]
+    if opened.get_parameter_status("standard_conforming_strings") == "off":
+        lacking.append("-c standard_conforming_strings=on")
+    if not lacking:
+        return opened
     opened.close()
-    quoting = f"{asked} -c standard_conforming_strings=on".strip()
-    again: Connection = psycopg2.connect(**{**parameters, "options": quoting})
+    options = " ".join([asked, *lacking]).strip()
+    again: Connection = psycopg2.connect(**{**parameters, "options": options})
     return again
+
+
+def _path_option(to: Target) -> str:
+    """Return the option that lets a session's search_path be the target's schema, if it is one."""
+    path = to.path()
+    return "-c search_path=" + re.sub(r"([\\\s])", r"\\\1", path) if path else ""
 
 
 def looking(to: Target, *, run_id: str) -> Connection:
@@ -265,6 +285,12 @@ def login(to: Target) -> dict[str, str]:
 
 
 def _parameters(to: Target, run_id: str, wait: float) -> dict[str, Any]:
+    # What is given here would count more than a service's.
+    if to.schema and not (to.parameters.get("service") or os.environ.get("PGSERVICE")):
+        given = to.parameters.get("options", os.environ.get("PGOPTIONS", ""))
+        to = to._replace(
+            parameters={**to.parameters, "options": f"{given} {_path_option(to)}".strip()}
+        )
     return {
         # libpq takes 1 for 2; who does not want to wait gives a server that is there its time.
         "connect_timeout": max(2, min(_CONNECT_TIMEOUT, round(wait))) if wait else _CONNECT_TIMEOUT,

@@ -178,6 +178,11 @@ class Session:
         """
         return self.run(f"{SAFELY}{sql}", values)
 
+    def has_schema(self) -> bool:
+        """Return whether the target's schema is there, where it is one."""
+        there = "select exists (select from pg_catalog.pg_namespace where nspname = %s)"
+        return self.target.schema is None or bool(self.run(there, (self.target.schema,))[0])
+
     def resolve(self, names: Sequence[str | None]) -> list[int | None]:
         """Return the ids of relations that a file's text names, None where there is none."""
         return self._resolved("", names)
@@ -258,6 +263,11 @@ class Session:
             problem = (
                 "a connection pooler is in between, and it may move the session",
                 ("connect to the database itself: the runner's lock lives in the session"),
+            )
+        elif (wanted := self.target.path()) and path != wanted:
+            problem = (
+                f"the session looks for names in {path}, and the target's schema is to be first",
+                "something in between takes the options of a login away: connect without it",
             )
         elif version < 130000:  # noqa: PLR2004
             problem = f"PostgreSQL {version_text} is too old", "13 or newer is needed"

@@ -19,7 +19,7 @@ _SHOWN = 40  # lines of a difference in an error or warning
 
 
 def schema(session: Session, *, left: float | None = None) -> Catalog:
-    """Return the schema of the session's database without the runner's own tables.
+    """Return the schema of the session's target without the runner's own tables.
 
     Parameters:
         left: seconds that it may take at most; None: what a look may take.
@@ -28,13 +28,16 @@ def schema(session: Session, *, left: float | None = None) -> Catalog:
         psycopg2.Error: it could not be read.
     """
     patience = _PATIENCE if left is None else min(left, _PATIENCE)
-    return catalog.read(session.connection, ignored=OURS, patience=patience)
+    return catalog.read(
+        session.connection, ignored=OURS, schema=session.target.schema, patience=patience
+    )
 
 
 def differences(session: Session, *, left: float | None = None) -> list[str]:
     """Return the differences as lines, none where nothing changed or nothing was recorded.
 
-    Majors spell definitions differently, so a snapshot of another major proves nothing.
+    Majors spell definitions differently, so a snapshot of another major proves nothing; nor does
+    one of the whole database say anything of a schema, where public is migrated in both ways.
 
     Raises:
         psycopg2.Error: the schema could not be read.
@@ -44,7 +47,8 @@ def differences(session: Session, *, left: float | None = None) -> list[str]:
         return []
     before, taken_at, run_id = kept
     now = schema(session, left=left)
-    if before.major != now.major or before.fingerprint == now.fingerprint:
+    comparable = (before.major, before.whole) == (now.major, now.whole)
+    if not comparable or before.fingerprint == now.fingerprint:
         return []
     lines = catalog.describe(catalog.differences(before.objects, now.objects))
     return [

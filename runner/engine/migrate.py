@@ -203,7 +203,7 @@ def _approve(planned: _Planned, digest: str | None) -> None:
         return
     from runner.engine import risk
 
-    found = risk.digest(planned.jobs, planned.session.server.database, planned.rows)
+    found = risk.digest(planned.jobs, risk.place(planned.session), planned.rows)
     if found != digest:
         raise once.not_approved(f"approved: {digest}", f"now:      {found}")
 

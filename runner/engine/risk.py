@@ -73,7 +73,7 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan
     relations = _relations(session, sorted({lock.relation for one in read for lock in one.locks}))
     read = [one._replace(locks=settled(session, one.locks)) for one in read]
     return {
-        "digest": digest(jobs, session.server.database, rows),
+        "digest": digest(jobs, place(session), rows),
         "runner": code_digest(),
         "longest_transaction": _longest(session),
         "files": [_file(job, one, relations) for job, one in zip(jobs, read, strict=True)],
@@ -104,10 +104,17 @@ def _longest(session: Session) -> Open | None:
     }
 
 
-def digest(jobs: Iterable[Job], database: str, rows: Iterable[Row]) -> str:
+def place(session: Session) -> str | list[str]:
+    """Return where a plan is for, as its digest has it."""
+    schema = session.target.schema
+    return [session.server.database, schema] if schema else session.server.database
+
+
+def digest(jobs: Iterable[Job], where: str | list[str], rows: Iterable[Row]) -> str:
     """Return the digest of exactly what would run, where, and how: what an approver approves.
 
     Parameters:
+        where: the name of the database, and of the schema where it is for one.
         rows: the history that the jobs were planned on. Sizes and traffic are not of it: they
             change by themselves.
     """
@@ -116,7 +123,7 @@ def digest(jobs: Iterable[Job], database: str, rows: Iterable[Row]) -> str:
         for job in jobs
     ]
     history = [[row.version, row.kind, row.state, row.checksum, len(row.steps)] for row in rows]
-    text = json.dumps([database, history, content], separators=(",", ":"))
+    text = json.dumps([where, history, content], separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

@@ -26,7 +26,7 @@ class Run(NamedTuple):
     """What every command needs to know.
 
     `connect_wait` and `lock_wait` are seconds. `asked` is the text of a call that may come twice:
-    under the same run id it is done once.
+    under the same run id it is done once. `create_schema`: the target's schema may be made.
     """
 
     target: Target
@@ -36,6 +36,7 @@ class Run(NamedTuple):
     connect_wait: float = 60.0
     lock_wait: float = 600.0
     asked: str | None = None
+    create_schema: bool = False
 
 
 @contextmanager
@@ -62,6 +63,24 @@ def _refused(error: psycopg2.Error) -> RunnerError:
         f"the database refused: {str(error).strip()}",
         fix="mend that and run again; runner status tells where it stands",
     )
+
+
+def _missing(run: Run, session: Session, *, locked: bool) -> list[str]:
+    """Return what is to be said of a schema that is not there.
+
+    Raises:
+        ConfigurationError: something is to be written in it, and nobody asked for it to be made.
+    """
+    if session.has_schema():
+        return []
+    said = f"there is no schema {run.target.schema} in {session.server.database}"
+    if not locked:
+        return [f"{said} yet: migrate --create-schema makes it"]
+    if not run.create_schema:
+        raise ConfigurationError(
+            said, fix="is the name right? a new one is made by migrate --create-schema"
+        )
+    return [f"{said} yet: it is made"]
 
 
 @contextmanager
@@ -99,6 +118,7 @@ def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
         with cancelling(session.connection), cut_at(session.connection, deadline.left()):
             if locked:
                 lock.take(session, wait=run.lock_wait, deadline=deadline, progress=progress)
+            result.warnings += _missing(run, session, locked=locked)
             yield session
     except psycopg2.errors.LockNotAvailable as error:  # of a statement of ours
         raise lock.unavailable(session, error) from error

@@ -242,9 +242,12 @@ class Writer:
 
 
 def ensure(session: Session) -> None:
-    """Make what is missing of the history. Called with the runner's lock held."""
+    """Make what is missing of the history, and its schema. Called with the runner's lock held."""
     there = tables(session)
-    if missing := [create(name, session.target.home) for name in COLUMNS if name not in there]:
+    home = session.target.home
+    if missing := [create(name, home) for name in COLUMNS if name not in there]:
+        if not session.has_schema():
+            missing.insert(0, f"create schema {quoted(home)}")
         with session.connection.cursor() as cursor:
             cursor.execute(f"begin; {'; '.join(missing)}; commit")
     if TABLE in there:

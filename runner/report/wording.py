@@ -177,11 +177,13 @@ def moment(text: object) -> str:
 
 
 def target(document: Document) -> str:
-    """Return the database and its server, empty where nothing was connected to."""
+    """Return the database, which schema of it, and its server; empty where there was none."""
     found = document["target"]
     if not found:
         return ""
     name = found.get("dbname", "a database that was not reached")
+    if schema := found.get("schema"):
+        name = f"schema {schema} of {name}"
     return f"{name} on {found.get('host') or 'the local socket'}"
 
 

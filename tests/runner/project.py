@@ -12,6 +12,7 @@ from typing import Any
 import psycopg2
 
 from runner import cli
+from runner.database.quoting import quoted
 from tests.runner.schema import conforming
 
 
@@ -72,9 +73,10 @@ class Project:
                 cursor.execute(sql)
                 return cursor.fetchall() if cursor.description else []
 
-    def history(self) -> list[tuple[str, str]]:
+    def history(self, schema: str = "public") -> list[tuple[str, str]]:
         """Return version and state of everything in the history, in order of application."""
-        return self.query("select version, state from public.schema_version order by applied_order")
+        table = f"{quoted(schema)}.schema_version"
+        return self.query(f"select version, state from {table} order by applied_order")
 
     def _target(self) -> list[str]:
         url = ["--database-url", self.url] if self.url else []
