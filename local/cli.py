@@ -12,6 +12,7 @@ from local.stack import Stack
 from local.state import ACCOUNT, CLONE, State
 from local.up import PIPELINE, up
 from runner.embedded import embedded_bin_dir
+from runner.streams import write
 
 _FAILED = 1
 _USAGE = 2
@@ -96,13 +97,13 @@ def _reset(stack: Stack, _: argparse.Namespace) -> int:
 
 
 def _status(stack: Stack, _: argparse.Namespace) -> int:
-    sys.stdout.write("\n".join(stack.status()) + "\n")
+    write(sys.stdout, "\n".join(stack.status()))
     return 0
 
 
 def _env(stack: Stack, _: argparse.Namespace) -> int:
     stack.state.make()
-    sys.stdout.write(stack.exports())
+    write(sys.stdout, stack.exports(), end="")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
@@ -13,6 +14,7 @@ from runner.commands.command import Command, Needs, Option
 from runner.commands.table import COMMANDS, SHARED
 from runner.errors import EXIT_CODES, ConfigurationError, extra
 from runner.settings import Settings, read
+from runner.streams import write
 
 # The commands by each of their names.
 _NAMES = {name: each for each in COMMANDS.values() for name in (each.name, *each.aliases)}
@@ -46,6 +48,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Usage(self.format_usage(), message + _meant(message))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        write(file or sys.stderr, message, end="")
+
     def reveal(self) -> None:
         """Let the help show every option, of each command too."""
         for action, text in self.rare:
@@ -69,7 +74,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
         from importlib.metadata import version  # noqa: PLC0415 - 20 ms
 
-        print(f"runner {version('schema-migrations')}")
+        write(sys.stdout, f"runner {version('schema-migrations')}")
         parser.exit()
 
 
@@ -83,7 +88,7 @@ class _Completion(argparse.Action):
             import shtab  # noqa: PLC0415 - of nothing else
 
         cast(_Parser, parser).reveal()
-        print(shtab.complete(parser, shell))
+        write(sys.stdout, shtab.complete(parser, shell))
         parser.exit()
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
+from runner import streams
 from runner.arguments import Arguments, Usage, parse
 from runner.commands.command import Context
 from runner.commands.table import COMMANDS, new_run_id
@@ -19,6 +19,7 @@ from runner.report import text, wording
 from runner.report.columns import cut
 from runner.result import Document, Result
 from runner.signals import handled, held
+from runner.streams import write
 
 if TYPE_CHECKING:
     from runner.database.connection import Target
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
         with handled():
+            streams.ensure()
             return _main(arguments)
     except KeyboardInterrupt:  # before there was anything to tell, or after it was told
         _say("interrupted")
@@ -44,7 +46,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         return _refuse(arguments, error)
     run_id, terminal = asked.shared["run_id"] or new_run_id(), _Terminal()
     document, saved = _told(asked, run_id, terminal)
-    if saved and _agreed(asked, document):
+    if saved and _asks(asked, document):
+        if not _agreed():
+            _say("nothing was done")
+            return CODES["interrupted"]
         given = asked.command.agreed(asked.options, document)
         document, saved = _told(asked._replace(options=given), run_id, terminal)
     return document["exit_code"] if saved else document["exit_code"] or 1
@@ -64,24 +69,30 @@ def _told(asked: Arguments, run_id: str, terminal: _Terminal) -> tuple[Document,
         return document, _print(document, asked, terminal)
 
 
-def _agreed(asked: Arguments, document: Document) -> bool:
-    """Return whether somebody at a terminal wants done what a command only said it would do."""
+def _asks(asked: Arguments, document: Document) -> bool:
+    """Return whether a command only said what it would do, and somebody is there to answer."""
     asks = asked.command.asks and document["outcome"] == "planned"
     if not asks or asked.shared["json"] or not (document["pending"] or wording.said(document)):
         return False
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        return False
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
+def _agreed() -> bool:
+    """Ask whether it is to be done; an answer that never comes is no."""
     _say("do it now? [y/N] ", end="")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # as Ctrl-D leaves the line
+        _say("")
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def _refuse(arguments: Sequence[str], error: RunnerError) -> int:
     """Say why a command line cannot be read; it may still ask for the result document."""
     if "--json" in arguments:
         command = next((word for word in arguments if word in COMMANDS), "-")
-        _write(sys.stdout, text.as_json(_failed(command, "-", error)))
+        write(sys.stdout, text.as_json(_failed(command, "-", error)))
     elif isinstance(error, Usage):
-        print(f"{error.usage}runner: error: {error.message}", file=sys.stderr)
+        _say(f"{error.usage}runner: error: {error.message}")
     else:
         _say("\n".join(text.error_lines(error.document())))
     return error.exit_code
@@ -157,9 +168,11 @@ def _print(document: Document, asked: Arguments, terminal: _Terminal) -> bool:
     terminal.ended()
     command = COMMANDS.get(document["command"], asked.command)  # invoke answers with another's
     if asked.shared["json"]:
-        _write(sys.stdout, text.as_json(document))
+        shown = text.as_json(document)
     else:
-        _write(sys.stdout, command.text(document, _screen(terminal.told)))
+        screen = _screen(terminal.told)._replace(asked=_asks(asked, document))
+        shown = command.text(document, screen)
+    unwritten = write(sys.stdout, shown)
     try:
         if asked.shared["junit"]:
             from runner.report import junit  # noqa: PLC0415
@@ -168,9 +181,10 @@ def _print(document: Document, asked: Arguments, terminal: _Terminal) -> bool:
         if asked.shared["save"]:
             text.write_text(asked.shared["save"], text.as_json(document))
     except OSError as error:
-        _say(f"{error.filename or 'the result'} cannot be written: {error.strerror}")
-        return False
-    return True
+        unwritten = f"{error.filename or 'the result'}: {error.strerror}"
+    if unwritten:
+        _say(f"the result cannot be written: {unwritten}")
+    return not unwritten
 
 
 def _screen(told: Sequence[str]) -> text.Screen:
@@ -191,24 +205,7 @@ def _columns() -> int:
 
 
 def _say(text: str, end: str = "\n") -> None:
-    _write(sys.stderr, text, end)
-
-
-def _write(stream: TextIO, text: str, end: str = "\n") -> None:
-    """Write a text; whoever reads no further, as `head`, must not stop the work."""
-    try:
-        print(_encodable(text, stream), end=end, file=stream, flush=True)
-    except BrokenPipeError:  # nor may the interpreter fail at its end over what is left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _encodable(text: str, stream: TextIO) -> str:
-    """Return a text with numbers for what a stream's encoding lacks, as JSON writes them."""
-    try:
-        text.encode(stream.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
-    return text
+    write(sys.stderr, text, end)
 
 
 class _Terminal:

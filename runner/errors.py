@@ -17,7 +17,7 @@ EXIT_CODES = {
     7: "lint or proof refused",
     8: "incomplete: stopped at the deadline, run again to go on",
     9: "target unreachable",
-    130: "interrupted",
+    130: "interrupted, or its question was answered with no",
 }
 
 

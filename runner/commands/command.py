@@ -135,11 +135,12 @@ class Command(NamedTuple):
         """Return a result of this command as a person reads it."""
         lines = text.table_of(document, self.columns, screen) if self.columns else []
         lines += self.lines(document) if self.lines else []
-        return "\n".join([*lines, text.as_text(document, self.last_line(document), screen)])
+        last = self.last_line(document, asked=screen.asked)
+        return "\n".join([*lines, text.as_text(document, last, screen)])
 
-    def last_line(self, document: Document) -> str:
-        """Return the outcome in a line: what, where, how many."""
-        return text.last_line(document, self.summary)
+    def last_line(self, document: Document, *, asked: bool = False) -> str:
+        """Return the outcome in a line: what, where, how many; `asked`: a question follows."""
+        return text.last_line(document, self.summary, asked=asked)
 
     def values(self, given: Mapping[str, object]) -> dict[str, Any]:
         """Return the values of the options that were given.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from runner import result
 from runner.engine.plan import Task
-from runner.errors import ValidationFailed
+from runner.errors import ConfigurationError, ValidationFailed
 from runner.files import pieces
 from runner.files.examine import Message, described, examine, sql_of
 from runner.files.folder import Migration
@@ -51,10 +51,19 @@ class Job(NamedTuple):
         return pieces.pieces_of(self.whole, self.messages)
 
     def near(self, offset: int) -> Near:
-        """Return what is around a place in it."""
+        """Return what is around a place in it, as the file has it.
+
+        What was sent has blanks for the BEGIN and COMMIT that a file is wrapped in.
+
+        Raises:
+            ConfigurationError: it is large and cannot be read any more.
+        """
         if self.whole is None:
             return pieces.near(self.migration, offset)
-        return Near(self.whole, offset)
+        try:
+            return Near(self.migration.text(), offset)
+        except ConfigurationError:
+            return Near(self.whole, offset)
 
     def beginning(self, count: int | None = None) -> str:
         """Return so many of its characters; of a large one fewer, and how large it is."""

@@ -89,6 +89,7 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
     unnamed: list[Problem] = []
     cannot: list[Problem] = []
     limits: list[Problem] = []
+    controls: dict[int, str] = {}
     messages: list[Message] = []
     count = first = 0
     statement: Statement | None = None
@@ -97,6 +98,7 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
     for statement in statements.checked(text, problems, more=not part.last):
         first = first if count else statement.start
         count += 1
+        controls |= _controls(statement)
         reason = non_transactional(statement)
         if reason:
             cannot.append(Problem(statement.start, reason, ""))
@@ -111,11 +113,11 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
         problems.append(_EMPTY)
     problems += unnamed + _way_back(text)
     if migration.directives.no_transaction or cannot:
-        problems += limits
+        problems = [_around(problem, controls, cannot) for problem in problems] + limits
     stray = stray_directive(text, first) if count or not part.first else None
     if stray is not None:
         problems.append(Problem(stray, "a directive works at the file's top only", ""))
-    others = part != _WHOLE or len(cannot) < count
+    others = part != _WHOLE or len(cannot) + len(controls) < count
     mixed = bool(cannot) and others and not migration.directives.no_transaction
     if mixed:
         problems += [_mixed(problem) for problem in cannot]
@@ -221,6 +223,32 @@ def _unnamed(statement: Statement) -> list[Problem]:
             "give it one, so that what a failed build leaves is found",
         )
     ]
+
+
+def _controls(statement: Statement) -> dict[int, str]:
+    """Return a statement's word by its place, if it begins or ends a transaction."""
+    controls = statements.controls_transaction(statement)
+    return {statement.start: statement.keyword} if controls else {}
+
+
+def _around(problem: Problem, controls: dict[int, str], cannot: list[Problem]) -> Problem:
+    """Return a problem, told anew if it is BEGIN or COMMIT of a file that has no transaction.
+
+    Parameters:
+        controls: what begins and ends transactions in it, by their places.
+        cannot: what in it cannot run in a transaction.
+    """
+    word = controls.get(problem.offset)
+    if word is None:
+        return problem
+    if cannot:
+        fix = f"take it out: {cannot[0].message}, and without one each statement commits by itself"
+    else:
+        fix = (
+            "take it out: each statement of this file commits by itself; or, if all of it can be in"
+            " one transaction, take '-- runner: no-transaction' out"
+        )
+    return Problem(problem.offset, f"{word} in a file without a transaction", fix)
 
 
 def _mixed(problem: Problem) -> Problem:

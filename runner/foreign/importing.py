@@ -10,7 +10,7 @@ from runner.errors import ConfigurationError
 from runner.files.examine import examine, sql_of
 from runner.files.folder import Migration, canonical, parse_version, read_folder
 from runner.foreign import listed, numbered
-from runner.foreign.source import Part, Source
+from runner.foreign.source import Line, Part, Source
 from runner.report.wording import many
 from runner.result import Result
 from runner.syntax.statements import position
@@ -44,7 +44,7 @@ def import_files(
         ConfigurationError: with every place of what cannot be taken over; nothing was written.
     """
     source = Source(folder)
-    parts = _with_ways_back(source, list(TOOLS[tool](source)))
+    parts = [_filled(source, each) for each in _with_ways_back(source, [*TOOLS[tool](source)])]
     if not parts and not source.problems:
         raise ConfigurationError(
             f"no migration of {tool} in {folder}", fix="name the folder that has its files"
@@ -54,13 +54,13 @@ def import_files(
     if not source.problems:
         _check(source, parts, heads)
     texts = {part.target: heads[part.target] + part.text for part in parts}
-    new = _new(source, sql_dir, texts)
     if source.problems:
         raise ConfigurationError(
             f"{many(len(source.problems), 'place')} in {folder} cannot be taken over",
             details=tuple(source.problems),
             fix="nothing was written; mend the places named above in a copy of them",
         )
+    new = _new(sql_dir, texts)
     result = Result("import-files", run_id)
     result.warnings += source.notes
     result.data = [f"{part.target}  {part.place}" for part in parts if part.target in new]
@@ -86,6 +86,16 @@ def _with_ways_back(source: Source, parts: Sequence[Part]) -> list[Part]:
         if kind == "U" and ("V", version) not in found:
             source.refuse(part.source, 1, "undoes a version that is not there")
     return list(found.values())
+
+
+def _filled(source: Source, part: Part) -> Part:
+    """Return a part that says something: other tools know versions without a statement."""
+    if _identity(part)[0] == "U" or not part.is_empty():
+        return part
+    source.notes.append(f"{part.source} holds no statement: 'select 1;' stands for it")
+    number = part.lines[-1].number if part.lines else 1
+    ended = "" if part.text.endswith(("\n", "\r")) or not part.lines else "\n"
+    return part._replace(lines=(*part.lines, Line(number, f"{ended}select 1;\n")))
 
 
 def _identity(part: Part) -> tuple[str, str]:
@@ -123,21 +133,34 @@ def _check(source: Source, parts: Sequence[Part], heads: dict[str, str]) -> None
                 source.refuse(part.source, number, f"{problem.message}: {problem.fix}")
 
 
-def _new(source: Source, sql_dir: Path, texts: dict[str, str]) -> set[str]:
-    """Return the names of what is not there yet; what is there otherwise is a problem."""
+def _new(sql_dir: Path, texts: dict[str, str]) -> set[str]:
+    """Return the names of what is not there yet.
+
+    Raises:
+        ConfigurationError: with every file that is there otherwise.
+    """
     known = read_folder(sql_dir) if sql_dir.is_dir() else None
     there = {file.name: file for file in known.by_key().values()} if known else {}
-    new = set()
+    new: set[str] = set()
+    problems = []
     for name, text in texts.items():
         path = sql_dir / name
         if not path.exists():
             new.add(name)
         elif path.read_bytes() != text.encode():
-            source.problems.append(f"{path}: is there already, and is another file")
+            problems.append(f"{path}: is there already, and is another file")
     mine = {_key(name) for name in new}
-    for name in sorted(set(there) - set(texts)):
-        if _key(name) in mine:
-            source.problems.append(f"{sql_dir / name}: has the version or name of a new one")
+    problems += [
+        f"{sql_dir / name}: has the version or name of a new one"
+        for name in sorted(set(there) - set(texts))
+        if _key(name) in mine
+    ]
+    if problems:
+        raise ConfigurationError(
+            f"{many(len(problems), 'file')} of {sql_dir} would be in the way",
+            details=tuple(problems),
+            fix="nothing was written; move them, or name another folder with --sql-dir",
+        )
     return new
 
 

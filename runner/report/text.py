@@ -70,12 +70,14 @@ class Screen(NamedTuple):
     """What a text is shown on.
 
     `colour`: it shows colours; `width`: its columns, None where nothing limits them; `told`: the
-    files that were seen there as they were done.
+    files that were seen there as they were done; `asked`: its reader is asked next whether what a
+    result says is to be done.
     """
 
     colour: bool = False
     width: int | None = None
     told: frozenset[str] = frozenset()
+    asked: bool = False
 
 
 PAPER = Screen()
@@ -88,7 +90,7 @@ def as_text(document: Document, last_line: str, screen: Screen = PAPER) -> str:
         last_line: the outcome, as `last_line` says it.
     """
     last = clean(last_line)
-    if screen.colour:
+    if screen.colour and (document["error"] or document["outcome"] != "planned"):
         last = f"{_RED if document['error'] else _GREEN}{last}{_PLAIN}"
     return "\n".join([
         *_applied(document, screen),
@@ -114,27 +116,33 @@ def _applied(document: Document, screen: Screen) -> list[str]:
     return table(("version", "description", "done", "time"), rows, screen.width) if rows else []
 
 
-def last_line(document: Document, summary: Callable[[Document], str] | None = None) -> str:
+def last_line(
+    document: Document,
+    summary: Callable[[Document], str] | None = None,
+    *,
+    asked: bool = False,
+) -> str:
     """Return the outcome in a line: what, where, and how many.
 
     Parameters:
         summary: what a command says that only looks; None: it is a run.
+        asked: a question follows, whether it is to be done.
     """
     if summary:
         failed = f"failed (exit code {document['exit_code']})"
         return (failed if document["error"] else summary(document)) + _where(document)
     run = f"; run {document['run_id']}" if document["run_id"] != "-" else ""
-    return f"{_outcome(document)}{_where(document)}{run}"
+    return f"{_outcome(document, asked=asked)}{_where(document)}{run}"
 
 
-def _outcome(document: Document) -> str:
+def _outcome(document: Document, *, asked: bool) -> str:
     count, left = len(document["applied"]), len(wording.waiting(document))
     match document["outcome"]:
         case "applied":
             what = f"done: {many(count, 'migration')}" if count else "done"
             return f"{what} in {duration(document['duration_ms'])}"
         case "planned" if document["pending"] or wording.said(document):
-            return _what_would(document, left)
+            return _what_would(document, left, asked=asked)
         case "noop" | "planned":
             return "nothing to do"
         case "incomplete":
@@ -146,7 +154,9 @@ def _outcome(document: Document) -> str:
             return f"{failed}: {said}" if said else failed
 
 
-def _what_would(document: Document, left: int) -> str:
+def _what_would(document: Document, left: int, *, asked: bool) -> str:
+    if asked:
+        return f"{left} to undo" if document["pending"] else "this would be written"
     if not document["pending"]:
         return "nothing was written; to do it: the same command with --yes"
     if document["command"] == "rollback":

@@ -71,7 +71,7 @@ def _wrapper(text: str) -> list[tuple[int, int]]:
     if first is None or not _begins(first):
         return []
     for statement in found:
-        if last and (_controls(last) or non_transactional(last)):
+        if last and (controls_transaction(last) or non_transactional(last)):
             return []
         last = statement
     if last is None or last.head not in _ENDS:
@@ -83,7 +83,8 @@ def _begins(statement: Statement) -> bool:
     return statement.keyword in {"BEGIN", "START"} and statement.head in _BEGINS
 
 
-def _controls(statement: Statement) -> bool:
+def controls_transaction(statement: Statement) -> bool:
+    """Return whether a statement begins or ends a transaction."""
     check = _CHECKS.get(statement.keyword)
     return check in (_transaction_control, _prepare) and any(check(statement))
 

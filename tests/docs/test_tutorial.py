@@ -19,6 +19,7 @@ VARIES = (
     (r"runner_verify_\w+", "<scratch>"),
     (r" *-{2,}", " --"),
     (r"[ \t]+", " "),
+    (r"\[y/N\]\s*", "[y/N]\n"),  # Enter was pressed before it was asked for
 )
 
 

@@ -78,6 +78,7 @@ def test_file_wrapped_in_a_transaction_of_its_own_runs_in_the_runners(project: P
     document = project.run("migrate")
     error = document["error"]
     assert (error["sqlstate"], error["line"], error["column"]) == ("42703", 3, 12)
+    assert error["excerpt"].splitlines()[0] == "     1 | begin;"
     assert project.history() == [("1", "applied")]
     assert project.query("select to_regclass('a')::text, to_regclass('b')") == [("a", None)]
     assert project.run("migrate", "--target", "1")["outcome"] == "noop"

@@ -72,6 +72,25 @@ def test_mixed_file_is_refused_with_the_way_to_split_it(steps: Project) -> None:
     assert steps.query("select count(*) from pg_attribute where attname = 'o'") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("head", "within", "said"),
+    [
+        ("-- runner: no-transaction\n", "select 1;\n", "take '-- runner: no-transaction' out"),
+        ("\n", "create index concurrently i on t (n);\n", "CREATE INDEX CONCURRENTLY cannot run"),
+    ],
+    ids=["asked", "needed"],
+)
+def test_begin_in_a_file_without_a_transaction_is_told_what_to_do(
+    steps: Project, head: str, within: str, said: str
+) -> None:
+    """Not that the runner begins for the file, nor that it is mixed: nothing else is in it."""
+    steps.file("V2__i.sql", f"{head}begin;\n{within}commit;\n")
+    begin, commit = steps.run("validate")["error"]["details"]
+    assert begin.startswith("V2__i.sql:2:1: BEGIN in a file without a transaction: take it out: ")
+    assert commit.startswith("V2__i.sql:4:1: COMMIT in a file without a transaction: take it out: ")
+    assert said in begin
+
+
 def test_directive_runs_a_mixed_file_statement_by_statement(steps: Project) -> None:
     steps.file(
         "V2__i.sql",

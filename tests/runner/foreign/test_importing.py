@@ -208,7 +208,7 @@ _CONTROL = (
     "BEGIN would control the runner's own transaction: remove it: the runner begins and commits for"
     " the file"
 )
-_EMPTY = "no statement: write the SQL before you run it; to do nothing on purpose: select 1;"
+_OPEN = "this comment is never closed: close it with */"
 _SETTING = "only run_in_transaction = true or false can be taken over"
 REFUSED = {
     "golang-migrate": (
@@ -223,10 +223,10 @@ REFUSED = {
         ],
     ),
     "sqlx": (
-        {"1_a.sql": "select 1;\n\n  begin; select 2;", "2_b.sql": "--\n"},
+        {"1_a.sql": "select 1;\n\n  begin; select 2;", "2_b.sql": "--\n/*"},
         [
             f"1_a.sql:3: {_CONTROL}",
-            f"2_b.sql:1: {_EMPTY}",
+            f"2_b.sql:2: {_OPEN}",
         ],
     ),
     "dbmate": (
@@ -320,12 +320,33 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     project.file("V02__c.sql", "select 3;\n")
     files = {"1_a.sql": "select 1;\n", "2_b.sql": "select 2;\n", "3_latin.sql": "select 3;\n"}
     folder = filled(tmp_path / "theirs", files)
-    details = project.run("import-files", "sqlx", str(folder), "--yes")["error"]["details"]
-    assert details == [
+    error = project.run("import-files", "sqlx", str(folder), "--yes")["error"]
+    assert error["message"] == f"2 files of {project.folder} would be in the way"
+    assert "name another folder with --sql-dir" in error["fix"]
+    assert error["details"] == [
         f"{project.folder}/V1__a.sql: is there already, and is another file",
         f"{project.folder}/V02__c.sql: has the version or name of a new one",
     ]
     assert sorted(written(project)) == ["V02__c.sql", "V1__a.sql"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "text", "becomes"),
+    [
+        ("goose", "1_a.sql", "-- +goose Up\n\n-- +goose Down\n", "\nselect 1;\n"),
+        ("goose", "1_a.sql", "-- +goose Up\n-- later", "-- later\nselect 1;\n"),
+        ("golang-migrate", "1_a.up.sql", "", "select 1;\n"),
+    ],
+)
+def test_a_version_without_a_statement_is_taken_over_as_one_that_does_nothing(
+    tmp_path: Path, tool: str, name: str, text: str, becomes: str
+) -> None:
+    project = Project(tmp_path / "sql", "")
+    folder = filled(tmp_path / "theirs", {name: text})
+    document = project.run("import-files", tool, str(folder), "--yes")
+    assert document["warnings"] == [f"{name} holds no statement: 'select 1;' stands for it"]
+    (written_,) = written(project).values()
+    assert written_ == f"-- runner: irreversible: {tool} had no way back for it\n{becomes}"
 
 
 def test_file_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:

@@ -300,9 +300,9 @@ def test_columns_fit_a_terminal_and_nothing_is_cut_elsewhere(
     assert "…" not in project.text("status")[1]
 
 
-@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("\n", 1), ("", 1), ("no\n", 1)])
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 130), ("", 130), ("no\n", 130)])
 def test_a_terminal_answers_what_is_to_be_undone(
-    project: Project, monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+    project: Project, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
     project.file("V1__a.sql", "create table a ()")
     project.file("U1__a.sql", "drop table a")
@@ -310,10 +310,14 @@ def test_a_terminal_answers_what_is_to_be_undone(
     out, err = Terminal(), Terminal()
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert main([*project._target(), "rollback", "--steps", "1"]) == 0
+        assert main([*project._target(), "rollback", "--steps", "1"]) == code
     assert "drops table a" in out.getvalue()
     assert "do it now? [y/N]" in err.getvalue()
-    assert len(project.history()) == left
+    assert len(project.history()) == bool(code)
+    # What was not done is said when that is known, and in no colour of success.
+    assert "nothing was" not in out.getvalue()
+    assert ("nothing was done" in err.getvalue()) == bool(code)
+    assert out.getvalue().count("\x1b[32m") == (not code)
 
 
 def test_nobody_is_asked_who_cannot_see_what_it_is_about(
@@ -432,3 +436,40 @@ def test_reader_that_goes_away_stops_nothing(project: Project) -> None:
     process.stdout.close()
     assert process.wait(timeout=60) == 0
     assert len(project.history()) == 29
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_stream_that_is_closed_from_the_beginning_stops_nothing(
+    project: Project, stream: int
+) -> None:
+    """As `runner … >&-`: no connection gets its number, and nobody's words are sent to a server."""
+    project.file("V1__a.sql", "do $$ begin raise warning 'a'; end $$")
+    ended = started(f'exec "$@" {stream}>&-', *project._target(), "migrate")
+    assert (ended.returncode, "Traceback" in ended.stdout + ended.stderr) == (0, False)
+    assert project.history() == [("1", "applied")]
+
+
+@pytest.mark.parametrize(("stream", "code"), [(1, 1), (2, 0)])
+def test_a_result_that_its_disk_does_not_take_is_no_success_and_no_crash(
+    project: Project, stream: int, code: int
+) -> None:
+    project.file("V1__a.sql", "create table a ()")
+    ended = started(f'exec "$@" {stream}>/dev/full', *project._target(), "migrate")
+    assert (ended.returncode, "Traceback" in ended.stdout + ended.stderr) == (code, False)
+    assert ("the result cannot be written: No space left" in ended.stderr) == bool(code)
+    assert project.history() == [("1", "applied")]
+
+
+@pytest.mark.parametrize("to", ["| true", ">/dev/full", ">&-"])
+def test_whoever_reads_no_help_sees_no_traceback(to: str) -> None:
+    asked = ("--completion bash", "--help-all", "--version")
+    script = "; ".join(f'"$@" {words} {to}' for words in asked)
+    assert started(script).stderr == ""
+
+
+def started(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a shell does."""
+    command = [sys.executable, "-m", "runner", *arguments]
+    return subprocess.run(
+        ["bash", "-c", script, "bash", *command], capture_output=True, text=True, check=False
+    )
