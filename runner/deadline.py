@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 
-_MARGIN = 5.0  # seconds kept for recording and for the answer before a deadline
+MARGIN = 5.0  # seconds kept for recording and for the answer before a deadline
 
 
 _FOREVER = 1e9  # seconds: what outlasts every run
@@ -24,7 +24,7 @@ class Deadline:
 
     def left(self) -> float | None:
         """Return the seconds that work may still take, None where there is no deadline."""
-        return None if self._at is None else max(0.0, self._at - _MARGIN - time.monotonic())
+        return None if self._at is None else max(0.0, self._at - MARGIN - time.monotonic())
 
     def passed(self) -> bool:
         """Return whether nothing more may be started."""

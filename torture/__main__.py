@@ -26,7 +26,7 @@ def main() -> int:
     tally, began = Tally(), time.monotonic()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="torture-") as home:
-        world = World(Path(home))
+        world = World(Path(home), clocks=any(KINDS[kind].clocks for kind in asked.kinds))
         with world.running():
             variants = asked.variants or max(4, asked.events // _PER_VARIANT)
             campaign = Campaign(world, asked.seed, variants=variants, kinds=asked.kinds)

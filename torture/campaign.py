@@ -90,6 +90,8 @@ class Campaign:
         try:
             code, reached = _happen(scene, kind)
         finally:
+            for clock in self.world.clocks:
+                clock.set(0)
             self.world.await_server()
             self.world.drop(database)
             shutil.rmtree(scene.files)
@@ -148,8 +150,12 @@ def _happen(scene: Scene, kind: Kind) -> tuple[int | None, bool]:
     def strike(line: Line) -> None:
         kind.strike(scene, line)
 
+    scene.deadline = kind.deadline(scene)
+    options = list(kind.options)
+    if scene.deadline is not None:
+        options += ["--deadline", f"{scene.deadline:.3f}"]
     with Proxy(scene.world.server.port, scene.place(), strike, pieces=kind.pieces) as proxy:
-        ended = scene.play(proxy, *kind.options(scene))
+        ended = scene.play(proxy, *options)
         reached = proxy.struck or kind.strike is nothing
     judge(scene, kind, ended)
     return ended.code if ended else None, reached

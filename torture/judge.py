@@ -15,6 +15,7 @@ from torture.world import LOGIN, PASSWORD, Ended
 _TRIES = 8  # runs after which a person would give up
 _ATTENTION = 4
 _REFUSED = {2, 6}
+_LATE = 3.0  # seconds that a busy machine may add to a deadline
 _LINGERING = 15.0  # seconds after which a session of a runner that is gone must be gone
 
 _HALF_DONE = """
@@ -38,10 +39,16 @@ _LEFT = {
 def judge(scene: Scene, kind: Kind, ended: Ended | None) -> None:
     """Add what is wrong after an event to the scene's violations."""
     scene.world.await_server()
-    scene.query(f"alter role {LOGIN} password '{PASSWORD}'")
     judge_run(scene, ended, kind.codes)
+    if ended and scene.deadline is not None and ended.seconds > scene.deadline + _LATE:
+        scene.violations.append(
+            f"ran {ended.seconds:.1f} s, though {scene.deadline:.1f} s were all it had"
+        )
     for rival in scene.rivals:
         judge_run(scene, rival.wait(), kind.rivals)
+    scene.query(f"alter role {LOGIN} password '{PASSWORD}' connection limit -1")
+    if kind.connections is not None:
+        _judge_connections(scene, kind.connections * (1 + len(scene.rivals)))
     if scene.variant.command[0] == "rollback":
         _finish_rollback(scene)
     _migrate(scene)
@@ -75,6 +82,15 @@ def judge_run(scene: Scene, ended: Ended | None, codes: frozenset[int]) -> None:
             f"exit code {ended.code} ({said.get('message')}): says it did {told}, the history"
             f" {logged}"
         )
+
+
+def _judge_connections(scene: Scene, most: int) -> None:
+    """Hold the runs against the connections that they may have made in all, beside our own."""
+    made = scene.query("select sessions from pg_stat_database where datname = current_database()")[
+        0
+    ][0]
+    if made > most:
+        scene.violations.append(f"{made} connections were made, which should be {most} at most")
 
 
 def _logged(scene: Scene, run_id: str) -> list[tuple[str, str]]:

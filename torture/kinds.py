@@ -9,15 +9,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.relay import PIECE
+from runner.deadline import MARGIN
 from torture.folders import name_of
 from torture.proxy import Line
 from torture.scene import Scene
 from torture.world import LOGIN
 
 _FAILED = frozenset({0, 3, 4, 9})
-_SOON = ("--deadline", "1.5")
 # A lock is given up for soon, so that a scene does not take long.
 _HASTY = ("--lock-timeout", "100ms", "--lock-attempts", "3")
+
+_JUMPS = (1.5, 3_600.0, 400 * 86_400.0)  # seconds by which a clock is set forward or back
+_CROWD = 50  # runners at once
+_DOOR = 8  # connections that are let in of them
 
 EDITED = 0  # the mark that an edited file leaves beside its own
 
@@ -29,17 +33,23 @@ class Kind(NamedTuple):
         strike: what happens when the place is reached.
         codes: the exit codes that the run may end with.
         options: what the run is given beside its command.
+        deadline: seconds from its beginning when it must have stopped; none where it gives none.
         rivals: the exit codes that runs beside it may end with.
         pieces: bytes that pass at once.
         only: the command that it makes sense for.
+        clocks: the time of day is set in it.
+        connections: the most that each run may have made, None where nobody counts.
     """
 
     strike: Callable[[Scene, Line], None]
     codes: frozenset[int] = _FAILED
-    options: Callable[[Scene], tuple[str, ...]] = lambda _: ()
+    options: tuple[str, ...] = ()
+    deadline: Callable[[Scene], float | None] = lambda _: None
     rivals: frozenset[int] = frozenset({0})
     pieces: int = PIECE
     only: str | None = None
+    clocks: bool = False
+    connections: int | None = None
 
 
 def _kill_runner(scene: Scene, _: Line) -> None:
@@ -127,6 +137,16 @@ def _runners(scene: Scene, _: Line) -> None:
         scene.rival("migrate")
 
 
+def _crowd(scene: Scene, _: Line) -> None:
+    for _number in range(_CROWD - 1):
+        scene.rival("migrate")
+
+
+def _crowd_at_a_narrow_door(scene: Scene, line: Line) -> None:
+    scene.query(f"alter role {LOGIN} connection limit {_DOOR}")
+    _crowd(scene, line)
+
+
 def _rollback(scene: Scene, _: Line) -> None:
     scene.rival("rollback", "--yes", "--steps", "1")
 
@@ -167,8 +187,29 @@ def _rotate(scene: Scene, _: Line) -> None:
     scene.query(f"alter role {LOGIN} password 'second'")
 
 
-def _deadline(scene: Scene) -> tuple[str, ...]:
-    return ("--deadline", f"{scene.chance.uniform(0.001, 0.4):.3f}")
+def _set_clocks(scene: Scene, _: Line) -> None:
+    ahead = scene.chance.choice((-1, 1)) * scene.chance.choice(_JUMPS)
+    for clock in scene.chance.choice(([0], [1], [0, 1])):
+        scene.world.clocks[clock].set(ahead)
+
+
+def _kill_and_set_clocks(scene: Scene, line: Line) -> None:
+    _kill_runner(scene, line)
+    _set_clocks(scene, line)
+
+
+def _locks_and_set_clocks(scene: Scene, line: Line) -> None:
+    _locks(scene, line)
+    scene.lock(scene.chance.uniform(0.3, 4))
+    _set_clocks(scene, line)
+
+
+def _soon(_: Scene) -> float:
+    return MARGIN + 1.5
+
+
+def _at_any_time(scene: Scene) -> float:
+    return MARGIN + scene.chance.uniform(0.001, 0.6)
 
 
 KINDS = {
@@ -182,14 +223,14 @@ KINDS = {
     "server restarted at once": Kind(_restart_at_once),
     "line cut": Kind(_cut),
     "line cut for the runner": Kind(_cut_client),
-    "line cut for the server": Kind(_cut_server, _FAILED | {8}, lambda _: _SOON),
+    "line cut for the server": Kind(_cut_server, _FAILED | {8}, deadline=_soon),
     "line half closed to the runner": Kind(_half_close_client),
     "line half closed to the server": Kind(_half_close_server),
-    "line frozen": Kind(_freeze, _FAILED | {8}, lambda _: _SOON),
+    "line frozen": Kind(_freeze, _FAILED | {8}, deadline=_soon),
     "line frozen, then cut": Kind(_freeze_and_cut),
     "line in tiny pieces": Kind(nothing, frozenset({0}), pieces=3),
-    "lock storm": Kind(_locks, frozenset({0, 3, 4, 5}), lambda _: _HASTY),
-    "deadlock": Kind(_deadlock, frozenset({0, 3, 4, 5}), lambda _: _HASTY),
+    "lock storm": Kind(_locks, frozenset({0, 3, 4, 5}), _HASTY),
+    "deadlock": Kind(_deadlock, frozenset({0, 3, 4, 5}), _HASTY),
     "other runners": Kind(_runners, frozenset({0}), only="migrate"),
     "other runners, killed": Kind(_rival_killed, frozenset({-9, 0}), rivals=frozenset({-9, 0})),
     "rollback beside it": Kind(_rollback, frozenset({0}), only="migrate"),
@@ -197,7 +238,20 @@ KINDS = {
     "file edited": Kind(_edit, frozenset({0, 2}), only="migrate"),
     "file removed": Kind(_remove, frozenset({0, 2, 6}), only="migrate"),
     "runner killed and file edited": Kind(_kill_and_edit, frozenset({-9, 0}), only="migrate"),
-    "deadline": Kind(nothing, frozenset({0, 3, 4, 5, 8, 9}), _deadline),
+    "deadline": Kind(nothing, frozenset({0, 3, 4, 5, 8, 9}), deadline=_at_any_time),
     "disk full": Kind(_full_disk, _FAILED | {1}),
     "password rotated": Kind(_rotate, frozenset({0, 9})),
+    "clock set": Kind(_set_clocks, frozenset({0, 3, 4, 5}), clocks=True),
+    "runner killed and clock set": Kind(_kill_and_set_clocks, frozenset({-9, 0}), clocks=True),
+    "lock storm and clock set": Kind(
+        _locks_and_set_clocks, frozenset({0, 3, 4, 5, 8}), _HASTY, _soon, clocks=True
+    ),
+    "50 runners at once": Kind(_crowd, frozenset({0}), only="migrate", connections=2),
+    "50 runners at once, 8 connections": Kind(
+        _crowd_at_a_narrow_door,
+        frozenset({0, 9}),
+        rivals=frozenset({0, 9}),
+        only="migrate",
+        connections=2,
+    ),
 }

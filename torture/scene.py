@@ -60,6 +60,7 @@ class Scene:
         self.violations: list[str] = []
         self.rivals: list[Started] = []
         self.main: Started | None = None
+        self.deadline: float | None = None
         self._helpers: list[threading.Thread] = []
         self._started = threading.Event()
         files.mkdir()

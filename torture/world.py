@@ -21,6 +21,7 @@ from psycopg2.extensions import connection as Connection
 
 from runner.embedded import Server, embedded_bin_dir
 from runner.embedded.ports import free_port
+from torture.clock import Clock
 
 LOGIN, PASSWORD = "migrator", "first"
 _PATIENCE = 90.0  # seconds after which a run hangs
@@ -33,12 +34,13 @@ _DATABASE = ("synchronous_commit = on", "deadlock_timeout = '50ms'")
 
 
 class Ended(NamedTuple):
-    """A run that has ended: its exit code (negative: killed), its document, its other words."""
+    """A run that has ended: its exit code (negative: killed), document, other words, seconds."""
 
     run_id: str
     code: int
     document: dict[str, Any] | None
     said: str
+    seconds: float = 0.0
 
 
 class Started:
@@ -47,6 +49,7 @@ class Started:
     def __init__(self, process: BaseProcess, run_id: str, out: Path, err: Path) -> None:
         self._process, self._out, self._err = process, out, err
         self.run_id = run_id
+        self._began = time.monotonic()
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, unless it is gone."""
@@ -56,6 +59,7 @@ class Started:
     def wait(self) -> Ended | None:
         """Return how it ended, None where it does not."""
         self._process.join(_PATIENCE)
+        seconds = time.monotonic() - self._began
         code = self._process.exitcode
         if code is None:
             self._process.kill()
@@ -66,7 +70,7 @@ class Started:
             document = json.loads(out) if out else None
         except ValueError:
             document = None
-        return Ended(self.run_id, code, document, self._err.read_text())
+        return Ended(self.run_id, code, document, self._err.read_text(), seconds)
 
 
 def _run(arguments: list[str], out: Path, err: Path) -> None:
@@ -92,11 +96,17 @@ class World:
 
     Parameters:
         home: a folder for all of it.
+        clocks: the time of day may be set, which takes a C compiler.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, clocks: bool = False) -> None:
         self.home = home
-        self.server = Server(embedded_bin_dir(), home / "postgres", free_port(), durable=False)
+        # The server's, and that of the runners.
+        self.clocks = [Clock(home, name) for name in ("server", "runners")] if clocks else []
+        binaries = embedded_bin_dir()
+        if self.clocks:
+            binaries = self.clocks[0].binaries(binaries, home / "bin")
+        self.server = Server(binaries, home / "postgres", free_port(), durable=False)
         self._fork = multiprocessing.get_context("forkserver")
         self._fork.set_forkserver_preload(["torture.preloaded"])
         self._number = 0
@@ -107,6 +117,8 @@ class World:
         """Run the server while inside."""
         with self.server:
             self.query("postgres", f"create role {LOGIN} login password '{PASSWORD}'")
+            with self.clocks[1].given() if self.clocks else contextlib.nullcontext():
+                forkserver.ensure_running()
             try:
                 yield
             finally:

@@ -14,7 +14,8 @@ _TEXT = 300  # characters of another session's query that are shown
 _SESSION = f"""
     a.pid, a.usename as "user", a.application_name as application,
     a.client_addr::text as address, a.state,
-    extract(epoch from clock_timestamp() - a.xact_start)::float8 as transaction_seconds,
+    greatest(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8
+        as transaction_seconds,
     left(a.query, {_TEXT}) as query
 """
 

@@ -61,15 +61,16 @@ def take(
     Raises:
         LockNotObtained: naming the holder.
     """
-    until = time.monotonic() + wait
+    began = time.monotonic()
     told = False
     for pause in backoff(*_POLL, factor=1.5):
         if session.run(f"select {for_session(session)}")[0]:
             return
         holder = lock_holder(session.connection, key(session.target.home))
-        if time.monotonic() >= until or deadline.passed():
+        waited = time.monotonic() - began
+        if waited >= wait or deadline.passed():
             raise LockNotObtained(
-                f"another run holds the runner's lock (waited {wait:.0f} s)",
+                f"another run holds the runner's lock (waited {waited:.0f} s)",
                 details=(f"held by {describe_session(holder)}",) if holder else (),
                 fix="wait for it and run again; a runner that died frees it within seconds",
             )

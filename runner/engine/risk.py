@@ -41,8 +41,7 @@ _WINDOW = 2.0  # seconds
 _RELATIONS = """
     select w.name, {size}, greatest(c.reltuples, s.n_live_tup, 0)::bigint,
            coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0),
-           coalesce(s.seq_scan + coalesce(s.idx_scan, 0), 0),
-           extract(epoch from clock_timestamp())::float8
+           coalesce(s.seq_scan + coalesce(s.idx_scan, 0), 0)
     from unnest(%s::text[], %s::oid[]) w (name, id)
     join pg_catalog.pg_class c on c.oid = w.id
     left join pg_catalog.pg_stat_user_tables s on s.relid = c.oid
@@ -128,13 +127,13 @@ def digest(jobs: Iterable[Job], where: str | list[str], rows: Iterable[Row]) -> 
 
 
 class _Counted(NamedTuple):
-    """What the server counts of a table; `at` is when, in seconds."""
+    """What the server counts of a table; `at` is when, in seconds of a clock that nobody sets."""
 
+    at: float
     bytes: int
     rows: int
     writes: int
     reads: int
-    at: float
 
 
 def _relations(session: Session, names: list[str]) -> dict[str, Relation]:
@@ -156,7 +155,8 @@ def _counted(
             cursor.execute(_RELATIONS.format(size=_SIZE), (names, found))
         except psycopg2.errors.LockNotAvailable:
             cursor.execute(_RELATIONS.format(size=_SIZE_SEEN), (names, found))
-        return {name: _Counted(*counts) for name, *counts in cursor}
+        at = time.monotonic()
+        return {name: _Counted(at, *counts) for name, *counts in cursor}
 
 
 def _relation(name: str, before: _Counted, after: _Counted) -> Relation:

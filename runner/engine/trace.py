@@ -109,7 +109,9 @@ BEGAN = f"pg_catalog.set_config('{_BEGAN}', ({_NOW})::text, true)"
 
 def _since(setting: str) -> str:
     moment = f"nullif(pg_catalog.current_setting('{setting}', true), '')::pg_catalog.numeric"
-    return f"pg_catalog.round(({_NOW} - {moment}) * 1000)"
+    passed = f"pg_catalog.round(({_NOW} - {moment}) * 1000)"
+    # SQL knows no clock but the one that may be set back.
+    return f"case when {passed} < 0 then 0 else {passed} end"
 
 
 def duration(otherwise: int) -> str:

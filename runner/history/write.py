@@ -41,6 +41,9 @@ def _next_entry(log: str) -> str:
     return f"(select coalesce(pg_catalog.max(id), 0) + 1 from {log})"
 
 
+_KEPT_RUNS = 1_000
+
+
 def _once(written: str, also: str = "") -> str:
     """Return SQL that writes, and fails unless exactly one row was written.
 
@@ -257,13 +260,15 @@ def ensure(session: Session) -> None:
 def respell(session: Session) -> None:
     """Let each repeatable's row have its name in the form that files are looked for by.
 
-    Of two rows that differ in form only, the newer tells what is in force.
+    Of two rows that differ in form only, the newer tells what is in force; which that is, the log
+    says by its order: a clock may have been set back in between.
     """
-    table = names(session).table
+    table, log = names(session).table, names(session).log
     with session.connection.cursor() as cursor:
         cursor.execute(
-            f"select version from {table} where kind = 'repeatable' and version !~ '^[ -~]*$'"
-            " order by applied_at, applied_order"
+            f"select version from {table} t where kind = 'repeatable' and version !~ '^[ -~]*$'"
+            f" order by coalesce((select max(id) from {log} l where l.version = t.version), 0),"
+            " applied_order"
         )
         versions = [version for (version,) in cursor]
         newest = {composed(version): version for version in versions}
@@ -293,7 +298,8 @@ def remark(session: Session, run_id: str, action: str, details: Mapping[str, Any
 def begin_run(session: Session, run_id: str, asked: str, tasks: Sequence[Task]) -> None:
     """Keep what a run sets out to do, unless the same call began it before.
 
-    Those of three months ago are forgotten: nobody asks for them again.
+    All but the newest are forgotten: nobody asks for them again. A moment is never before that of
+    the run before it, though the clock may be: where no run did anything, it tells their order.
 
     Parameters:
         asked: the call's text.
@@ -302,14 +308,17 @@ def begin_run(session: Session, run_id: str, asked: str, tasks: Sequence[Task]) 
     with session.connection.cursor() as cursor:
         cursor.execute(
             f"""
-            with old as (delete from {here.run} where at < clock_timestamp() - interval '90 days')
-            insert into {here.run} as r (run_id, asked, log_id, tasks)
-            select %s, %s, coalesce(max(id), 0), %s from {here.log}
+            with old as (delete from {here.run} where run_id <> %s and run_id in (
+                select run_id from {here.run}
+                order by log_id desc, at desc offset {_KEPT_RUNS - 1}))
+            insert into {here.run} as r (run_id, asked, log_id, tasks, at)
+            select %s, %s, coalesce(max(id), 0), %s, greatest(clock_timestamp(),
+                (select max(at) + interval '1 microsecond' from {here.run})) from {here.log}
             on conflict (run_id) do update set at = excluded.at, asked = excluded.asked,
                 log_id = excluded.log_id, tasks = excluded.tasks
             where r.asked <> excluded.asked
             """,
-            (run_id, asked, json.dumps(tasks)),
+            (run_id, run_id, asked, json.dumps(tasks)),
         )
 
 

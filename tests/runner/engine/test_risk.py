@@ -1,5 +1,6 @@
 """What an approver sees, and that nothing else is run."""
 
+import time
 from types import SimpleNamespace
 
 import psycopg2
@@ -60,7 +61,7 @@ def test_what_was_written_before_the_plan_is_no_traffic(orders: Project) -> None
 def test_what_is_written_meanwhile_is_traffic(
     orders: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meanwhile = SimpleNamespace(sleep=lambda _: orders.query(_WRITES))
+    meanwhile = SimpleNamespace(sleep=lambda _: orders.query(_WRITES), monotonic=time.monotonic)
     monkeypatch.setattr(risk, "time", meanwhile)
     orders.file("V1__a.sql", "alter table orders add b int")
     (file,) = orders.run("plan")["data"]["files"]
