@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from runner.database.connection import Target
     from runner.engine.job import Job
     from runner.engine.run import Run
+    from runner.result import Backfill
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +115,7 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
         from runner.database.connection import patience, target  # noqa: PLC0415 - not offline
         from runner.engine.conduct import Conduct  # noqa: PLC0415
         from runner.engine.run import Run  # noqa: PLC0415
+        from runner.engine.throttle import Throttle  # noqa: PLC0415
 
         to = _embedded(stack, given) if own and not url else target(url or given)
         to = to._replace(schema=shared["schema"], extensions=shared["extension_schema"])
@@ -126,6 +129,12 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
                 terminal,
                 lock_timeout=shared["lock_timeout"],
                 lock_attempts=shared["lock_attempts"],
+                throttle=Throttle(
+                    shared["batch_pause"],
+                    shared["batch_lag"],
+                    shared["batch_active"],
+                    shared["batch_hours"],
+                ),
             ),
             connect_wait=patience(to) if wait is None else wait,
             lock_wait=shared["lock_wait"],
@@ -216,6 +225,8 @@ class _Terminal:
         self.told: list[str] = []
         self._of = 0
         self._shown = False
+        self._far = ""  # of the backfill that runs
+        self._said = time.monotonic()
 
     def planned(self, count: int) -> None:
         self._of = count
@@ -224,11 +235,20 @@ class _Terminal:
         _say(self._clear() + wording.clean(text))
 
     def started(self, job: Job) -> None:
+        self._far = ""
         if self.wants_ticks:
             self._show(job, "…")
 
     def tick(self, job: Job, seconds: float) -> None:
-        self._show(job, f"… {wording.duration(seconds * 1000)}")
+        self._show(job, f"{self._far}… {wording.duration(seconds * 1000)}")
+
+    def moved(self, job: Job, backfill: Backfill) -> None:
+        self._far = f"… {wording.backfill(backfill)}"
+        if self.wants_ticks:
+            self._show(job, self._far)
+        elif time.monotonic() - self._said >= wording.OFTEN:
+            self._said = time.monotonic()
+            _say(self._line(job, self._far))
 
     def notices(self, job: Job, texts: list[str]) -> None:
         for said in texts:

@@ -12,17 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runner.commands.command import Context
-from runner.commands.table import COMMANDS
+from runner.commands.command import Context, Needs
+from runner.commands.table import COMMANDS, SHARED
 from runner.database.connection import target
 from runner.deadline import Deadline
 from runner.engine.conduct import Conduct
 from runner.engine.job import Job
 from runner.engine.run import Run
-from runner.errors import Refused, RunnerError
+from runner.engine.throttle import Throttle
+from runner.errors import ConfigurationError, Refused, RunnerError
 from runner.event import Request, parse
 from runner.report import text, wording
-from runner.result import Document, Result
+from runner.result import Backfill, Document, Result
 
 # Bytes of an answer. Lambda's limit is 6 MB:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -67,6 +68,8 @@ def metrics(document: Document, now: float) -> str:
         now: seconds since 1970.
     """
     units = {"Failed": "Count", "Applied": "Count", "Pending": "Count", "Duration": "Milliseconds"}
+    backfilled = _backfilled(document)
+    units |= {name: "Count/Second" if "Per" in name else "Count" for name in backfilled}
     directive = {
         "Namespace": "SchemaMigrations",
         "Dimensions": [["FunctionName"]],
@@ -78,10 +81,25 @@ def metrics(document: Document, now: float) -> str:
         "Failed": int(document["error"] is not None),
         "Applied": len(document["applied"]),
         "Pending": len(document["pending"]),
+        **backfilled,
         "Duration": document["duration_ms"],
         "run_id": document["run_id"],
     }
     return json.dumps(numbers)
+
+
+def _backfilled(document: Document) -> dict[str, float]:
+    """Return the numbers of a run's backfill, the one that is not done where there are several."""
+    tasks = [*document["pending"], *reversed(document["applied"])]
+    found = next((task["backfill"] for task in tasks if "backfill" in task), None)
+    if found is None:
+        return {}
+    numbers = {
+        "BackfilledRows": found["rows"],
+        "BackfillRowsLeft": found["rows_left"],
+        "BackfilledRowsPerSecond": found["rows_per_second"],
+    }
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _run(event: Any, context: Any) -> Document:
@@ -94,7 +112,7 @@ def _run(event: Any, context: Any) -> Document:
 
             def database(_: str | None) -> Run:
                 to = target(None, _environment(), verified=True)
-                conduct = Conduct(deadline, _Log())
+                conduct = Conduct(deadline, _Log(), throttle=_throttle())
                 return Run(to, sql_dir, request.run_id, conduct, asked=request.asked())
 
             given = Context(request.run_id, sql_dir, database, _say)
@@ -153,10 +171,30 @@ def _environment() -> dict[str, str]:
     return {"PGSSLROOTCERT": str(_ROOT / "ca-bundle.pem")} | dict(os.environ)
 
 
+def _throttle() -> Throttle:
+    """Return what slows backfills down, as variables named after the options say it."""
+    options = {option.name: option for option in SHARED[Needs.DATABASE]}
+
+    def said(name: str) -> Any:
+        option, text = options[name], os.environ.get(name.upper(), "")
+        if not text:
+            return option.default
+        given = int(text) if option.kind is int and text.isdecimal() else text
+        try:
+            return option.value(given)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{name.upper()}={text}: {error.message}") from error
+
+    return Throttle(*map(said, ("batch_pause", "batch_lag", "batch_active", "batch_hours")))
+
+
 class _Log:
     """Progress as lines in the function's log."""
 
     wants_ticks = False
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
 
     def note(self, text: str) -> None:
         _say(text)
@@ -169,6 +207,11 @@ class _Log:
 
     def tick(self, job: Job, seconds: float) -> None:
         """Not asked for: a log has no running clock."""
+
+    def moved(self, job: Job, backfill: Backfill) -> None:
+        if time.monotonic() - self._said >= wording.OFTEN:
+            self._said = time.monotonic()
+            _say(f"{job.migration.name}: {wording.backfill(backfill)}")
 
     def notices(self, job: Job, texts: list[str]) -> None:
         for said in texts:

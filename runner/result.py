@@ -34,6 +34,26 @@ class Target(TypedDict, total=False):
     server_version: str
 
 
+class Backfill(TypedDict):
+    """How far a backfill is: rows and batches done, and what that says of the rest.
+
+    `rows_left` is an estimate, null where there is none; `basis` what it rests on: what ANALYZE
+    saw of the key, or the table's size when the backfill began. `rows_per_second` is of the
+    whole time that it ran, its pauses with it; `ends_at` supposes that it runs on from now.
+    """
+
+    table: str
+    key: str
+    batch_size: int
+    rows: int
+    batches: int
+    rows_left: int | None
+    basis: Literal["statistics", "size"] | None
+    rows_per_second: float | None
+    seconds_left: float | None
+    ends_at: str | None
+
+
 class Task(TypedDict):
     """One file that is to run: a V file to apply, an R file to repeat, a U file to undo by."""
 
@@ -44,6 +64,7 @@ class Task(TypedDict):
     checksum: str
     transactional: bool
     why: str
+    backfill: NotRequired[Backfill]
 
 
 class Lock(TypedDict):
@@ -93,6 +114,7 @@ class Standing(TypedDict):
     applied_by: str | None
     run_id: str | None
     duration_ms: int | None
+    backfill: NotRequired[Backfill]
 
 
 class Event(TypedDict):
@@ -128,7 +150,10 @@ class Hazard(TypedDict):
 
 
 class Planned(TypedDict):
-    """One file of a plan, with its SQL and what it will do to the database."""
+    """One file of a plan, with its SQL and what it will do to the database.
+
+    `throttle` is what slows a backfill down, in words.
+    """
 
     file: str
     version: str
@@ -143,6 +168,8 @@ class Planned(TypedDict):
     hazards: list[Hazard]
     locks: list[Lock]
     relations: list[Relation]
+    backfill: NotRequired[Backfill]
+    throttle: NotRequired[str]
 
 
 class Open(TypedDict):
@@ -300,6 +327,10 @@ class Result:
     def await_tasks(self, tasks: Iterable[Task]) -> None:
         """Take the files that are to run."""
         self._pending = {task["file"]: task for task in tasks}
+
+    def moved(self, file: str, backfill: Backfill) -> None:
+        """Take how far the backfill of a file is that is to run."""
+        self._pending[file]["backfill"] = backfill
 
     def done(self, entry: Applied) -> None:
         """Take a file that was run and recorded."""

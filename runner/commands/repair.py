@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from runner.engine.plan import changed
+from runner.engine.plan import changed, other_than_begun, runs_by
 from runner.engine.run import Run, opened, reported
 from runner.errors import ConfigurationError
 from runner.files.folder import Folder, canonical, composed, parse_version, read_folder
@@ -89,7 +89,14 @@ def _differences(writer: Writer, folder: Folder, rows: Iterable[Row]) -> Iterabl
         if row.kind != "versioned":
             continue
         file = files.get(row.version)
-        if file is None and parse_version(row.version) < newest:
+        going_on = runs_by(row, folder)
+        if going_on and row.checkpoint and other_than_begun(going_on, row):
+            text = f"go on with {going_on.name} as it is now, after {row.progress()}"
+            sql = writer.moved(
+                row.version, row.checkpoint, row.checkpoint._replace(checksum=going_on.checksum)
+            )
+            yield Change(text, sql, row, accepts=going_on.name)
+        elif file is None and parse_version(row.version) < newest:
             text = f"forget version {row.version} ({row.description}): its file is gone"
             yield Change(text, writer.forgotten(row.version), row)
         elif file and changed(file, row):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from runner.database.session import Session
 from runner.engine import drift
-from runner.engine.plan import baseline, check, late
+from runner.engine.key import Unusable, find
+from runner.engine.plan import baseline, check, late, runs_by
 from runner.engine.run import Run, opened, reported
+from runner.engine.standing import seen, standing
 from runner.errors import Behind, ValidationFailed
 from runner.files.folder import Folder, Migration, Version, parse_version, read_folder
 from runner.history import read
 from runner.history.table import Row
-from runner.result import Result, Standing
+from runner.result import Backfill, Result, Standing
 
 _PENDING = {"pending", "to run again", "half applied", "half undone"}
 
@@ -30,8 +33,12 @@ def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
         with opened(run, result, locked=False) as session:
             rows = read.read(session)
             passed_over = late(folder, rows, partial(read.baselined, session))
+            begun = _backfills(session, folder, rows)
             drifted = drift.differences(session) if with_drift else []
         result.data = standings = entries(folder, rows)
+        for entry in standings:
+            if entry["version"] in begun:
+                entry["backfill"] = begun[entry["version"]]
         problems = check(folder, rows)
         result.warnings = [*problems, *passed_over]
         pending = [entry["version"] for entry in standings if entry["state"] in _PENDING]
@@ -42,6 +49,19 @@ def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
         if drifted:
             raise drift.drifted(drifted)
     return result
+
+
+def _backfills(session: Session, folder: Folder, rows: Sequence[Row]) -> dict[str, Backfill]:
+    """Return how far the backfills are that have begun and are not done, by version."""
+    found = {}
+    for row in rows:
+        file, point = runs_by(row, folder), row.checkpoint
+        if row.state != "applied" and file and point and (batch := file.directives.batch):
+            try:
+                found[row.version] = seen(session, find(session, batch), batch, point)
+            except Unusable:  # whoever goes on with it says why
+                found[row.version] = standing(batch, point)
+    return found
 
 
 def entries(folder: Folder, rows: Sequence[Row]) -> list[Standing]:

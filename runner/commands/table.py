@@ -22,6 +22,7 @@ from runner.commands.command import (
     named_schema,
     positive,
 )
+from runner.engine.throttle import Pause, hours, pause
 from runner.files.directives import with_unit
 from runner.files.folder import parse_version
 from runner.report import text
@@ -294,7 +295,7 @@ _ALL = (
             Option("check", "exit 6 where files and history differ, 8 if pending"),
             Option("drift", "exit 6 where the schema was changed by other means"),
         ),
-        needs=_BOTH, right="read", summary=text.standings, aliases=("info",),
+        needs=_BOTH, right="read", summary=text.standings, aliases=("info",), lines=text.backfills,
         columns=("version", "description", "state", "undo", "applied_at", "applied_by"),
     ),
     Command(
@@ -456,6 +457,14 @@ SHARED: Mapping[Needs | None, Iterable[Option]] = {
                rare=True),
         Option("lock_timeout", "how long a migration waits for a table's lock before it gives way"
                " (2s)", "T", str, with_unit, default=2_000, rare=True),
+        Option("batch_pause", "of a backfill, after each batch: 50% of its time, 200ms, 50%+200ms"
+               " (none)", "T", str, pause, default=Pause(), rare=True),
+        Option("batch_lag", "a backfill waits while a replica is further behind", "T", str,
+               with_unit, rare=True),
+        Option("batch_active", "a backfill waits while more other sessions are at work", "N", int,
+               positive, rare=True),
+        Option("batch_hours", "a backfill works in these hours only: 22:00-06:00 Europe/Berlin",
+               "H", str, hours, rare=True),
         Option("lock_attempts", "how often it tries, with growing pauses (10)", "N", int,
                positive, default=10, rare=True),
     ),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from runner.database.session import Session
 from runner.engine import drift
+from runner.engine.backfill import Backfills
 from runner.engine.batch import Batches
 from runner.engine.job import Done, Job, prepare
 from runner.engine.outcome import settle
@@ -103,6 +104,7 @@ def _one_by_one(run: Run, session: Session, result: Result, jobs: Sequence[Job])
     transactions = Transactions(session, run.conduct)
     batches = Batches(session, run.conduct, transactions)
     steps = Steps(session, run.conduct)
+    backfills = Backfills(session, run.conduct, result.moved)
     place = 0
     while place < len(jobs):
         job = jobs[place]
@@ -116,6 +118,8 @@ def _one_by_one(run: Run, session: Session, result: Result, jobs: Sequence[Job])
             alone = not batches.take(jobs, place + 1)
             following = next(iter(jobs[place + 1 : place + 2]), None) if alone else None
             entries = _alone(transactions, [job], following)
+        elif job.migration.directives.batch:
+            entries = backfills.run(job, first=not result.applied)
         else:
             entries = steps.run(job, first=not result.applied)
         for entry in _in_time(entries, job, result) if job.transactional else entries:

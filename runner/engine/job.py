@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from runner import result
 from runner.engine.plan import Task
+from runner.engine.standing import standing
 from runner.errors import ConfigurationError, ValidationFailed
 from runner.files import pieces
 from runner.files.examine import Message, described, examine, sql_of
@@ -82,8 +83,8 @@ class Job(NamedTuple):
 
     def describe(self) -> result.Task:
         """Return it as the result document lists it."""
-        migration = self.migration
-        return {
+        migration, row = self.migration, self.task.resumes
+        task: result.Task = {
             "action": self.task.action,
             "version": migration.key,
             "description": migration.description,
@@ -92,6 +93,10 @@ class Job(NamedTuple):
             "transactional": self.transactional,
             "why": self.task.why,
         }
+        if batch := migration.directives.batch:
+            begun = row.checkpoint if row and row.state != "applied" else None
+            task["backfill"] = standing(batch, begun)
+        return task
 
 
 class Done(NamedTuple):
@@ -99,23 +104,27 @@ class Done(NamedTuple):
 
     `duration_ms` is how long its file ran, `trace` what it locked as the history's log has it
     (None where the answer to the commit was lost), `notices` what the server said meanwhile,
-    `attempts` in which attempt it succeeded.
+    `attempts` in which attempt it succeeded, `backfill` how much it was.
     """
 
     duration_ms: int
     trace: result.Trace | None
     notices: list[str]
     attempts: int = 1
+    backfill: result.Backfill | None = None
 
     def entry(self, job: Job) -> result.Applied:
         """Return the job as the result document lists what was applied."""
-        return {
+        entry: result.Applied = {
             **job.describe(),
             "duration_ms": self.duration_ms,
             "attempts": self.attempts,
             "notices": self.notices,
             **(self.trace or {}),
         }
+        if self.backfill:
+            entry["backfill"] = self.backfill
+        return entry
 
 
 def prepare(tasks: Iterable[Task]) -> list[Job]:
@@ -150,7 +159,18 @@ def prepare(tasks: Iterable[Task]) -> list[Job]:
 def _other_than_begun(job: Job) -> list[str]:
     """Return the problem of a half-done file that would run from its beginning, if it is one."""
     row = job.task.resumes
-    if row is None or row.state == "applied" or not job.transactional:
+    if row is None or row.state == "applied":
+        return []
+    backfills = job.migration.directives.batch is not None
+    if backfills != (row.checkpoint is not None) and (row.checkpoint or row.steps):
+        was, is_now = ("a backfill", "none") if row.checkpoint else ("none", "a backfill")
+        problem = (
+            f"{job.migration.name}: it stopped half-way as {was} and would go on as {is_now}: put"
+            " its directives back as they were, or take out what is done and forget it: runner"
+            f" repair --forget {row.version}"
+        )
+        return [problem]
+    if not job.transactional:
         return []
     problem = (
         f"{job.migration.name}: it stopped half-way as a file without a transaction, and would run"

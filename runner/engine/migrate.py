@@ -78,7 +78,7 @@ def plan(run: Run, policy: Policy) -> Result:
     """Show what migrate would do to this database, and its digest; nothing is locked."""
     result = Result("plan", run.run_id)
     with reported(result), _planned(run, result, _pending(policy), locked=False) as found:
-        _look(result, found)
+        _look(run, result, found)
     return result
 
 
@@ -127,7 +127,7 @@ def rollback(
                 apply(kept, found.session, result, jobs)
         else:
             _approve(found, plan_digest)
-            _look(result, found)
+            _look(run, result, found)
     return result
 
 
@@ -177,11 +177,13 @@ class _Planned(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def _look(result: Result, planned: _Planned) -> None:
+def _look(run: Run, result: Result, planned: _Planned) -> None:
     from runner.engine import risk
 
+    throttle = run.conduct.throttle.words()
+
     result.planned = True
-    result.data = risk.document(planned.session, planned.jobs, planned.rows)
+    result.data = risk.document(planned.session, planned.jobs, planned.rows, throttle)
 
 
 def _left(run: Run, planned: _Planned, result: Result, digest: str | None = None) -> Sequence[Job]:
@@ -218,6 +220,10 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
         rows = read.read(session)
         result.warnings += late(folder, rows, partial(read.baselined, session))
         jobs = _prepared(planner(session, folder, rows))
+        if any(job.migration.directives.batch for job in jobs):
+            from runner.engine.foresight import require
+
+            require(session, run.conduct, jobs)
         result.await_tasks(job.describe() for job in jobs)
         yield _Planned(session, folder, jobs, rows)
 

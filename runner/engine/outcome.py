@@ -6,7 +6,8 @@ An id of a transaction is no answer: after a server's crash it is given to someb
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import psycopg2
 
@@ -17,6 +18,8 @@ from runner.engine.job import Job
 from runner.engine.lock import key
 from runner.errors import Unreachable
 from runner.history.read import Standing, standings
+
+_T = TypeVar("_T")
 
 _ENDING = 60.0  # seconds to wait for a server to end the session of a lost connection
 _TRIES = 3  # of the question
@@ -55,10 +58,7 @@ def settle(
 
 def _recorded(session: Session, jobs: Sequence[Job], deadline: Deadline) -> int:
     keys = [job.migration.key for job in jobs]
-    if session.lost():
-        found = _asked_anew(session, jobs, keys, deadline)
-    else:
-        found = standings(session, keys)
+    found = asked(session, jobs, deadline, lambda living: standings(living, keys))
     count = 0
     for job in jobs:
         if not _is_done(job, found.get(job.migration.key), session.run_id):
@@ -73,10 +73,16 @@ def _is_done(job: Job, found: Standing | None, run_id: str) -> bool:
     return found == Standing("applied", job.migration.checksum, run_id)
 
 
-def _asked_anew(
-    session: Session, jobs: Sequence[Job], keys: list[str], deadline: Deadline
-) -> dict[str, Standing]:
-    """Ask over a new connection what a lost one had committed."""
+def asked(
+    session: Session, jobs: Sequence[Job], deadline: Deadline, question: Callable[[Session], _T]
+) -> _T:
+    """Ask the history, over a new connection where the session's is lost, once that has ended.
+
+    Raises:
+        Unreachable: the connection was lost, and nobody can be asked.
+    """
+    if not session.lost():
+        return question(session)
     left = deadline.left()
     wait = session.wait if left is None else min(session.wait, max(left, 1.0))
     try:
@@ -91,7 +97,7 @@ def _asked_anew(
         ) from error
     try:
         _wait_for_end(session, other, _ENDING if left is None else min(_ENDING, left))
-        return standings(other, keys)
+        return question(other)
     finally:
         other.close()
 

@@ -128,6 +128,7 @@ def check(folder: Folder, history: Iterable[Row], *, ahead: bool = False) -> lis
     problems = []
     for row in history:
         file = files.get(row.version)
+        problems += _other_than_begun(row, folder)
         if file is None and row.state == "applying":
             problems.append(
                 f"{row.version} ({row.description}) is half applied and its file"
@@ -154,6 +155,33 @@ def check(folder: Folder, history: Iterable[Row], *, ahead: bool = False) -> lis
                 " restore it and put the change into a new migration, or runner repair to accept it"
             )
     return problems
+
+
+def runs_by(row: Row, folder: Folder) -> Migration | None:
+    """Return the file by which a half-done row goes on."""
+    return (folder.undo if row.state == "undoing" else folder.by_key()).get(row.version)
+
+
+def other_than_begun(file: Migration | None, row: Row) -> bool:
+    """Return whether a half-done backfill would go on as another file than it began as."""
+    point = row.checkpoint if row.state != "applied" else None
+    return bool(file and point and point.checksum != file.checksum)
+
+
+def _other_than_begun(row: Row, folder: Folder) -> list[str]:
+    file = runs_by(row, folder) if row.checkpoint else None
+    problem = _changed_half_way(file, row)
+    return [problem] if problem else []
+
+
+def _changed_half_way(file: Migration | None, row: Row) -> str | None:
+    if not (file and other_than_begun(file, row)):
+        return None
+    return (
+        f"{file.name}: changed since it began to backfill, and {row.progress()} are"
+        " done as it was: restore it; or runner repair, to go on with it as it is now; or runner"
+        f" repair --forget {row.version}, to begin anew"
+    )
 
 
 def changed(file: Migration, row: Row) -> bool:
@@ -233,7 +261,7 @@ def _out_of_order(pending: Iterable[Migration], rows: Iterable[Row], policy: Pol
 def _apply(migration: Migration, row: Row | None) -> Task:
     if row is None:
         return Task("apply", migration, "new")
-    return Task("apply", migration, f"stopped half-way, {len(row.steps)} statements done", row)
+    return Task("apply", migration, f"stopped half-way, {row.progress()} done", row)
 
 
 def _repeatables(folder: Folder, rows: dict[str, Row]) -> Iterable[Task]:
@@ -254,4 +282,4 @@ def _cannot_undo(row: Row, file: Migration | None, undo: Migration | None) -> st
         return f"version {row.version} is half applied: runner migrate to finish it first"
     if undo is None:
         return f"version {row.version} ({row.description}) has no U file"
-    return None
+    return _changed_half_way(undo, row)

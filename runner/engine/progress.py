@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from runner.engine.job import Job
+    from runner.result import Backfill
 
 
 class Progress(Protocol):
@@ -22,6 +23,9 @@ class Progress(Protocol):
 
     def tick(self, job: Job, seconds: float) -> None:
         """Take the time that a file has been running."""
+
+    def moved(self, job: Job, backfill: Backfill) -> None:
+        """Take how far a backfill is, about twice a second."""
 
     def notices(self, job: Job, texts: list[str]) -> None:
         """Take what the server had to say."""
@@ -49,6 +53,9 @@ class Silence:
         """Say nothing."""
 
     def tick(self, job: Job, seconds: float) -> None:
+        """Say nothing."""
+
+    def moved(self, job: Job, backfill: Backfill) -> None:
         """Say nothing."""
 
     def notices(self, job: Job, texts: list[str]) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import psycopg2
 
 from runner.database.session import Session
 from runner.database.sessions import longest_transaction
+from runner.engine import foresight
 from runner.engine.job import Job
 from runner.engine.rewrites import settled
 from runner.files.code import code_digest
 from runner.history.table import Row
 from runner.report.wording import many, size
-from runner.result import Hazard, Open, Plan, Planned, Relation, Risk
+from runner.result import Backfill, Hazard, Open, Plan, Planned, Relation, Risk
 from runner.syntax.hazards import Hazard as Seen
 from runner.syntax.hazards import hazards_of
 from runner.syntax.locks import Expected, is_opaque, locks_of, stronger
@@ -62,12 +63,14 @@ class _Text(NamedTuple):
     opaque: bool
 
 
-def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan:
+def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row], throttle: str) -> Plan:
     """Return the plan as the result document carries it.
 
     Parameters:
         rows: the history that the jobs were planned on.
+        throttle: what slows backfills down, in words.
     """
+    backfills = foresight.expected(session, jobs)
     read = [_look(job) for job in jobs]
     relations = _relations(session, sorted({lock.relation for one in read for lock in one.locks}))
     read = [one._replace(locks=settled(session, one.locks)) for one in read]
@@ -75,8 +78,17 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row]) -> Plan
         "digest": digest(jobs, place(session), rows),
         "runner": code_digest(),
         "longest_transaction": _longest(session),
-        "files": [_file(job, one, relations) for job, one in zip(jobs, read, strict=True)],
+        "files": [
+            _backfilled(_file(job, one, relations), backfills, throttle)
+            for job, one in zip(jobs, read, strict=True)
+        ],
     }
+
+
+def _backfilled(file: Planned, backfills: Mapping[str, Backfill], throttle: str) -> Planned:
+    if found := backfills.get(file["file"]):
+        file["backfill"], file["throttle"] = found, throttle
+    return file
 
 
 def first(jobs: Sequence[Job], database: str) -> Plan:

@@ -81,7 +81,7 @@ class Steps:
             notices = self._run(job)
             took = round((time.monotonic() - began) * 1000)
             done = Done(took, trace.from_text(job), notices)
-            late = self._finish(job, done)
+            late = finish(self._session, self._conduct, job, done)
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
@@ -91,23 +91,6 @@ class Steps:
             self._progress.finished(job, done.duration_ms)
         if late:
             raise late
-
-    def _finish(self, job: Job, done: Done) -> BaseException | None:
-        """Put a job into force; return an interrupt that came too late to stop that."""
-        record, action = job.record(self._session.run_id), job.task.action
-        if action == "undo":
-            written = self._history.undone(record, job.task.rests)
-        else:
-            written = self._history.steps_finished(record, done.duration_ms)
-        logged = self._history.event(action, record, done.duration_ms, done.trace)
-        try:
-            self._session.run(f"{BEGIN}{self._session.reset()}{written}; {logged}; commit")
-        except BaseException as error:
-            recorded, late = settle(self._session, [job], error, self._deadline)
-            if not recorded:
-                raise late or error from error
-            return None if isinstance(late, psycopg2.Error) else late
-        return None
 
     def _run(self, job: Job) -> list[str]:
         """Run what is left of a job's statements and return what the server said."""
@@ -327,6 +310,34 @@ class Steps:
             note=note,
             kind=NeedsAttention,
         ) from error
+
+
+def finish(
+    session: Session, conduct: Conduct, job: Job, done: Done, *, kept: str = ""
+) -> BaseException | None:
+    """Put a job whose work is committed into force, or out of it where it was undone.
+
+    Parameters:
+        kept: SQL that fails where somebody else has changed its journal meanwhile.
+
+    Returns:
+        An interrupt that came too late to stop that.
+    """
+    history, record = Writer.of(session), job.record(session.run_id)
+    action = job.task.action
+    if action == "undo":
+        written = history.undone(record, job.task.rests)
+    else:
+        written = history.steps_finished(record, done.duration_ms)
+    logged = history.event(action, record, done.duration_ms, done.trace)
+    try:
+        session.run(f"{BEGIN}{session.reset()}{kept}{written}; {logged}; commit")
+    except BaseException as error:
+        recorded, late = settle(session, [job], error, conduct.deadline)
+        if not recorded:
+            raise late or error from error
+        return None if isinstance(late, psycopg2.Error) else late
+    return None
 
 
 def _digest(statement: Statement) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runner.errors import ConfigurationError
 from runner.syntax.search import mentions
@@ -17,15 +17,28 @@ _ALLOW = "allow "
 _WAIVERS = 200  # of one file: the linter asks for each that answers nothing whether it is a rule
 _KNOWN = (
     "no-transaction, out-of-order, lock_timeout=5s, statement_timeout=10min, irreversible: why,"
-    " allow rule: why"
+    " allow rule: why, batch=table.key, batch_size=5000"
 )
+# Words are parted by commas and blanks, which a quoted name may hold.
+_words = re.compile(r'(?:"[^"]*"|[^",\s])+|"').findall
+_part = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_key = re.compile(rf"(?P<table>{_part}(?:\.{_part})?)\.(?P<column>{_part})").fullmatch
+_MOST_ROWS = 1_000_000  # of a batch: it is a transaction, and its row locks are held as long
+
+
+class Batch(NamedTuple):
+    """What a backfill goes along: a table and a column of it, as SQL writes them."""
+
+    table: str
+    column: str
+    size: int = 5_000
 
 
 class Directives(NamedTuple):
     """What the comments at the top of a file ask for.
 
     The timeouts are milliseconds. `allow` is for the linter: rules that the file breaks with a
-    reason, as (rule, reason).
+    reason, as (rule, reason). `batch` makes a backfill of the file: it runs range after range.
     """
 
     no_transaction: bool = False
@@ -34,6 +47,7 @@ class Directives(NamedTuple):
     statement_timeout: int | None = None
     irreversible: str | None = None
     allow: tuple[tuple[str, str], ...] = ()
+    batch: Batch | None = None
 
 
 def parse(head: str) -> Directives:
@@ -42,7 +56,7 @@ def parse(head: str) -> Directives:
     Raises:
         ConfigurationError: one is unknown, malformed or given twice.
     """
-    found: dict[str, str | bool | int] = {}
+    found: dict[str, Any] = {}
     for line in re.split(r"[\r\n]", head):  # where a line ends for the server
         match = _DIRECTIVE.match(line.strip(" \t\f\v"))
         if match:
@@ -54,10 +68,21 @@ def parse(head: str) -> Directives:
     if len(waived) > _WAIVERS:
         raise ConfigurationError(f"{len(waived)} rules are allowed: more than there are")
     allow = tuple((name.removeprefix(_ALLOW), str(found.pop(name))) for name in waived)
-    return Directives(**found, allow=allow)  # type: ignore[arg-type]
+    batch = _batch(found)
+    return Directives(**{**found, **batch}, allow=allow)
 
 
-def _parse_directive(body: str) -> list[tuple[str, str | bool | int]]:
+def _batch(found: dict[str, Any]) -> dict[str, Batch]:
+    """Return what makes a backfill of the file, nothing where it is none."""
+    size, batch = found.pop("batch_size", None), found.get("batch")
+    if size and not batch:
+        raise ConfigurationError("batch_size is for a file with batch=table.key")
+    if batch and "no_transaction" in found:
+        raise ConfigurationError("a batch is a transaction: leave no-transaction out")
+    return {"batch": batch._replace(size=size or batch.size)} if batch else {}
+
+
+def _parse_directive(body: str) -> list[tuple[str, Any]]:
     name, colon, reason = body.partition(":")
     if name.strip() == "irreversible":
         if not (colon and reason.strip()):
@@ -70,10 +95,10 @@ def _parse_directive(body: str) -> list[tuple[str, str | bool | int]]:
                 "allow needs one rule and a reason: -- runner: allow <rule>: <why>"
             )
         return [(_ALLOW + rule[1], reason.strip())]
-    return [_parse_word(word) for word in re.split(r"[,\s]+", body) if word] or [_parse_word(body)]
+    return [_parse_word(word) for word in _words(body)] or [_parse_word(body)]
 
 
-def _parse_word(word: str) -> tuple[str, str | bool | int]:
+def _parse_word(word: str) -> tuple[str, Any]:
     name, equals, value = word.partition("=")
     if word in {"no-transaction", "out-of-order"}:
         return word.replace("-", "_"), True
@@ -82,7 +107,26 @@ def _parse_word(word: str) -> tuple[str, str | bool | int]:
             return name, milliseconds(value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{name}: {error.message}") from error
+    if name == "batch":
+        return name, _parse_key(value)
+    if name == "batch_size":
+        return name, _parse_size(value)
     raise ConfigurationError(f"unknown directive {word!r}; known: {_KNOWN}")
+
+
+def _parse_key(text: str) -> Batch:
+    found = _key(text)
+    if not found:
+        raise ConfigurationError(
+            f"batch={text}: a table and its key are expected, as in batch=orders.id"
+        )
+    return Batch(found["table"], found["column"])
+
+
+def _parse_size(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,6}", text) or int(text) > _MOST_ROWS:
+        raise ConfigurationError(f"batch_size={text}: a number from 1 to {_MOST_ROWS} is expected")
+    return int(text)
 
 
 def stray_directive(text: str, head_end: int) -> int | None:

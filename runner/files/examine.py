@@ -9,6 +9,7 @@ import itertools
 import re
 from typing import NamedTuple
 
+from runner.files import backfill
 from runner.files.directives import stray_directive
 from runner.files.folder import Migration
 from runner.syntax import effects, statements
@@ -95,6 +96,8 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
     statement: Statement | None = None
     names: set[str] | None = set()
     ordinary = len(text) <= _SMALL and not _odd(text)
+    batch = migration.directives.batch
+    ranged = backfill.look(text, batch)
     for statement in statements.checked(text, problems, more=not part.last):
         first = first if count else statement.start
         count += 1
@@ -108,6 +111,7 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
         ordinary = ordinary and statement.keyword in effects.ORDINARY
         if statement.keyword == "SET":
             limits += _limit(statement)
+        problems += ranged(statement)
         _gather(messages, statement)
     if part == _WHOLE and not count and not problems:
         problems.append(_EMPTY)
@@ -128,7 +132,7 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
         problems += _too_many(text)
     return Checked(
         tuple(problems),
-        transactional=not alone,
+        transactional=not (alone or batch),
         messages=tuple(messages),
         replaced=None if names is None else tuple(sorted(names)),
         plain=bool(count) and ordinary and names is not None and _asks_nothing(migration, alone),
@@ -162,7 +166,8 @@ def _odd(text: str) -> bool:
 
 def _asks_nothing(migration: Migration, alone: bool) -> bool:
     asked = migration.directives
-    return not (alone or asked.lock_timeout is not None or asked.statement_timeout is not None)
+    limited = asked.lock_timeout is not None or asked.statement_timeout is not None
+    return not (alone or limited or asked.batch)
 
 
 def described(migration: Migration, text: str, problem: Problem) -> str:

@@ -275,6 +275,13 @@ def _read(folder: Path, name: str) -> Migration:
         composed(match["description"]),
     )
     version = parse_version(written) if written else ()
+    asked = directives.parse(head)
+    if asked.batch and kind == "R":
+        raise ConfigurationError("a repeatable runs as a whole: a backfill is a V or a U file")
+    if asked.batch and size > _CHUNK:
+        raise ConfigurationError(
+            "its text is sent for each batch, and is more than 1 MB: put rows into a table"
+        )
     return Migration(
         kind=kind,
         version=version,
@@ -283,7 +290,7 @@ def _read(folder: Path, name: str) -> Migration:
         folder=folder,
         name=name,
         checksum=checksum,
-        directives=directives.parse(head),
+        directives=asked,
         size=size,
     )
 

@@ -15,7 +15,17 @@ from runner.database.session import Session
 from runner.errors import ValidationFailed
 from runner.history import table as made
 from runner.history import trust
-from runner.history.table import LOG, RUN, SNAPSHOT, TABLE, Begun, Names, Row, names
+from runner.history.table import (
+    LOG,
+    RUN,
+    SNAPSHOT,
+    TABLE,
+    Begun,
+    Checkpoint,
+    Names,
+    Row,
+    names,
+)
 from runner.result import Event, Trace
 
 
@@ -51,6 +61,15 @@ def standings(session: Session, versions: Sequence[str]) -> dict[str, Standing]:
             (list(versions),),
         )
         return {version: Standing(*rest) for version, *rest in cursor}
+
+
+def checkpoint(session: Session, version: str) -> Checkpoint | None:
+    """Return how far a backfill is, None where none of this version has begun."""
+    with _reading(session, TABLE) as cursor:
+        here = names(session)
+        cursor.execute(f"select steps from {here.table} where version = %s", (version,))
+        row = cursor.fetchone()
+    return Checkpoint.of(row[0]) if row else None
 
 
 _READ = """

@@ -193,8 +193,48 @@ class Doubt(NamedTuple):
         raise ValueError("a statement in doubt that is none")
 
 
+_BACKFILL = "backfill "  # begins what the history keeps of one, in the place of steps
+
+
+class Checkpoint(NamedTuple):
+    """How far a backfill is: written with each of its batches, in the same transaction.
+
+    `checksum` is its file's; `last` the greatest key that is done, as text, None before the first
+    batch; `rows` and `batches` are done, in `ms` milliseconds; `total` the rows that were
+    estimated when it began.
+    """
+
+    checksum: str
+    last: str | None = None
+    rows: int = 0
+    batches: int = 0
+    ms: int = 0
+    total: int | None = None
+
+    def kept(self) -> str:
+        """Return the text by which the history keeps it."""
+        return _BACKFILL + json.dumps(self._asdict())
+
+    @classmethod
+    def of(cls, steps: Sequence[str]) -> Checkpoint | None:
+        """Return it from what the history keeps, None where that is of no backfill.
+
+        Raises:
+            ValueError: that is something else.
+        """
+        if not (steps and steps[0].startswith(_BACKFILL)):
+            return None
+        match json.loads(steps[0].removeprefix(_BACKFILL)):
+            case {
+                "checksum": str(checksum), "last": str() | None as last, "rows": int(rows),
+                "batches": int(batches), "ms": int(ms), "total": int() | None as total,
+            } if len(steps) == 1:  # fmt: skip
+                return cls(checksum, last, rows, batches, ms, total)
+        raise ValueError("a backfill's checkpoint that is none")
+
+
 class Row(NamedTuple):
-    """One migration in force, or half-way."""
+    """One migration in force, or half-way; `checkpoint` is that of a backfill."""
 
     version: str
     kind: str
@@ -209,6 +249,7 @@ class Row(NamedTuple):
     duration_ms: int | None
     steps: list[Step]
     step_in_doubt: Doubt | None
+    checkpoint: Checkpoint | None = None
 
     @classmethod
     def of(cls, values: tuple[Any, ...]) -> Row:
@@ -220,8 +261,10 @@ class Row(NamedTuple):
         *plain, steps, doubt = values
         if steps is None or None in steps:
             raise ValueError(f"version {plain[0]!r} lacks something")
-        done = [Step.of(kept) for kept in steps]
-        row = cls(*plain, done, None if doubt is None else Doubt.of(doubt))  # type: ignore[call-arg]
+        checkpoint = Checkpoint.of(steps)
+        done = [] if checkpoint else [Step.of(kept) for kept in steps]
+        doubtful = None if doubt is None else Doubt.of(doubt)
+        row = cls(*plain, done, doubtful, checkpoint)  # type: ignore[call-arg]
         if row.kind not in KINDS or row.state not in STATES:
             raise ValueError(f"version {row.version!r} is {row.kind!r} and {row.state!r}")
         name, repeatable = str(row.version), row.kind == "repeatable"
@@ -230,6 +273,11 @@ class Row(NamedTuple):
         if None in (row.description, row.applied_at, row.run_id):
             raise ValueError(f"version {row.version!r} lacks something")
         return row if row.version.isascii() else row._replace(version=composed(row.version))
+
+    def progress(self) -> str:
+        """Return how much of it is done, in words."""
+        point = self.checkpoint
+        return f"{point.rows:,} rows" if point else f"{len(self.steps)} statements"
 
 
 class Begun(NamedTuple):

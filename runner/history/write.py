@@ -16,7 +16,17 @@ from runner.database.quoting import literal, quoted
 from runner.database.session import Session
 from runner.files.folder import composed
 from runner.history.read import tables
-from runner.history.table import COLUMNS, TABLE, Doubt, Names, Record, Step, create, names
+from runner.history.table import (
+    COLUMNS,
+    TABLE,
+    Checkpoint,
+    Doubt,
+    Names,
+    Record,
+    Step,
+    create,
+    names,
+)
 from runner.result import Task
 
 # pgmigrate's table has our table's name; it is kept under this one.
@@ -58,6 +68,11 @@ def _once(written: str, also: str = "") -> str:
 def _unescaped(json_text: str) -> str:
     """Return JSON as an SQL literal that is the same however a file has backslashes read."""
     return "$${}$$".format(json_text.replace("$", "\\u0024"))
+
+
+def _steps(checkpoint: Checkpoint | None) -> str:
+    kept = f"{_unescaped(checkpoint.kept())}" if checkpoint else ""
+    return f"array[{kept}]::text[]"
 
 
 class Writer:
@@ -140,18 +155,30 @@ class Writer:
             f" {'null' if duration is None else duration}, {what})"
         )
 
-    def begin_steps(self, record: Record, state: str) -> str:
-        """Return the SQL that opens the journal of a non-transactional migration."""
+    def begin_steps(self, record: Record, state: str, checkpoint: Checkpoint | None = None) -> str:
+        """Return the SQL that opens the journal of a non-transactional migration.
+
+        Parameters:
+            checkpoint: where a backfill begins.
+        """
+        steps = _steps(checkpoint)
         if state == "undoing":
             return _once(
-                f"update {self._table} set state = 'undoing', steps = '{{}}', step_in_doubt = null"
+                f"update {self._table} set state = 'undoing', steps = {steps}, step_in_doubt = null"
                 f" {self._of(record.version)}"
             )
         again = ""
         if record.kind == "repeatable":
             again = """ on conflict (version) do update set state = excluded.state,
                 checksum = excluded.checksum, steps = '{}', step_in_doubt = null"""
-        return self._inserted(record, state, again=again)
+        return self._inserted(record, state, again=again, steps=steps)
+
+    def moved(self, version: str, before: Checkpoint, after: Checkpoint) -> str:
+        """Return the SQL that takes a backfill on; it fails where that is elsewhere already."""
+        return _once(
+            f"update {self._table} set steps = {_steps(after)} {self._of(version)}"
+            f" and state <> 'applied' and steps = {_steps(before)}"
+        )
 
     def step_begun(self, version: str, doubt: Doubt) -> str:
         """Return the SQL that says which statement is about to run."""

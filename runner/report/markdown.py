@@ -142,7 +142,7 @@ def _remarks(file: ToRun) -> list[str]:
         said += file.seen["risks"]
         reason = file.seen["irreversible"]
         said += [f"irreversible: {reason}"] if reason else []
-    return said + ([] if file.transactional else ["without a transaction"])
+    return said + ([] if file.transactional else [file.how])
 
 
 def _proof(document: Document) -> Iterator[str]:
@@ -195,7 +195,7 @@ def _lock(entry: Applied | Proof) -> str:
 def _listed(document: Document) -> Iterator[str]:
     """Yield what the commands that only look have found, and what the others say."""
     standings = [
-        (plain(entry["version"]), plain(entry["description"]), plain(entry["state"]),
+        (plain(entry["version"]), plain(entry["description"]), plain(wording.state(entry)),
          plain(wording.moment(entry["applied_at"] or "")), plain(entry["applied_by"] or ""))
         for entry in wording.standings(document)
     ]  # fmt: skip

@@ -29,7 +29,6 @@ _WIDTH = 1000  # units of the timeline's drawing
 _LEAST = 6  # of them, so that the shortest bar is seen
 
 _TONES = {"none": "good", "notice": "warn", "block": "bad"}
-_HOW = {True: "in a transaction", False: "statement by statement, without a transaction"}
 
 
 class _Bar(NamedTuple):
@@ -115,6 +114,7 @@ def _environment() -> Environment:
         "safely": _safely,
         "duration": duration, "moment": wording.moment, "size": wording.size,
         "amount": wording.amount, "rate": wording.rate, "many": wording.many,
+        "standing": wording.state,
         "mode": modes.words, "level": modes.level, "blocks": wording.blocks,
     }  # fmt: skip
     found.globals |= {
@@ -178,8 +178,8 @@ def _took(proof: Proof) -> str:
     return ", ".join(f"{name} {duration(ms)}" for name, ms in taken.items() if ms is not None)
 
 
-def _manner(why: str, *, transactional: bool) -> str:
-    return " · ".join(part for part in (why, _HOW[transactional]) if part)
+def _manner(why: str, how: str) -> str:
+    return " · ".join(part for part in (why, how) if part)
 
 
 def _file(file: ToRun) -> _File:
@@ -188,7 +188,7 @@ def _file(file: ToRun) -> _File:
         file,
         tone=_TONES[seen["risk"]] if seen else "calm",
         word=wording.RISKS[seen["risk"]] if seen else file.action,
-        manner=_manner(file.why, transactional=file.transactional),
+        manner=_manner(file.why, file.how),
         touched=_touched(seen["locks"], seen["relations"]) if seen else [],
     )
 
@@ -230,7 +230,7 @@ def _spoke(entry: Applied) -> bool:
 def _card(entry: Applied) -> _Card:
     held = entry.get("held_ms")
     said = [
-        _manner(entry["why"], transactional=entry["transactional"]),
+        _manner(entry["why"], wording.manner(entry)),
         wording.attempt(entry),
         "" if held is None else f"locks held for {duration(held)}",
     ]

@@ -174,6 +174,15 @@ def standings(document: Document) -> str:
     return wording.counted(wording.standings(document))
 
 
+def backfills(document: Document) -> list[str]:
+    """Say how far each backfill is that has begun."""
+    return [
+        clean(f"{entry['file'] or entry['version']}: {wording.backfill(found)}")
+        for entry in wording.standings(document)
+        if (found := entry.get("backfill"))
+    ]
+
+
 def entries(document: Document) -> str:
     """Say how many entries were listed."""
     return many(len(wording.events(document)), "entry", "entries")
@@ -256,8 +265,7 @@ def _pending(document: Document, *, colour: bool) -> list[str]:
 
 def _head(file: ToRun) -> list[str]:
     """Return what stands above a file's SQL: why and how it runs and, if looked for, its risk."""
-    how = "in a transaction" if file.transactional else "statement by statement"
-    lines = [f"-- {file.action} {file.file} ({file.why}), {how}"]
+    lines = [f"-- {file.action} {file.file} ({file.why}), {file.how}"]
     if file.seen:
         lines += [f"--   {risk}" for risk in file.seen["risks"]]
         reason = file.seen["irreversible"]

@@ -12,6 +12,7 @@ from runner.errors import Error, Kind
 from runner.result import (
     Action,
     Applied,
+    Backfill,
     Document,
     Event,
     Finding,
@@ -31,6 +32,9 @@ from runner.syntax import modes
 RISKS: dict[Risk, str] = {"none": "no risk seen", "notice": "be aware", "block": "would block"}
 # Where a migration may stand and nothing is left to do.
 SETTLED = frozenset({"applied", "baseline", "below the baseline"})
+
+# Seconds between two lines on how far a backfill is, where none takes another's place.
+OFTEN = 30.0
 
 _PLANS = frozenset({"plan", "rollback"})  # whose data is a plan
 _RUNS = _PLANS | {"migrate"}
@@ -53,6 +57,7 @@ class ToRun(NamedTuple):
     action: Action
     transactional: bool
     why: str
+    how: str
     sql: str
     seen: Planned | None
 
@@ -167,6 +172,26 @@ def duration(milliseconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"  # noqa: PLR2004
 
 
+def done_of(found: Backfill) -> str:
+    """Return what of a backfill is done."""
+    return f"{many(found['rows'], 'row')} in {many(found['batches'], 'batch', 'batches')}"
+
+
+def backfill(found: Backfill) -> str:
+    """Return how far a backfill is: what is done, what is left, how fast, and until when."""
+    said = done_of(found)
+    left, speed, seconds = found["rows_left"], found["rows_per_second"], found["seconds_left"]
+    if left:
+        whole = found["rows"] + left
+        said += f" ({100 * found['rows'] // whole} %), about {amount(left)} rows left"
+        said += ", by the table's size" if found["basis"] == "size" else ""
+    if speed:
+        said += f", {rate(speed)} rows/s"
+    if left and seconds and found["ends_at"]:
+        said += f", {duration(seconds * 1000)} more, to about {moment(found['ends_at'])}"
+    return said
+
+
 def moment(text: object) -> str:
     """Return a time for people, in UTC."""
     try:
@@ -203,7 +228,26 @@ def planned(document: Document) -> list[ToRun]:
 
 
 def _to_run(task: Task | Planned, sql: str, seen: Planned | None) -> ToRun:
-    return ToRun(task["file"], task["action"], task["transactional"], task["why"], sql, seen)
+    how = manner(task)
+    if seen and seen.get("throttle"):
+        how += f"; {seen['throttle']}"
+    return ToRun(task["file"], task["action"], task["transactional"], task["why"], how, sql, seen)
+
+
+def manner(task: Task | Planned) -> str:
+    """Return how a file runs: of a backfill, how much that is."""
+    if found := task.get("backfill"):
+        size = f"{many(found['batch_size'], 'row')} of {found['table']} by {found['key']}"
+        rest = f", about {amount(found['rows_left'])} left" if found["rows_left"] else ""
+        done = f", {done_of(found)} done" if found["rows"] else ""
+        return f"a backfill, in batches of {size}, each committed{done}{rest}"
+    return "in a transaction" if task["transactional"] else "statement by statement"
+
+
+def state(entry: Standing) -> str:
+    """Return where a migration stands, and how far it is if it is a backfill."""
+    found = entry.get("backfill")
+    return f"{entry['state']}: {backfill(found)}" if found else entry["state"]
 
 
 def verified(document: Document) -> list[Proof]:

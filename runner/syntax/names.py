@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from runner.syntax.lexer import unquoted
@@ -83,6 +84,16 @@ def qualified(tokens: list[str]) -> str:
             break
         name += "." + _sql(part)
     return name
+
+
+def says(text: str, name: str) -> bool:
+    """Return whether a text has a relation's name anywhere in it, in code and comments alike.
+
+    Parameters:
+        name: as SQL writes it; its schema may be left out by the text.
+    """
+    word = re.escape(unquoted(re.findall(r'"(?:[^"]|"")+"|[^".]+', name)[-1]))
+    return re.search(rf"(?<![\w$]){word}(?![\w$])", text, re.IGNORECASE) is not None
 
 
 def _without(tokens: list[str], word: str) -> list[str]:

@@ -223,7 +223,7 @@ def test_server_of_another_authority_than_the_function_s_is_not_logged_in_to(
 
 def test_metrics_say_what_an_alarm_needs() -> None:
     document = {
-        "error": None, "applied": [1, 2], "pending": [], "duration_ms": 70, "run_id": "r",
+        "error": None, "applied": [{}, {}], "pending": [], "duration_ms": 70, "run_id": "r",
     }  # fmt: skip
     numbers = json.loads(handler.metrics(document, 1_700_000_000.5))
     (directive,) = numbers["_aws"]["CloudWatchMetrics"]
@@ -235,3 +235,39 @@ def test_metrics_say_what_an_alarm_needs() -> None:
         "Duration": 70,
     }
     assert all(name in numbers for (name,) in directive["Dimensions"])
+
+
+def test_metrics_say_how_far_a_backfill_is() -> None:
+    far = {"rows": 30, "rows_left": 70, "rows_per_second": 12.5}
+    document = {
+        "error": None, "applied": [], "pending": [{}, {"backfill": far}], "duration_ms": 70,
+        "run_id": "r",
+    }  # fmt: skip
+    numbers = json.loads(handler.metrics(document, 1_700_000_000.5))
+    (directive,) = numbers["_aws"]["CloudWatchMetrics"]
+    units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+    named = ("BackfilledRows", "BackfillRowsLeft", "BackfilledRowsPerSecond")
+    assert [(numbers[name], units[name]) for name in named] == [
+        (30, "Count"), (70, "Count"), (12.5, "Count/Second"),
+    ]  # fmt: skip
+
+
+def test_function_slows_backfills_as_its_variables_say(
+    deployed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.file(
+        "V1__t.sql",
+        "-- runner: batch=t.id\ndelete from t where id between"
+        " current_setting('batch.first')::int and current_setting('batch.last')::int",
+    )
+    deployed.query("create table t (id int primary key)")
+    monkeypatch.setenv("BATCH_PAUSE", "50%")
+    monkeypatch.setenv("BATCH_ACTIVE", "4")
+    event = {"command": "plan", "run_id": "r"}
+    (file,) = handler.handle(event, Context("read"))["data"]["files"]
+    assert file["throttle"] == (
+        "pauses for 50% of a batch's time after each, waits while more than 4 sessions work"
+    )
+    monkeypatch.setenv("BATCH_ACTIVE", "few")
+    with pytest.raises(handler.RunFailed, match="BATCH_ACTIVE=few: option batch_active takes"):
+        handler.handle(event, Context("read"))
