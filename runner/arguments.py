@@ -189,13 +189,30 @@ def parser() -> _Parser:
     )  # fmt: skip
     _add_shared(top, SHARED)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    groups: dict[str, Any] = {"": commands}
     for command in COMMANDS.values():
-        top.children.append(_add_command(commands, command))
+        group, _, _ = command.name.rpartition(" ")
+        if group not in groups:
+            groups[group] = _add_group(top, commands, group)
+        top.children.append(_add_command(groups[group], command))
     return top
+
+
+def _add_group(top: _Parser, commands: Any, name: str) -> Any:
+    """Add a word that is said before several commands, and return what these are added to."""
+    words = [
+        word for group, _, word in (each.rpartition(" ") for each in COMMANDS) if group == name
+    ]
+    said = f"for many targets at once: {', '.join(words)}"
+    added: _Parser = commands.add_parser(name, help=said, description=said)
+    top.children.append(added)
+    return added.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
 
 def _add_command(commands: Any, command: Command) -> _Parser:
     added = _add_named(commands, command)
+    if " " in command.name:
+        added.set_defaults(command=command.name)
     if command.name == "invoke":
         _add_remote(added)
     _add_shared(added, [None, *(need for need in Needs if need in command.needs)])
@@ -204,7 +221,10 @@ def _add_command(commands: Any, command: Command) -> _Parser:
 
 def _add_named(commands: Any, command: Command) -> _Parser:
     added: _Parser = commands.add_parser(
-        command.name, aliases=command.aliases, help=command.help, description=command.help
+        command.name.rpartition(" ")[2],
+        aliases=command.aliases,
+        help=command.help,
+        description=command.help,
     )
     _add_options(added, command.options)
     return added

@@ -257,10 +257,57 @@ class Finding(TypedDict):
     safe: NotRequired[str]
 
 
+MemberState = Literal[
+    "failed", "unreachable", "differs", "drifted", "incomplete", "not started", "behind", "current",
+]  # fmt: skip
+
+
+class Member(TypedDict):
+    """One target of a fleet and where it stands.
+
+    `version` is the newest in force, `applied` and `pending` are numbers of files; `error` is one
+    line. `exit_code` is null where it was not begun.
+    """
+
+    name: str
+    target: Target
+    state: MemberState
+    exit_code: int | None
+    version: str | None
+    applied: int
+    pending: int
+    duration_ms: int
+    error: str | None
+
+
+class Group(TypedDict):
+    """The targets of a fleet in which the same files would run, on the same history.
+
+    `digest` is what approves that, `examples` are the first of their names.
+    """
+
+    digest: str
+    version: str | None
+    files: list[str]
+    targets: int
+    examples: list[str]
+
+
+class Fleet(TypedDict):
+    """The data of a fleet's commands.
+
+    `files` is the digest of the files, `groups` are those of a plan, largest first.
+    """
+
+    files: str
+    groups: list[Group]
+    members: list[Member]
+
+
 # What a command answers beside what it ran; which of them is the command's.
 Data = (
     list[Standing] | list[Event] | list[Finding] | list[Preview] | list[str]
-    | Plan | Proofs | Carried | None
+    | Plan | Proofs | Carried | Fleet | None
 )  # fmt: skip
 
 
@@ -298,6 +345,7 @@ class Result:
         self.earlier: list[Applied] = []
         self._pending: dict[str, Task] = {}
         self.warnings: list[str] = []
+        self.version: str | None = None  # the newest in force before the run
         self.data: Data = None
         self.planned = False
         self.changed = False

@@ -31,7 +31,7 @@ class Setting(NamedTuple):
     def key(self) -> str:
         """Its name in a file."""
         own = self.option.name.replace("_", "-")
-        return f"{self.command.name}.{own}" if self.command else own
+        return f"{self.command.name.replace(' ', '-')}.{own}" if self.command else own
 
     @property
     def variable(self) -> str:

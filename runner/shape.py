@@ -14,7 +14,21 @@ from typing import (
     is_typeddict,
 )
 
+# Bytes of a name; the server cuts off what is more (NAMEDATALEN in pg_config_manual.h).
+_LONGEST_NAME = 63
 _LARGEST = 2**63  # of any number: PostgreSQL's bigint holds less
+
+
+def misnamed(schema: str) -> str | None:
+    """Return why no schema of ours can have a name, None where one can.
+
+    It is the name as the server keeps it: nothing of it is folded or quoted.
+    """
+    if not schema.isprintable() or not 0 < len(schema.encode()) <= _LONGEST_NAME:
+        return f"a schema's name is 1 to {_LONGEST_NAME} printable bytes"
+    if schema.startswith("pg_") or schema == "information_schema":
+        return f"{schema} is the server's own"
+    return None
 
 
 def misfit(value: object, kind: Any, path: str = "$") -> str | None:

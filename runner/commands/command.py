@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from runner.errors import ConfigurationError
 from runner.report import text
 from runner.result import Document
+from runner.shape import misnamed
 
 if TYPE_CHECKING:
     from runner.engine.run import Run
 
 
 _LONGEST_ID = 200
-_LONGEST_NAME = 63  # bytes; the server cuts off what is more (NAMEDATALEN in pg_config_manual.h)
 
 
 class Option(NamedTuple):
@@ -128,7 +128,7 @@ class Command(NamedTuple):
     def agreed(self, given: Options, document: Document) -> dict[str, Any]:
         """Return the options with which what a result says is done, and nothing else."""
         shown = text.digest(document)
-        pinned = {"plan_digest": shown} if shown else {}
+        pinned = {"plan_digest": (shown,)} if shown else {}
         return {**given, **pinned, "yes": True}
 
     def text(self, document: Document, screen: text.Screen = text.PAPER) -> str:
@@ -178,17 +178,42 @@ def named_run(text: str) -> str:
     return text
 
 
+def digests(text: str) -> tuple[str, ...]:
+    """Return the digests of plans that were approved.
+
+    Raises:
+        ConfigurationError: there is none: nothing was approved then, and not anything.
+    """
+    found = tuple(text.split(","))
+    if not all(map(str.strip, found)):
+        raise ConfigurationError("it holds no digest, or a comma too many")
+    return found
+
+
 def named_schema(text: str) -> str:
-    """Return the name of a schema, as the server keeps it: nothing of it is folded or quoted.
+    """Return the name of a schema.
 
     Raises:
         ConfigurationError: no schema of ours can have it.
     """
-    if not text.isprintable() or len(text.encode(errors="replace")) > _LONGEST_NAME:
-        raise ConfigurationError(f"a schema's name is at most {_LONGEST_NAME} printable bytes")
-    if text.startswith("pg_") or text == "information_schema":
-        raise ConfigurationError(f"{text} is the server's own")
+    if problem := misnamed(text):
+        raise ConfigurationError(problem)
     return text
+
+
+def share(text: str) -> tuple[int, bool]:
+    """Return a number from 0, and whether it is per cent.
+
+    Raises:
+        ConfigurationError: it is none, or more than all.
+    """
+    number = text.removesuffix("%")
+    percent = number != text
+    if not (number.isascii() and number.isdecimal()) or len(number) > 9:  # noqa: PLR2004
+        raise ConfigurationError(f"{text} is no number, or number of per cent", fix="5, or 5%")
+    if percent and int(number) > 100:  # noqa: PLR2004
+        raise ConfigurationError(f"{text} is more than all")
+    return int(number), percent
 
 
 def positive(number: int) -> int:

@@ -17,7 +17,7 @@ from runner.history import read
 from runner.history.table import Row
 from runner.result import Backfill, Result, Standing
 
-_PENDING = {"pending", "to run again", "half applied", "half undone"}
+PENDING = {"pending", "to run again", "half applied", "half undone"}
 
 
 def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
@@ -41,7 +41,7 @@ def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
                 entry["backfill"] = begun[entry["version"]]
         problems = check(folder, rows)
         result.warnings = [*problems, *passed_over]
-        pending = [entry["version"] for entry in standings if entry["state"] in _PENDING]
+        pending = [entry["version"] for entry in standings if entry["state"] in PENDING]
         if check_only and problems:
             raise ValidationFailed("files and history do not fit", details=tuple(problems))
         if check_only and pending:

@@ -18,9 +18,11 @@ from runner.commands.command import (
     Needs,
     Option,
     Options,
+    digests,
     named_run,
     named_schema,
     positive,
+    share,
 )
 from runner.engine.throttle import Pause, hours, pause
 from runner.files.directives import with_unit
@@ -48,7 +50,7 @@ def _migrate(context: Context, options: Options) -> Document:
         single=options.get("single_transaction", False),
         dry_run=options.get("dry_run", False),
         on_drift=options.get("on_drift", "warn"),
-        plan_digest=options.get("plan_digest"),
+        plan_digests=options.get("plan_digest", ()),
         evidence=Evidence(
             options.get("proved"), options.get("promoted"), options.get("without_evidence")
         ),
@@ -79,7 +81,7 @@ def _rollback(context: Context, options: Options) -> Document:
         context.database(None),
         to=options.get("to"),
         steps=options.get("steps"),
-        plan_digest=options.get("plan_digest"),
+        plan_digests=options.get("plan_digest", ()),
         yes=options.get("yes", False),
     ).document()
 
@@ -92,6 +94,36 @@ def _status(context: Context, options: Options) -> Document:
         check_only=options.get("check", False),
         with_drift=options.get("drift", False),
     ).document()
+
+
+def _fleet_migrate(context: Context, options: Options) -> Document:
+    from runner.commands.fleet import fleet
+
+    asked = {
+        "policy": _policy(options)._asdict(),
+        "on_drift": options.get("on_drift", "warn"),
+        "create_schema": options.get("create_schema", False),
+        "plan_digests": options.get("plan_digest", ()),
+    }
+    wanted = frozenset({"current", "behind"})
+    return fleet(context, "migrate", options, asked=asked, wanted=wanted).document()
+
+
+def _fleet_plan(context: Context, options: Options) -> Document:
+    from runner.commands.fleet import fleet
+
+    asked = {"policy": _policy(options)._asdict()}
+    wanted = frozenset({"current", "behind"})
+    return fleet(context, "plan", options, asked=asked, wanted=wanted).document()
+
+
+def _fleet_status(context: Context, options: Options) -> Document:
+    from runner.commands.fleet import fleet
+
+    asked = {"drift": options.get("drift", False)}
+    more = () if options.get("check") else ("behind", "differs")
+    wanted = frozenset({"current", *more})
+    return fleet(context, "status", options, asked=asked, wanted=wanted).document()
 
 
 def _history(context: Context, options: Options) -> Document:
@@ -249,6 +281,25 @@ _POLICY = (
     Option("allow_other_history", "begin beside another tool's history", once=True, rare=True),
 )
 _YES = Option("yes", "do it", once=True)
+_FLEET = (
+    Option(
+        "targets",
+        "who they are: JSON objects with name, schema, dbname, host, service, …",
+        "FILE",
+        str,
+        Path,
+        one_of="who",
+    ),
+    Option(
+        "targets_query",
+        "or a query on the database given: columns name, schema, dbname",
+        "SQL",
+        str,
+        one_of="who",
+    ),
+    Option("at_once", "how many at the same time (one for each processor)", "N", int, positive),
+    Option("results", "also write what came of each, a line of JSON as it ends", "FILE", str, Path),
+)
 
 _ALL = (
     Command(
@@ -258,8 +309,8 @@ _ALL = (
             Option("dry_run", "print the SQL, run nothing", once=True),
             Option("create_schema", "make the schema of --schema where it is not there", rare=True),
             Option("single_transaction", "all pending files in one transaction", rare=True),
-            Option("plan_digest", "run only the plan of this digest (see plan)", "D", str,
-                   once=True, rare=True),
+            Option("plan_digest", "run only the plan of this digest (see plan), or of these: D,D",
+                   "D", str, digests, once=True, rare=True),
             Option("proved", "run only if the files' digest is this, of verify", "D", str,
                    once=True, rare=True),
             Option("promoted", "run only if the files' digest is this, of a migrate elsewhere",
@@ -283,7 +334,7 @@ _ALL = (
                    one_of="which", once=True),
             Option("steps", "how many versions to undo", "N", int, positive, one_of="which",
                    once=True),
-            Option("plan_digest", "undo only what was shown with this digest", "D", str,
+            Option("plan_digest", "undo only what was shown with this digest", "D", str, digests,
                    once=True, rare=True),
             _YES,
         ),
@@ -297,6 +348,38 @@ _ALL = (
         ),
         needs=_BOTH, right="read", summary=text.standings, aliases=("info",), lines=text.backfills,
         columns=("version", "description", "state", "undo", "applied_at", "applied_by"),
+    ),
+    Command(
+        "fleet migrate", "apply what is pending in many targets at once", _fleet_migrate,
+        (
+            *_FLEET,
+            Option("canary", "so many first; the others only if all of those succeed", "N", int,
+                   positive),
+            Option("tolerate", "how many may fail before no more are started, or which part of"
+                   " all (0)", "N|N%", str, share),
+            Option("plan_digest", "run only plans of these digests (see fleet plan)", "D,D", str,
+                   digests, once=True),
+            Option("on_drift", "what to do about changes made outside the migrations (warn)",
+                   kind=str, choices=("warn", "fail", "ignore")),
+            Option("create_schema", "make the schemas that are not there"),
+            *_POLICY[1:],
+        ),
+        needs=_BOTH, lines=text.fleet, summary=text.members, one_needed=True,
+    ),
+    Command(
+        "fleet plan", "show what fleet migrate would do: which files in how many targets, and the"
+        " digest that approves it", _fleet_plan, (*_FLEET, *_POLICY[1:]),
+        needs=_BOTH, lines=text.fleet, summary=text.members, one_needed=True,
+    ),
+    Command(
+        "fleet status", "show who is where: at which version, behind, failed, unreachable",
+        _fleet_status,
+        (
+            *_FLEET,
+            Option("check", "exit 6 where files and history differ, 8 if pending"),
+            Option("drift", "exit 6 where a schema was changed by other means"),
+        ),
+        needs=_BOTH, lines=text.fleet, summary=text.members, one_needed=True,
     ),
     Command(
         "history", "list what was done, undone, repaired: by whom, when, in which run", _history,

@@ -127,24 +127,26 @@ class Done(NamedTuple):
         return entry
 
 
-def prepare(tasks: Iterable[Task]) -> list[Job]:
+def prepare(tasks: Iterable[Task], known: dict[str, Job] | None = None) -> list[Job]:
     """Check the SQL of the planned files and cut it into messages.
+
+    Parameters:
+        known: files that were checked for another target, by name; these are added.
 
     Raises:
         ValidationFailed: with every problem of every file; nothing was run.
 
     """
     jobs, problems = [], []
+    known = {} if known is None else known
     for task in tasks:
-        if pieces.is_large(task.migration):
-            job = Job(task, None, (), transactional=True)
+        name = task.migration.name
+        if name in known:
+            job = known[name]._replace(task=task)
         else:
-            text = sql_of(task.migration)
-            checked = examine(task.migration, text)
-            problems += [described(task.migration, text, problem) for problem in checked.problems]
-            job = Job(
-                task, text, checked.messages, checked.transactional, checked.replaced, checked.plain
-            )
+            job, found = _checked(task)
+            problems += found
+            known |= {} if found else {name: job}
         problems += _other_than_begun(job)
         jobs.append(job)
     if problems:
@@ -154,6 +156,17 @@ def prepare(tasks: Iterable[Task]) -> list[Job]:
             fix="nothing was run; mend the places named above",
         )
     return jobs
+
+
+def _checked(task: Task) -> tuple[Job, list[str]]:
+    """Return a planned file as a job, and what is wrong with its SQL."""
+    if pieces.is_large(task.migration):
+        return Job(task, None, (), transactional=True), []
+    text = sql_of(task.migration)
+    checked = examine(task.migration, text)
+    problems = [described(task.migration, text, problem) for problem in checked.problems]
+    job = Job(task, text, checked.messages, checked.transactional, checked.replaced, checked.plain)
+    return job, problems
 
 
 def _other_than_begun(job: Job) -> list[str]:

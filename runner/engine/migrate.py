@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from runner.database.session import Session
 from runner.engine import once
 from runner.engine.evidence import Evidence
-from runner.engine.plan import Policy, Task, late, plan_migrate, plan_rollback
-from runner.engine.run import Run, opened, reported
+from runner.engine.plan import Policy, Task, late, newest, plan_migrate, plan_rollback
+from runner.engine.run import Files, Run, opened, reported
 from runner.files.folder import Folder, Version, read_folder
 from runner.history import others, read
 from runner.history.table import Row
@@ -40,7 +40,7 @@ def migrate(
     single: bool = False,
     dry_run: bool = False,
     on_drift: str = "warn",
-    plan_digest: str | None = None,
+    plan_digests: Sequence[str] = (),
     evidence: Evidence | None = None,
 ) -> Result:
     """Apply what is pending.
@@ -50,18 +50,18 @@ def migrate(
         single: all pending files in one transaction.
         dry_run: only plan: nothing is locked or written.
         on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
-        plan_digest: refuse anything but the plan of this digest, which somebody approved.
+        plan_digests: refuse anything but a plan of these digests, which somebody approved.
         evidence: what is known of the files from before, or why it is done without.
     """
     result = Result("migrate", run.run_id)
     with reported(result), _planned(run, result, _pending(policy), locked=not dry_run) as found:
         if dry_run:
-            _approve(found, plan_digest)
+            _approve(found, plan_digests)
             _preview(result, found.jobs)
             return result
         files = found.folder.digest()
         said = evidence.hold(files) if evidence else None
-        jobs = _left(run, found, result, plan_digest)
+        jobs = _left(run, found, result, plan_digests)
         if jobs:
             from runner.engine.execution import apply
 
@@ -82,6 +82,20 @@ def plan(run: Run, policy: Policy) -> Result:
     return result
 
 
+def look(run: Run, policy: Policy) -> tuple[Result, str | None]:
+    """Return what migrate would run in a target of a fleet, and the digest of all in its state.
+
+    Nothing is locked, and nothing but the history is looked at.
+    """
+    result, digest = Result("plan", run.run_id), None
+    with reported(result), _planned(run, result, _pending(policy), locked=False) as found:
+        from runner.engine import risk
+
+        result.planned = True
+        digest = risk.fleet_digest(found.jobs, found.rows)
+    return result, digest
+
+
 def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Result:
     """Show what migrate would do to a database that is still to be made: everything is new.
 
@@ -94,7 +108,8 @@ def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Resu
     with reported(result):
         from runner.engine import risk
 
-        jobs = _prepared(plan_migrate(read_folder(folder), (), policy=policy))
+        files = Files(read_folder(folder), {})
+        jobs = _prepared(plan_migrate(files.folder, (), policy=policy), files)
         result.target = {"dbname": database}
         result.planned = True
         result.await_tasks(job.describe() for job in jobs)
@@ -107,13 +122,13 @@ def rollback(
     *,
     to: Version | None = None,
     steps: int | None = None,
-    plan_digest: str | None = None,
+    plan_digests: Sequence[str] = (),
     yes: bool = False,
 ) -> Result:
     """Undo the newest versions, down to a version or by number; without `yes` show what it loses.
 
     Parameters:
-        plan_digest: refuse anything but what was shown with this digest.
+        plan_digests: refuse anything but what was shown with one of these digests.
     """
     result = Result("rollback", run.run_id)
     asked = partial(_to_undo, result, to=to, steps=steps)
@@ -121,12 +136,12 @@ def rollback(
         if yes:
             # Another text than any other call's, where nobody asks for the same call twice.
             kept = run._replace(asked=run.asked or os.urandom(16).hex())
-            if jobs := _left(run, found, result, plan_digest):
+            if jobs := _left(run, found, result, plan_digests):
                 from runner.engine.execution import apply
 
                 apply(kept, found.session, result, jobs)
         else:
-            _approve(found, plan_digest)
+            _approve(found, plan_digests)
             _look(run, result, found)
     return result
 
@@ -186,40 +201,49 @@ def _look(run: Run, result: Result, planned: _Planned) -> None:
     result.data = risk.document(planned.session, planned.jobs, planned.rows, throttle)
 
 
-def _left(run: Run, planned: _Planned, result: Result, digest: str | None = None) -> Sequence[Job]:
+def _left(
+    run: Run, planned: _Planned, result: Result, digests: Sequence[str] = ()
+) -> Sequence[Job]:
     """Return what is left to do of a call, which may have been made before under its run id."""
     asked = run.asked
     earlier = None if asked is None else once.earlier(planned.session, run.run_id, asked)
     if earlier is None:
-        _approve(planned, digest)
+        _approve(planned, digests)
         return planned.jobs
     result.earlier = earlier.applied
-    jobs = earlier.approved(planned.jobs) if digest else earlier.undone_once(planned.jobs)
+    jobs = earlier.approved(planned.jobs) if digests else earlier.undone_once(planned.jobs)
     result.await_tasks(job.describe() for job in jobs)
     return jobs
 
 
-def _approve(planned: _Planned, digest: str | None) -> None:
-    """Refuse anything but the plan of the digest that was approved, where one was."""
-    if digest is None:
+def _approve(planned: _Planned, digests: Sequence[str]) -> None:
+    """Refuse anything but a plan whose digest was approved, where one was.
+
+    It may be the plan's own, or that of every target of a fleet that is in the same state.
+    """
+    if not digests:
         return
     from runner.engine import risk
 
-    found = risk.digest(planned.jobs, risk.place(planned.session), planned.rows)
-    if found != digest:
-        raise once.not_approved(f"approved: {digest}", f"now:      {found}")
+    own = risk.digest(planned.jobs, risk.place(planned.session), planned.rows)
+    every = risk.fleet_digest(planned.jobs, planned.rows)
+    if not {own, every} & set(digests):
+        now = every if digests[0].startswith(risk.FLEET) else own
+        raise once.not_approved(f"approved: {', '.join(digests)}", f"now:      {now}")
 
 
 @contextmanager
 def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> Iterator[_Planned]:
     """Open the target, read its history, and give what remains to be done there."""
-    folder, began = read_folder(run.sql_dir), time.monotonic()
+    files = run.files or Files(read_folder(run.sql_dir), {})
+    began = time.monotonic()
     with opened(run, result, locked=locked) as session:
-        if time.monotonic() - began > _FRESH:
-            folder = read_folder(run.sql_dir)
-        rows = read.read(session)
+        if run.files is None and time.monotonic() - began > _FRESH:
+            files = Files(read_folder(run.sql_dir), {})
+        folder, rows = files.folder, read.read(session)
+        result.version = newest(rows)
         result.warnings += late(folder, rows, partial(read.baselined, session))
-        jobs = _prepared(planner(session, folder, rows))
+        jobs = _prepared(planner(session, folder, rows), files)
         if any(job.migration.directives.batch for job in jobs):
             from runner.engine.foresight import require
 
@@ -228,10 +252,10 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
         yield _Planned(session, folder, jobs, rows)
 
 
-def _prepared(tasks: list[Task]) -> list[Job]:
+def _prepared(tasks: list[Task], files: Files) -> list[Job]:
     """Return tasks as jobs: their files are looked at here."""
     if not tasks:
         return []
     from runner.engine.job import prepare
 
-    return prepare(tasks)
+    return prepare(tasks, files.checked)

@@ -197,6 +197,16 @@ def baseline(history: Iterable[Row]) -> Version:
     )
 
 
+def newest(history: Iterable[Row]) -> str | None:
+    """Return the newest version in force, None where there is none."""
+    found = [
+        parse_version(row.version)
+        for row in history
+        if row.kind != "repeatable" and row.state == "applied"
+    ]
+    return canonical(max(found)) if found else None
+
+
 def late(
     folder: Folder, history: Sequence[Row], passed_over: Callable[[], set[str] | None]
 ) -> list[str]:

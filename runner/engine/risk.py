@@ -138,6 +138,17 @@ def digest(jobs: Iterable[Job], where: str | list[str], rows: Iterable[Row]) -> 
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+FLEET = "fleet:"  # what the digest of many targets' plans begins with
+
+
+def fleet_digest(jobs: Iterable[Job], rows: Iterable[Row]) -> str:
+    """Return the digest of exactly what would run, and how, in any target in the same state.
+
+    Approved, it lets the same files run wherever they would run on the same history.
+    """
+    return FLEET + digest(jobs, [], rows)
+
+
 class _Counted(NamedTuple):
     """What the server counts of a table; `at` is when, in seconds of a clock that nobody sets."""
 

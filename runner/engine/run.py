@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -21,12 +21,27 @@ from runner.errors import ConfigurationError, Interrupted, RunnerError, Unreacha
 from runner.history import owner
 from runner.result import Result
 
+if TYPE_CHECKING:
+    from runner.engine.job import Job
+    from runner.files.folder import Folder
+
+
+class Files(NamedTuple):
+    """A folder that is read once for many targets.
+
+    `checked` is what a look at its files has found, by their names; it grows with what is planned.
+    """
+
+    folder: Folder
+    checked: dict[str, Job]
+
 
 class Run(NamedTuple):
     """What every command needs to know.
 
     `connect_wait` and `lock_wait` are seconds. `asked` is the text of a call that may come twice:
     under the same run id it is done once. `create_schema`: the target's schema may be made.
+    `files`: what was read of the folder for other targets.
     """
 
     target: Target
@@ -37,6 +52,7 @@ class Run(NamedTuple):
     lock_wait: float = 600.0
     asked: str | None = None
     create_schema: bool = False
+    files: Files | None = None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from runner.result import (
     Document,
     Event,
     Finding,
+    Fleet,
     Plan,
     Preview,
     Proofs,
@@ -21,6 +22,7 @@ from runner.shape import misfit
 _DATA: dict[str, Any] = {
     "status": list[Standing], "history": list[Event], "lint": list[Finding], "verify": Proofs,
     "plan": Plan, "migrate": Carried | list[Preview], "rollback": Plan,
+    "fleet migrate": Fleet, "fleet plan": Fleet, "fleet status": Fleet,
 }  # fmt: skip
 
 

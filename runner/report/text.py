@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from runner.errors import Error
 from runner.report import wording
 from runner.report.columns import table
-from runner.report.wording import ToRun, clean, duration, many, place, remarks
-from runner.result import Action, Document, Plan
+from runner.report.wording import ToRun, and_more, clean, duration, many, place, remarks
+from runner.result import Action, Document, Group, Member, MemberState, Plan
 
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
 _MOMENTS = frozenset({"at", "applied_at"})  # columns that say when
@@ -193,6 +194,45 @@ def accepted(document: Document) -> str:
     if document["outcome"] == "noop":
         return "nothing was changed outside the migrations"
     return "accepted; the next look starts from here"
+
+
+def members(document: Document) -> str:
+    """Say how many targets of a fleet are in which state."""
+    found = wording.fleet(document)
+    return wording.counted_targets(found["members"]) if found else ""
+
+
+def fleet(document: Document) -> list[str]:
+    """Return how many targets of a fleet are where, and what would run in how many of them."""
+    found = wording.fleet(document)
+    if found is None:
+        return []
+    if document["command"] != "fleet plan":
+        return _standing(found["members"])
+    return [line for group in found["groups"] for line in _group(group)]
+
+
+def _standing(members: Sequence[Member]) -> list[str]:
+    where = Counter((member["state"], member["version"] or "-") for member in members)
+    order = {state: place for place, state in enumerate(get_args(MemberState))}
+    rows = [
+        (state, clean(version), f"{count:,}")
+        for (state, version), count in sorted(
+            where.items(), key=lambda entry: (order[entry[0][0]], -entry[1])
+        )
+    ]
+    return table(("state", "version", "targets"), rows) if rows else []
+
+
+def _group(group: Group) -> list[str]:
+    names = and_more(group["examples"], group["targets"] - len(group["examples"]), "")
+    return [
+        clean(f"{many(group['targets'], 'target')} at {group['version'] or 'nothing yet'}"),
+        clean(f"  {', '.join(names).rstrip()}"),
+        clean(f"  to run: {', '.join(group['files']) or 'nothing'}"),
+        f"  digest: {group['digest']}",
+        "",
+    ]
 
 
 def proofs(document: Document) -> str:

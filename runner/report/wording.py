@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, get_args
 
 from runner.errors import Error, Kind
 from runner.result import (
@@ -16,7 +17,10 @@ from runner.result import (
     Document,
     Event,
     Finding,
+    Fleet,
     Lock,
+    Member,
+    MemberState,
     Open,
     Plan,
     Planned,
@@ -39,6 +43,7 @@ OFTEN = 30.0
 _PLANS = frozenset({"plan", "rollback"})  # whose data is a plan
 _RUNS = _PLANS | {"migrate"}
 _TABLES = frozenset({"verify", "status", "history", "lint"})  # whose data is no text
+_FLEETS = frozenset({"fleet migrate", "fleet plan", "fleet status"})
 
 
 class Verdict(NamedTuple):
@@ -190,6 +195,18 @@ def backfill(found: Backfill) -> str:
     if left and seconds and found["ends_at"]:
         said += f", {duration(seconds * 1000)} more, to about {moment(found['ends_at'])}"
     return said
+
+
+def counted_targets(members: Sequence[Member]) -> str:
+    """Return how many targets there are and, of those in each state, how many."""
+    states = Counter(member["state"] for member in members)
+    counts = [f"{states[state]:,} {state}" for state in get_args(MemberState) if states[state]]
+    return f"{many(len(members), 'target')}: {', '.join(counts)}"
+
+
+def fleet(document: Document) -> Fleet | None:
+    """Return what came of a fleet; None where that is not so."""
+    return cast(Fleet | None, document["data"] if document["command"] in _FLEETS else None)
 
 
 def moment(text: object) -> str:

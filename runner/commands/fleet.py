@@ -1,0 +1,240 @@
+"""`runner fleet`: migrate, plan and status of many targets at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from psycopg2.extensions import make_dsn
+
+from runner.commands.command import Context
+from runner.engine.run import Run, reported
+from runner.errors import CODES, ConfigurationError, Incomplete, Interrupted, RunnerError
+from runner.files.folder import read_folder
+from runner.fleet.coordinator import Bounds, Coordinator
+from runner.fleet.targets import Item, of_file, of_query
+from runner.fleet.work import Answer, Asked
+from runner.report.wording import and_more, clean, counted_targets, duration, many
+from runner.result import Fleet, Group, Member, Result
+
+_SHOWN = 20  # targets that an error names
+_EXAMPLES = 5  # names of a group
+_CODES: dict[str, int] = {"differs": 6, "drifted": 6, "behind": 8}
+
+
+class FleetFailed(RunnerError):
+    """Something came of some targets that was not wanted; its exit code is the first one's."""
+
+    def __init__(self, message: str, code: int, *, fix: str, details: tuple[str, ...]):
+        super().__init__(message, fix=fix, details=details)
+        self.kind = next(kind for kind, number in CODES.items() if number == code)
+
+
+def fleet(
+    context: Context,
+    command: str,
+    options: Mapping[str, Any],
+    *,
+    asked: Mapping[str, Any],
+    wanted: frozenset[str],
+) -> Result:
+    """Do the same in many targets.
+
+    Parameters:
+        command: "migrate", "plan" or "status".
+        options: who the targets are, and how many are worked on at once.
+        asked: what is asked of each of them.
+        wanted: the states that are no failure.
+
+    Returns:
+        the result, whose data says what came of each.
+    """
+    result = Result(f"fleet {command}", context.run_id)
+    with reported(result):
+        folder = read_folder(context.sql_dir)
+        common, items = _targets(context, options)
+        run = common or context.database(items[0].text(None))
+        work = Asked(
+            command=command,
+            run_id=context.run_id,
+            sql_dir=str(context.sql_dir),
+            files=folder.digest(),
+            url=make_dsn(**common.target.parameters) if common else None,
+            schema=run.target.schema,
+            extensions=run.target.extensions,
+            connect_wait=run.connect_wait,
+            lock_wait=run.lock_wait,
+            lock_timeout=run.conduct.lock_timeout,
+            lock_attempts=run.conduct.lock_attempts,
+            throttle=run.conduct.throttle,
+            options=asked,
+        )
+        for item in items:
+            item.target(work.url, work.schema, work.extensions)
+        bounds = _bounds(command, options, len(items))
+        coordinator = Coordinator(items, bounds, run.conduct.deadline, context.progress)
+        found = _Found(result, items, work.files, _say(context, len(items)))
+        with found.written_to(options.get("results")):
+            for ended in coordinator.work(work):
+                found.take(ended.item, ended.answer)
+        found.finish()
+        result.planned = command == "plan"
+        result.changed = command == "migrate" and any(
+            member["applied"] for member in found.data["members"]
+        )
+        _judge(found.data["members"], wanted, coordinator)
+    return result
+
+
+def _targets(context: Context, options: Mapping[str, Any]) -> tuple[Run | None, list[Item]]:
+    """Return what the targets have in common, None where nothing, and who they are."""
+    if sql := options.get("targets_query"):
+        run = context.database(None)
+        return run, of_query(run.target, sql, run_id=run.run_id, wait=run.connect_wait)
+    items = of_file(options["targets"])
+    try:
+        return context.database(None), items
+    except ConfigurationError:
+        if not all(item.is_whole() for item in items):
+            raise
+        return None, items
+
+
+def _bounds(command: str, options: Mapping[str, Any], count: int) -> Bounds:
+    # Who only looks wants to see all.
+    tolerated, percent = options.get(
+        "tolerate", (0, False) if command == "migrate" else (100, True)
+    )
+    return Bounds(
+        at_once=options.get("at_once") or os.cpu_count() or 1,
+        canaries=min(options.get("canary", 0), count),
+        tolerated=count * tolerated // 100 if percent else tolerated,
+    )
+
+
+class _Found:
+    """What came of the targets so far, in the result's data and in a list of answers."""
+
+    def __init__(self, result: Result, items: list[Item], files: str, say: Any):
+        self._places = {item.name: place for place, item in enumerate(items)}
+        self._groups: dict[str, Group] = {}
+        self._result, self._say, self._count, self._warned = result, say, 0, 0
+        self._list: TextIO | None = None
+        members = [_not_started(item) for item in items]
+        self.data: Fleet = {"files": files, "groups": [], "members": members}
+        result.data = self.data
+
+    @contextmanager
+    def written_to(self, path: Path | None) -> Iterator[None]:
+        """Also write each answer to a file, a line of JSON as soon as it is there."""
+        if path is None:
+            yield
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._list = path.open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        with self._list:
+            yield
+
+    def take(self, item: Item, answer: Answer) -> None:
+        """Take what came of a target."""
+        member = answer.member
+        self.data["members"][self._places[item.name]] = member
+        self._count += 1
+        self._say(self._count, member)
+        if self._list:
+            more = {"error": answer.error, "warnings": answer.warnings, "files": answer.files}
+            line = {**member, "digest": answer.digest, **more}
+            print(json.dumps(line, ensure_ascii=False), file=self._list, flush=True)
+        if answer.digest:
+            self._grouped(answer.digest, answer)
+        for warning in answer.warnings:
+            self._warned += 1
+            if self._warned <= _SHOWN:
+                self._result.warnings.append(f"{item.name}: {warning}")
+
+    def _grouped(self, digest: str, answer: Answer) -> None:
+        group = self._groups.setdefault(
+            digest,
+            {
+                "digest": digest,
+                "version": answer.member["version"],
+                "files": list(answer.files),
+                "targets": 0,
+                "examples": [],
+            },
+        )
+        group["targets"] += 1
+        if len(group["examples"]) < _EXAMPLES:
+            group["examples"].append(answer.member["name"])
+
+    def finish(self) -> None:
+        """Put what is known of all into the result."""
+        warnings, more = self._result.warnings, self._warned - _SHOWN
+        self._result.warnings = and_more(warnings, more, "warnings: see --results")
+        groups = sorted(self._groups.values(), key=lambda group: -group["targets"])
+        self.data["groups"] = groups
+
+
+def _not_started(item: Item) -> Member:
+    return {
+        "name": item.name,
+        "target": {"schema": item.schema} if item.schema else {},
+        "state": "not started",
+        "exit_code": None,
+        "version": None,
+        "applied": 0,
+        "pending": 0,
+        "duration_ms": 0,
+        "error": None,
+    }
+
+
+def _say(context: Context, total: int) -> Any:
+    width = len(f"{total:,}")
+
+    def say(count: int, member: Member) -> None:
+        said = member["error"] or _in_words(member)
+        took = duration(member["duration_ms"])
+        state = member["state"]
+        text = f"{count:>{width},} of {total:,}  {member['name']}: {state}"
+        context.progress(clean(f"{text}{': ' if said else ''}{said} ({took})"))
+
+    return say
+
+
+def _in_words(member: Member) -> str:
+    said = [f"at {member['version']}"] if member["version"] else []
+    said += [f"{many(member['applied'], 'file')} applied"] if member["applied"] else []
+    said += [f"{many(member['pending'], 'file')} to run"] if member["pending"] else []
+    return ", ".join(said)
+
+
+def _judge(members: list[Member], wanted: frozenset[str], coordinator: Coordinator) -> None:
+    """Raise what the states of a fleet mean.
+
+    Raises:
+        FleetFailed: some are not as they should be.
+        Interrupted, Incomplete: some were not started, and those that were are.
+    """
+    bad = [m for m in members if m["state"] not in {*wanted, "not started"}]
+    left = len(coordinator.waiting)
+    said = counted_targets(members)
+    fix = "look at the first of them; mended, run again: what is done costs a look"
+    if bad:
+        lines = [f"{m['name']}: {m['state']}: {m['error'] or _in_words(m)}" for m in bad[:_SHOWN]]
+        raise FleetFailed(
+            f"{said}{f' ({coordinator.stopped})' if coordinator.stopped else ''}",
+            bad[0]["exit_code"] or _CODES.get(bad[0]["state"], 1),
+            fix=fix,
+            details=tuple(and_more(lines, len(bad) - _SHOWN, "targets")),
+        )
+    if left:
+        kind = Interrupted if coordinator.interrupted else Incomplete
+        raise kind(f"{said} ({coordinator.stopped})", fix="run again: it goes on with the others")

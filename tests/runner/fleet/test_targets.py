@@ -1,0 +1,92 @@
+"""A list of targets is checked as a whole before anything is done, and every problem has a line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runner.database.connection import target
+from runner.errors import ConfigurationError
+from runner.fleet.targets import Item, of_file, of_query
+from tests.runner.project import Project
+
+
+def listed(folder: Path, text: str) -> list[Item]:
+    path = folder / "targets"
+    path.write_text(text)
+    return of_file(path)
+
+
+ITEMS = [{"name": "a", "schema": 'x"%', "dbname": "d"}, {"schema": "b"}, {"service": "shop"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ITEMS),
+        json.dumps(ITEMS, indent=2),
+        "\n".join(map(json.dumps, ITEMS)),
+        "\ufeff" + "\r\n".join(map(json.dumps, ITEMS)) + "\r\n",
+    ],
+    ids=["array", "indented", "lines", "windows"],
+)
+def test_array_and_lines_are_read_alike(tmp_path: Path, text: str) -> None:
+    assert listed(tmp_path, text) == [
+        Item("a", 'x"%', {"dbname": "d"}),
+        Item("b", "b", {}),
+        Item("shop", None, {"service": "shop"}),
+    ]  # fmt: skip
+
+
+REFUSED = {
+    "": "lists no targets",
+    "[]": "lists no targets",
+    '{"schema": "a"}\n\n{"schema": "a"}': "line 3: a is on line 1 already",
+    '[{"schema": "a"},\n {"name": "b", "schema": "a"}]': "line 2: b is the same target as on",
+    '{"schema": "a"}\n{"schema": "b", "color": 1}': "line 2: unknown: 'color'",
+    '{"schema": "a"}\n{"schema":': "from line 2 on",
+    '[{"schema": "a"},\n{"schema": "b"}': "no JSON",
+    '[{"schema": "a"} {"schema": "b"}]': "no JSON",
+    '"a"': "line 1: not an object",
+    "{}": "line 1: it needs a name",
+    '{"schema": "pg_toast"}': "line 1: pg_toast is the server's own",
+    '{"schema": "a\\u001b[2J"}': "line 1: schema is no printable text",
+    '{"schema": null}': "line 1: schema is no printable text",
+    '{"schema": "a", "password": "geheim"}': "line 1: password has no place",
+    '{"url": "postgresql://u:geheim@h/d", "name": "a"}': "line 1: password has no place",
+    '{"url": "host=h password=geheim", "name": "a"}': "line 1: password has no place",
+    '{"url": "postgresql://u:geheim@h/d?bogus=1", "name": "a"}': "line 1: its url cannot be read",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=range(len(REFUSED)))
+def test_bad_list_is_refused_with_the_line_and_without_a_password(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        listed(tmp_path, text)
+    said = " ".join([raised.value.message, *raised.value.details])
+    assert REFUSED[text] in said
+    assert "geheim" not in said
+
+
+def test_query_names_targets_and_neither_writes_nor_sends_a_login_elsewhere(
+    project: Project,
+) -> None:
+    common = target(project.url)
+
+    def asked(sql: str) -> list[Item]:
+        return of_query(common, sql, run_id="r", wait=0)
+
+    project.query("create table tenants (name text, schema text); insert into tenants select 'a'")
+    assert asked("select * from tenants") == [Item("a", None, {})]
+    for sql, said in {
+        "select 'a' as name, 'evil.example' as host": "row 1: unknown: 'host'",
+        "select * from nothing": "fails",
+        "delete from tenants returning name": "read-only",
+        "select name from tenants where false": "lists no targets",
+        "set work_mem = 64": "lists no targets",
+    }.items():
+        with pytest.raises(ConfigurationError) as raised:
+            asked(sql)
+        assert said in " ".join([raised.value.message, *raised.value.details])
