@@ -35,8 +35,9 @@ _FIND = f"""
            (select pg_catalog.array_agg(i.indexrelid::pg_catalog.regclass::text)
             from pg_catalog.pg_index i
             where i.indrelid = c.oid and {_SERVES} and not i.indisvalid),
-           exists (select from pg_catalog.pg_index i
-                   where i.indrelid = c.oid and {_SERVES} and i.indisvalid)
+           (select pg_catalog.bool_or(i.indisunique and i.indnkeyatts = 1)
+            from pg_catalog.pg_index i
+            where i.indrelid = c.oid and {_SERVES} and i.indisvalid)
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     left join pg_catalog.pg_attribute a
@@ -47,11 +48,15 @@ _FIND = f"""
 
 
 class Key(NamedTuple):
-    """A column that a backfill goes along, as SQL of ours writes it: names are quoted."""
+    """A column that a backfill goes along, as SQL of ours writes it: names are quoted.
+
+    `unique`: no two rows have the same.
+    """
 
     table: str
     column: str
     type: str
+    unique: bool
 
 
 class Range(NamedTuple):
@@ -76,7 +81,7 @@ def find(session: Session, batch: Batch) -> Key:
     name = f"batch={batch.table}.{batch.column}"
     if oid is None:
         raise _unusable(name, f"there is no table {batch.table}", "check its name and its schema")
-    (kind, temporary, table, column, type_, not_null, may_read, hidden, invalid, served) = (
+    (kind, temporary, table, column, type_, not_null, may_read, hidden, invalid, unique) = (
         session.look(_FIND, (unquoted(batch.column), oid))
     )
     if kind not in {"r", "p"} or temporary:
@@ -84,7 +89,7 @@ def find(session: Session, batch: Batch) -> Key:
         raise _unusable(name, f"{table} is a {what}", "go along a table that stays")
     if column is None:
         raise _unusable(name, f"{table} has no column {batch.column}", "check its name")
-    key = Key(table, column, type_)
+    key = Key(table, column, type_, bool(unique))
     if not may_read:
         fix = f"grant select on {table} to the migrating role"
         raise _unusable(name, "the login may not read the key", fix)
@@ -97,7 +102,7 @@ def find(session: Session, batch: Batch) -> Key:
     if not not_null:
         fix = f"in an earlier file: alter table {table} alter column {column} set not null"
         raise _unusable(name, f"{column} may be null, and such rows would never be met", fix)
-    if not served:
+    if unique is None:
         raise _unusable(name, *_index(key, kind, invalid))
     return key
 
@@ -118,10 +123,10 @@ def _unusable(name: str, what: str, fix: str) -> Unusable:
     return Unusable(f"{name}: {what}", fix=fix)
 
 
-def above(session: Session, key: Key, last: str | None) -> str:
+def _above(session: Session, key: Key, last: str | None) -> str:
     """Return the condition on rows whose key is above one that is given as text."""
     if last is None:
-        return ""
+        return "where true"
     return f"where {key.column} > {literal(session.connection, last)}::{key.type}"
 
 
@@ -129,24 +134,25 @@ def next_range(session: Session, key: Key, last: str | None, size: int) -> str:
     """Return a query for the next range above a key, which sets its ends for the transaction.
 
     It gives a Range, of no rows where no key is left. Rows of one key are in one range, however
-    many they are.
+    many they are; they are counted only where there may be such or fewer than the size.
     """
-    table, column = key.table, key.column
+    column = key.column
+    rows = f"from {key.table} {_above(session, key, last)}"
     return f"""
-        with found (k) as (
-            select {column} from {table} {above(session, key, last)} order by {column} limit {size}
-        ), ends (first, last, rows) as (
-            select (pg_catalog.array_agg(k order by k))[1],
-                   (pg_catalog.array_agg(k order by k))[pg_catalog.count(*)::int],
-                   pg_catalog.count(*)
-            from found
+        with ends (first, last) as (
+            select (select {column} {rows} order by {column} limit 1),
+                   (select {column} {rows} order by {column} offset {size - 1} limit 1)
+        ), range (first, last, full_size) as (
+            select first, coalesce(last, (select {column} {rows} order by {column} desc limit 1)),
+                   last is not null
+            from ends
         )
         select pg_catalog.set_config('{FIRST}', first::text, true) as first,
                pg_catalog.set_config('{LAST}', last::text, true) as last,
-               rows - (select pg_catalog.count(*) from found where k = ends.last)
-               + (select pg_catalog.count(*) from {table}
-                  where {column} = (select e.last from ends e)) as rows
-        from ends"""
+               case when full_size and {key.unique} then {size}
+                    else (select pg_catalog.count(*) {rows} and {column} <= range.last)
+               end as rows
+        from range"""
 
 
 _KNOWN = """
@@ -170,7 +176,7 @@ def left(session: Session, key: Key, last: str | None) -> int | None:
 
 def _estimated(session: Session, key: Key, last: str | None) -> int:
     """Return the planner's estimate: it reads statistics and the size, and no row."""
-    condition = above(session, key, last)
+    condition = _above(session, key, last)
     row = session.run(
         f"{SAFELY}explain (format json) select {key.column} from {key.table} {condition}"
     )
