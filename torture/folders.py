@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 _NO_TRANSACTION = "-- runner: no-transaction\n"
+_THINGS = 50  # rows of the table that files work on
 _LONG = 40_000  # characters of a file that is no small one any more
 
 
@@ -48,7 +49,7 @@ def draw(chance: random.Random) -> Folder:
             1,
             "create table mark (version int, part int);\n"
             "create table thing (id int primary key, note text not null default '');\n"
-            f"insert into thing select generate_series(1, 50);\n{_mark(1, 1)}",
+            f"insert into thing select generate_series(1, {_THINGS});\n{_mark(1, 1)}",
             "drop table thing;\ndrop table mark;\n",
             1,
         ),
@@ -157,7 +158,15 @@ def _commits(number: int, _: random.Random) -> Version:
     return Version(number, up, f"{_NO_TRANSACTION}{_unmark(number)}", 3, asks=True)
 
 
+def _filled(number: int, chance: random.Random) -> Version:
+    head = f"-- runner: batch=thing.id, batch_size={chance.choice((1, 7, 50))}\n"
+    ends = "between current_setting('batch.first')::int and current_setting('batch.last')::int"
+    up = f"{head}insert into mark select {number}, id from thing where id {ends};\n"
+    down = f"{head}delete from mark where version = {number} and part {ends};\n"
+    return Version(number, up, down, _THINGS)
+
+
 _SHAPES: tuple[Callable[[int, random.Random], Version], ...] = (
     _table, _table, _table, _rows, _rows, _copy, _long, _code, _deferred, _enum, _concurrently,
-    _concurrently, _rebuilt, _commits,
+    _concurrently, _rebuilt, _commits, _filled, _filled,
 )  # fmt: skip
