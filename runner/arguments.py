@@ -266,7 +266,8 @@ def _add_shared(parser: _Parser, needs: Iterable[Needs | None]) -> None:
 def _add(parser: _Parser, to: Any, option: Option) -> None:
     # What is left out leaves nothing behind, so that the same option may stand in two places.
     # What is required may be set elsewhere: the command itself looks.
-    settings: dict[str, Any] = {"help": option.help, "default": argparse.SUPPRESS}
+    said = option.help.replace("%", "%%")  # argparse fills it in
+    settings: dict[str, Any] = {"help": said, "default": argparse.SUPPRESS}
     if option.kind is bool:
         settings["action"] = "store_true"
     else:
@@ -279,5 +280,5 @@ def _add(parser: _Parser, to: Any, option: Option) -> None:
     flags = [option.short, option.flag] if option.short else [option.flag]
     added = to.add_argument(*flags, dest=option.name, **settings)
     if option.rare:
-        parser.rare.append((added, option.help))
+        parser.rare.append((added, said))
         added.help = argparse.SUPPRESS

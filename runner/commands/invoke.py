@@ -78,15 +78,21 @@ def invoke(
     if files is not None:
         event["files"] = _sent(client, function, packed(_texts(files)))
     payload = json.dumps(event).encode()
-    done = 0
+    done = (0, 0)
     while True:
         answer = _call(client, function, payload, progress)
         document = believe(answer, function=function, event=event)
         # Whatever calls it took: a result lists all that was done under its run id.
-        before, done = done, len(document["applied"])
+        before, done = done, _progress(document)
         if document["outcome"] != "incomplete" or done <= before:
             return document
         progress(f"the deadline came with {len(document['pending'])} left: going on")
+
+
+def _progress(document: Document) -> tuple[int, int]:
+    """Return how much a run has done, in files and in rows of the backfill that is under way."""
+    rows = sum(task["backfill"]["rows"] for task in document["pending"] if "backfill" in task)
+    return len(document["applied"]), rows
 
 
 def _texts(folder: Path) -> dict[str, str]:

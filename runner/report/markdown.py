@@ -177,7 +177,10 @@ def _run(document: Document) -> Iterator[str]:
     name = wording.failed(document)
     rows += [(code(name), f"✗ {wording.failure(document)}", "", "")] if name else []
     if not wording.planned(document):
-        rows += [(code(task["file"]), "not run", "", "") for task in wording.waiting(document)]
+        rows += [
+            (code(task["file"]), plain(wording.unfinished(task)), "", "")
+            for task in wording.waiting(document)
+        ]
     yield from table(("migration", "done", "time", "strongest lock"), rows)
 
 

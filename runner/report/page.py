@@ -114,7 +114,7 @@ def _environment() -> Environment:
         "safely": _safely,
         "duration": duration, "moment": wording.moment, "size": wording.size,
         "amount": wording.amount, "rate": wording.rate, "many": wording.many,
-        "standing": wording.state,
+        "standing": wording.state, "unfinished": wording.unfinished,
         "mode": modes.words, "level": modes.level, "blocks": wording.blocks,
     }  # fmt: skip
     found.globals |= {

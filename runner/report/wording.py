@@ -261,6 +261,12 @@ def manner(task: Task | Planned) -> str:
     return "in a transaction" if task["transactional"] else "statement by statement"
 
 
+def unfinished(task: Task) -> str:
+    """Return what became of a file that a run has left undone."""
+    found = task.get("backfill")
+    return f"goes on after {backfill(found)}" if found and found["rows"] else "not run"
+
+
 def state(entry: Standing) -> str:
     """Return where a migration stands, and how far it is if it is a backfill."""
     found = entry.get("backfill")

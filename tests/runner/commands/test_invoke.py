@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runner.commands import invoke as invoking
 from runner.commands.invoke import _client, believe
 from runner.errors import Unproved
 from tests.runner.report import documents
@@ -235,3 +236,22 @@ def test_anything_else_is_red_and_says_where_the_log_is(wrong: dict[str, Any]) -
     assert error.value.exit_code == 1
     assert "aws logs tail /aws/lambda/my-runner" in str(error.value.fix)
     assert "last words" in error.value.details
+
+
+def test_call_goes_on_while_rows_are_done_and_not_where_none_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One file may take many calls: then it is not the number of files that tells progress."""
+    rows = iter((10, 20, 20, 30))
+    called = []
+
+    def call(*_: Any) -> dict[str, Any]:
+        far = {**documents.BACKFILL, "rows": next(rows)}
+        left = {**documents.task("V1__t.sql"), "backfill": far}
+        called.append(far["rows"])
+        return raised(failure(outcome="incomplete", exit_code=8, error=LATE, pending=[left]))
+
+    monkeypatch.setattr(invoking, "_client", lambda _: None)
+    monkeypatch.setattr(invoking, "_call", call)
+    found = invoking.invoke("f", run_id="run-1", command="migrate", options={}, progress=print)
+    assert (found["outcome"], called) == ("incomplete", [10, 20, 20])

@@ -6,6 +6,12 @@ Document = dict[str, Any]
 
 STRONG = "AccessExclusiveLock"
 
+BACKFILL = {
+    "table": "orders", "key": "id", "batch_size": 5000, "rows": 420_000, "batches": 84,
+    "rows_left": 580_000, "basis": "statistics", "rows_per_second": 38_400.0,
+    "seconds_left": 15.1, "ends_at": "2026-11-22T14:58:10+00:00",
+}  # fmt: skip
+
 
 def document(**changes: Any) -> Document:
     """Return a run that had nothing to do, with changes."""
@@ -210,6 +216,13 @@ def incomplete() -> Document:
     )  # fmt: skip
 
 
+def backfilling() -> Document:
+    """Return a run whose backfill stopped at the deadline."""
+    left = task("V005__fill.sql", transactional=False, backfill=BACKFILL)
+    found = error("incomplete", "V005__fill.sql stopped at the deadline")
+    return document(outcome="incomplete", exit_code=8, pending=[left], error=found)
+
+
 def unreachable() -> Document:
     """Return a command whose server did not answer."""
     found = error("unreachable", "cannot connect to db.example:5432", fix="check host and port")
@@ -224,6 +237,7 @@ def made() -> Document:
 
 ALL = {
     "undoing": undoing, "undone": undone, "drifted": drifted, "incomplete": incomplete,
+    "backfilling": backfilling,
     "unreachable": unreachable, "made": made,
     "run": run, "carried": carried, "failed": failed, "verified": verified, "planned": planned,
     "noop": document,
