@@ -14,6 +14,7 @@ from runner.syntax import modes
 
 LIMIT = 60_000  # characters; GitHub takes 65,536
 _SQL = 4_000  # of one file
+_MEMBERS = 50  # targets of a fleet that are told with their error
 _CUT = "\n\n… cut here: a comment is limited. The page (`runner report -o`) has everything.\n"
 _SIGNS: dict[Risk, str] = {"none": "✓", "notice": "⚠", "block": "✗"}
 
@@ -36,10 +37,39 @@ def _sections(document: Document) -> Iterator[str]:
     if document["error"]:
         yield from _error(document["error"], short=wording.unproved(document))
     yield from (f"> **Warning:** {plain(text)}" for text in document["warnings"])
+    yield from _fleet(document)
     yield from _plan(document)
     yield from _proof(document)
     yield from _run(document)
     yield from _listed(document)
+
+
+def _fleet(document: Document) -> Iterator[str]:
+    """Yield what would run in how many targets, how many are where, and who needs somebody."""
+    found = wording.fleet(document)
+    if found is None:
+        return
+    yield from table(
+        ("to run", "targets", "approved by"),
+        [
+            (", ".join(map(code, group["files"])) or "nothing", f"{group['targets']:,}",
+             code(group["digest"]))
+            for group in found["groups"]
+        ],
+    )  # fmt: skip
+    where = wording.standing_of(found["members"])
+    yield from table(
+        ("state", "version", "targets"),
+        [(plain(state), plain(version or "none"), f"{count:,}") for state, version, count in where],
+    )
+    yield from table(
+        ("target", "state", "why"),
+        [
+            (code(member["name"]), plain(member["state"]), plain(member["error"]))
+            for member in found["members"]
+            if member["error"]
+        ][:_MEMBERS],
+    )
 
 
 def plain(text: object) -> str:

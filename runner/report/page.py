@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from runner.report import highlight, wording
+from runner.report import fleet, highlight, wording
 from runner.report.highlight import Piece
 from runner.report.wording import ToRun, duration
 from runner.result import Applied, Document, Lock, Planned, Proof, Relation
@@ -81,6 +81,7 @@ def page(document: Document) -> str:
         verdict=wording.verdict(document),
         target=wording.target(document),
         plan=wording.plan(document),
+        fleet=fleet.shown(document),
         files=[_file(file) for file in wording.planned(document)],
         proofs={
             standing: [entry for entry in proofs if wording.standing(entry) == standing]
@@ -114,7 +115,7 @@ def _environment() -> Environment:
         "safely": _safely,
         "duration": duration, "moment": wording.moment, "size": wording.size,
         "amount": wording.amount, "rate": wording.rate, "many": wording.many,
-        "standing": wording.state, "unfinished": wording.unfinished,
+        "standing": wording.state, "unfinished": wording.unfinished, "where": fleet.where,
         "mode": modes.words, "level": modes.level, "blocks": wording.blocks,
     }  # fmt: skip
     found.globals |= {

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from runner.errors import Error
 from runner.report import wording
 from runner.report.columns import table
 from runner.report.wording import ToRun, and_more, clean, duration, many, place, remarks
-from runner.result import Action, Document, Group, Member, MemberState, Plan
+from runner.result import Action, Document, Group, Member, Plan
 
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
 _MOMENTS = frozenset({"at", "applied_at"})  # columns that say when
@@ -213,13 +212,9 @@ def fleet(document: Document) -> list[str]:
 
 
 def _standing(members: Sequence[Member]) -> list[str]:
-    where = Counter((member["state"], member["version"] or "-") for member in members)
-    order = {state: place for place, state in enumerate(get_args(MemberState))}
     rows = [
-        (state, clean(version), f"{count:,}")
-        for (state, version), count in sorted(
-            where.items(), key=lambda entry: (order[entry[0][0]], -entry[1])
-        )
+        (state, clean(version or "-"), f"{count:,}")
+        for state, version, count in wording.standing_of(members)
     ]
     return table(("state", "version", "targets"), rows) if rows else []
 
@@ -230,7 +225,7 @@ def _group(group: Group) -> list[str]:
         clean(f"{many(group['targets'], 'target')} at {group['version'] or 'nothing yet'}"),
         clean(f"  {', '.join(names).rstrip()}"),
         clean(f"  to run: {', '.join(group['files']) or 'nothing'}"),
-        f"  digest: {group['digest']}",
+        clean(f"  digest: {group['digest']}"),
         "",
     ]
 

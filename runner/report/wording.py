@@ -204,6 +204,14 @@ def counted_targets(members: Sequence[Member]) -> str:
     return f"{many(len(members), 'target')}: {', '.join(counts)}"
 
 
+def standing_of(members: Sequence[Member]) -> list[tuple[MemberState, str | None, int]]:
+    """Return how many targets are in which state at which version, what needs somebody first."""
+    where = Counter((member["state"], member["version"]) for member in members)
+    order = get_args(MemberState)
+    found = [(state, version, count) for (state, version), count in where.items()]
+    return sorted(found, key=lambda entry: (order.index(entry[0]), -entry[2]))
+
+
 def fleet(document: Document) -> Fleet | None:
     """Return what came of a fleet; None where that is not so."""
     return cast(Fleet | None, document["data"] if document["command"] in _FLEETS else None)
@@ -353,10 +361,27 @@ def verdict(document: Document) -> Verdict:
     """Return the outcome for people."""
     if verified(document):
         return _proof(document)
+    if found := fleet(document):
+        return _fleet(document, found["members"])
     if error := document["error"]:
         return _stopped(document, error)
     look = _LOOKS.get(document["command"], _ran)
     return look(document)
+
+
+def _fleet(document: Document, members: Sequence[Member]) -> Verdict:
+    said = counted_targets(members)
+    if error := document["error"]:
+        stopped = error["kind"] in {"incomplete", "interrupted"}
+        return Verdict(*(("warn", "…", "Stopped") if stopped else ("bad", "✗", "Failed")), said)
+    current = all(member["state"] == "current" for member in members)
+    if document["command"] == "fleet migrate":
+        return Verdict("good", "✓", "Done", said)
+    return (
+        Verdict("good", "✓", "Up to date", said)
+        if current
+        else Verdict("calm", "▸", "Pending", said)
+    )
 
 
 def _ran(document: Document) -> Verdict:

@@ -1,10 +1,13 @@
 """Result documents as the commands print them, for the tests of what is made of them."""
 
-from typing import Any
+from typing import Any, get_args
+
+from runner.result import MemberState
 
 Document = dict[str, Any]
 
 STRONG = "AccessExclusiveLock"
+STATES = get_args(MemberState)
 
 BACKFILL = {
     "table": "orders", "key": "id", "batch_size": 5000, "rows": 420_000, "batches": 84,
@@ -235,7 +238,53 @@ def made() -> Document:
     return document(command="new", outcome="applied", target={}, data=said)
 
 
+def member(name: str, state: str, **changes: Any) -> Document:
+    """Return a target of a fleet, with changes."""
+    plain: Document = {
+        "name": name, "target": {"dbname": "shop", "host": "db.example", "schema": name},
+        "state": state, "exit_code": 0, "version": "4", "applied": 0, "pending": 0,
+        "duration_ms": 40, "error": None,
+    }  # fmt: skip
+    return {**plain, **changes}
+
+
+def fleet() -> Document:
+    """Return a fleet's run in which two targets failed."""
+    members = [
+        member("tenant_1", "current", applied=2),
+        member("tenant_2", "failed", version="3", exit_code=3, error="V004__a.sql: it is there"),
+        member("tenant_3", "unreachable", version=None, exit_code=9, error="no route to host"),
+        member("tenant_4", "not started", version=None, exit_code=None),
+    ]
+    said = "4 targets: 1 failed, 1 unreachable, 1 not started, 1 current"
+    return document(
+        command="fleet migrate", outcome="failed", exit_code=3, target={},
+        data={"files": "sha256:3", "groups": [], "members": members},
+        error=error("migration", said, fix="mend that, and run again"),
+    )  # fmt: skip
+
+
+def fleet_planned() -> Document:
+    """Return the plan of a fleet whose targets are in two states."""
+    members = [member("tenant_1", "behind", pending=1), member("tenant_2", "current")]
+    groups = [
+        {"digest": "fleet:sha256:1", "version": "3", "files": ["V004__a.sql"], "targets": 1,
+         "examples": ["tenant_1"]},
+        {"digest": "fleet:sha256:2", "version": "4", "files": [], "targets": 1,
+         "examples": ["tenant_2"]},
+    ]  # fmt: skip
+    data = {"files": "sha256:3", "groups": groups, "members": members}
+    return document(command="fleet plan", outcome="planned", target={}, data=data)
+
+
+def fleet_status() -> Document:
+    """Return a fleet that is up to date."""
+    data = {"files": "sha256:3", "groups": [], "members": [member("tenant_1", "current")]}
+    return document(command="fleet status", target={}, data=data)
+
+
 ALL = {
+    "fleet": fleet, "fleet_planned": fleet_planned, "fleet_status": fleet_status,
     "undoing": undoing, "undone": undone, "drifted": drifted, "incomplete": incomplete,
     "backfilling": backfilling,
     "unreachable": unreachable, "made": made,
@@ -251,7 +300,8 @@ def everywhere(found: Any, text: str) -> Any:
     kept = {"command", "outcome", "kind", "risk", "mode", "action", "started_at"}
     if isinstance(found, dict):
         return {
-            key: value if key in kept else everywhere(value, text) for key, value in found.items()
+            key: value if key in kept or value in STATES else everywhere(value, text)
+            for key, value in found.items()
         }
     if isinstance(found, list):
         return [everywhere(value, text) for value in found]

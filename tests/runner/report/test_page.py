@@ -37,7 +37,7 @@ HOSTILE = (
 class Parsed(HTMLParser):
     """The page's elements and its text, and whether every element is closed in order."""
 
-    VOID = frozenset({"meta", "br", "wbr", "rect"})
+    VOID = frozenset({"meta", "br", "wbr", "rect", "path", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
