@@ -221,7 +221,7 @@ def incomplete() -> Document:
 
 def backfilling() -> Document:
     """Return a run whose backfill stopped at the deadline."""
-    left = task("V005__fill.sql", transactional=False, backfill=BACKFILL)
+    left = task("V005__fill.sql", transactional=False, backfill=dict(BACKFILL))
     found = error("incomplete", "V005__fill.sql stopped at the deadline")
     return document(outcome="incomplete", exit_code=8, pending=[left], error=found)
 
