@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from psycopg2.extensions import make_dsn
 
@@ -123,7 +124,7 @@ class _Found:
         self._places = {item.name: place for place, item in enumerate(items)}
         self._groups: dict[str, Group] = {}
         self._result, self._say, self._count, self._warned = result, say, 0, 0
-        self._list: TextIO | None = None
+        self._list: FileIO | None = None
         members = [_not_started(item) for item in items]
         self.data: Fleet = {"files": files, "groups": [], "members": members}
         result.data = self.data
@@ -136,7 +137,7 @@ class _Found:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._list = path.open("w", encoding="utf-8", newline="\n")
+            self._list = path.open("wb", buffering=0)
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
         with self._list:
@@ -151,13 +152,21 @@ class _Found:
         if self._list:
             more = {"error": answer.error, "warnings": answer.warnings, "files": answer.files}
             line = {**member, "digest": answer.digest, **more}
-            print(json.dumps(line, ensure_ascii=False), file=self._list, flush=True)
+            self._write(f"{json.dumps(line)}\n".encode())
         if answer.digest:
             self._grouped(answer.digest, answer)
         for warning in answer.warnings:
             self._warned += 1
             if self._warned <= _SHOWN:
                 self._result.warnings.append(f"{item.name}: {warning}")
+
+    def _write(self, line: bytes) -> None:
+        """Add a line to the list; that it cannot be written is no reason to stop the work."""
+        try:
+            self._list.write(line)  # type: ignore[union-attr] # who asks has looked
+        except OSError as error:
+            self._result.warnings.append(f"--results is not whole: {error.strerror}")
+            self._list = None
 
     def _grouped(self, digest: str, answer: Answer) -> None:
         group = self._groups.setdefault(

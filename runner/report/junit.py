@@ -9,11 +9,11 @@ from runner.errors import Error
 from runner.report import wording
 from runner.report.text import error_lines
 from runner.report.wording import clean
-from runner.result import Document, Proof
+from runner.result import Document, Member, Proof
 
 
 def write(document: Document, path: Path, last_line: str) -> None:
-    """Write a document of migrate, rollback or verify; folders are made.
+    """Write a document of migrate, rollback, verify or a fleet; folders are made.
 
     Parameters:
         last_line: the outcome, which is the only case where nothing ran.
@@ -23,6 +23,9 @@ def write(document: Document, path: Path, last_line: str) -> None:
         _case(suite, entry["file"], entry["duration_ms"])
     for proof in wording.verified(document):
         _proof(suite, proof)
+    if found := wording.fleet(document):
+        for member in found["members"]:
+            _member(suite, member)
     if document["error"] and suite.find("testcase/failure") is None:
         _error(suite, document["error"], document["command"])
     elif len(suite) == 0:
@@ -46,6 +49,14 @@ def _proof(suite: ET.Element, proof: Proof) -> None:
         _failure(case, proof["problems"][0], proof["problems"])
     elif proof["irreversible"]:
         ET.SubElement(case, "skipped", message=clean(f"irreversible: {proof['irreversible']}"))
+
+
+def _member(suite: ET.Element, member: Member) -> None:
+    case = _case(suite, member["name"], member["duration_ms"])
+    if said := member["error"]:
+        _failure(case, said, [f"{member['state']}: {said}"])
+    elif member["state"] == "not started":
+        ET.SubElement(case, "skipped", message="not started")
 
 
 def _error(suite: ET.Element, error: Error, command: str) -> None:

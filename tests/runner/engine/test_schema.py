@@ -2,9 +2,11 @@
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import parse_dsn
 
 from runner.database import catalog
 from runner.engine import lock
@@ -145,6 +147,24 @@ def test_extensions_are_found_where_the_caller_says(
     there = ("--schema", "a", "--extension-schema", "ext")
     assert project.run("migrate", *there)["error"] is None
     assert project.query("select * from a.t") == [("a", "1234kB")]
+
+
+def test_neither_a_service_nor_a_databases_default_leads_out_of_the_schema(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = parse_dsn(project.url)
+    lines = [f"{name}={value}" for name, value in given.items()]
+    services = tmp_path / "services"
+    services.write_text("\n".join(["[shop]", *lines, "options=-c work_mem=1234kB"]))
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    project.query(f"alter database {given['dbname']} set search_path = public; create schema a")
+    project.file("V1__t.sql", "create table t as select current_setting('work_mem')")
+    project.url = "service=shop"
+    try:
+        assert project.run("migrate", "--schema", "a")["error"] is None
+        assert project.query("select * from a.t") == [("1234kB",)]
+    finally:
+        project.query(f"alter database {given['dbname']} reset search_path")
 
 
 def test_schemas_catalog_is_that_part_of_the_databases(

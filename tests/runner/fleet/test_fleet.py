@@ -203,6 +203,12 @@ def test_files_that_change_meanwhile_end_the_fleet(
     assert (document["exit_code"], "were changed" in document["error"]["message"]) == (2, True)
 
 
+def test_list_of_results_that_cannot_be_written_stops_nothing(fleet: Fleet) -> None:
+    document = fleet.run("migrate", "--create-schema", "--results", "/dev/full")
+    assert set(states(document).values()) == {"current"}
+    assert "--results is not whole: No space left on device" in document["warnings"]
+
+
 def test_common_schema_and_a_targets_own_database(fleet: Fleet, bystander: Connection) -> None:
     name = bystander.info.dbname
     fleet.path.write_text(json.dumps([{"name": "shop", "dbname": name}, {"schema": "b"}]))

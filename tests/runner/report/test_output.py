@@ -224,6 +224,15 @@ def test_junit_is_xml_whatever_was_said(tmp_path: Path) -> None:
         assert int(suite.get("failures", 0)) >= (make()["error"] is not None)
 
 
+def test_junit_of_a_fleet_has_a_case_for_each_target(tmp_path: Path) -> None:
+    junit.write(documents.fleet(), tmp_path / "junit.xml", "")
+    suite = ET.parse(tmp_path / "junit.xml").getroot()
+    assert [(case.get("name"), [child.tag for child in case]) for case in suite] == [
+        ("tenant_1", []), ("tenant_2", ["failure"]), ("tenant_3", ["failure"]),
+        ("tenant_4", ["skipped"]),
+    ]  # fmt: skip
+
+
 def test_junit_of_a_proof_says_what_failed_and_what_is_skipped(tmp_path: Path) -> None:
     junit.write(documents.verified(), tmp_path / "junit.xml", "")
     suite = ET.parse(tmp_path / "junit.xml").getroot()
