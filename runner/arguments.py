@@ -101,7 +101,11 @@ def _meant(message: str) -> str:
     )
     if word is None:
         return ""
-    known = [*_NAMES] if word[1] else [option.flag for option in _options()]
+    known = (
+        [name.partition(" ")[0] for name in _NAMES]
+        if word[1]
+        else [option.flag for option in _options()]
+    )
     near = get_close_matches(word[1] or word[2], known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

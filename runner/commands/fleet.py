@@ -123,7 +123,9 @@ class _Found:
     def __init__(self, result: Result, items: list[Item], files: str, say: Any):
         self._places = {item.name: place for place, item in enumerate(items)}
         self._groups: dict[str, Group] = {}
-        self._result, self._say, self._count, self._warned = result, say, 0, 0
+        self._result, self._say, self._count = result, say, 0
+        self._warnings: dict[str, tuple[str, int]] = {}
+        self._more = 0
         self._list: FileIO | None = None
         members = [_not_started(item) for item in items]
         self.data: Fleet = {"files": files, "groups": [], "members": members}
@@ -156,9 +158,7 @@ class _Found:
         if answer.digest:
             self._grouped(answer.digest, answer)
         for warning in answer.warnings:
-            self._warned += 1
-            if self._warned <= _SHOWN:
-                self._result.warnings.append(f"{item.name}: {warning}")
+            self._warned(item, warning)
 
     def _write(self, line: bytes) -> None:
         """Add a line to the list; that it cannot be written is no reason to stop the work."""
@@ -167,6 +167,15 @@ class _Found:
         except OSError as error:
             self._result.warnings.append(f"--results is not whole: {error.strerror}")
             self._list = None
+
+    def _warned(self, item: Item, warning: str) -> None:
+        """Take a warning; one that others have too, but for the schema, is told once."""
+        same = warning.replace(item.schema, "…") if item.schema else warning
+        if same in self._warnings or len(self._warnings) < _SHOWN:
+            said, count = self._warnings.get(same, (f"{item.name}: {warning}", 0))
+            self._warnings[same] = said, count + 1
+        else:
+            self._more += 1
 
     def _grouped(self, digest: str, answer: Answer) -> None:
         group = self._groups.setdefault(
@@ -185,8 +194,11 @@ class _Found:
 
     def finish(self) -> None:
         """Put what is known of all into the result."""
-        warnings, more = self._result.warnings, self._warned - _SHOWN
-        self._result.warnings = and_more(warnings, more, "warnings: see --results")
+        told = [
+            f"{said} (and so in {many(count - 1, 'other target')})" if count > 1 else said
+            for said, count in self._warnings.values()
+        ]
+        self._result.warnings += and_more(told, self._more, "warnings: see --results")
         groups = sorted(self._groups.values(), key=lambda group: -group["targets"])
         self.data["groups"] = groups
 

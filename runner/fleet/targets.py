@@ -148,8 +148,8 @@ def _checked(source: str, entries: Iterable[Entry], fields: Iterable[str]) -> li
         if first := names.get(item.name):
             problems.append(f"{place}: {item.name} is on {first} already")
         elif same in places:
-            problems.append(f"{place}: {item.name} is the same target as on {places[same]}")
-        names[item.name], places[same] = place, place
+            problems.append(f"{place}: {item.name} is the same target as {places[same]}")
+        names[item.name], places[same] = place, f"{item.name} on {place}"
         items.append(item)
     if problems:
         raise ConfigurationError(

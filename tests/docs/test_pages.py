@@ -89,7 +89,9 @@ def test_options_of_the_runner_in_examples_exist(page: Path) -> None:
     unknown = []
     for example in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
         for line in re.findall(r"(?:^|[ /])runner ((?!-)[a-z]+.*)", example, re.MULTILINE):
-            name, *words = line.partition("#")[0].split()
+            words = line.partition("#")[0].split()
+            grouped = " ".join(words[:2])
+            name = grouped if grouped in COMMANDS else words[0]
             known = {f"--{option.name.replace('_', '-')}" for option in options_of(name)}
             used = {word.partition("=")[0] for word in words if word.startswith("--")}
             unknown += sorted(used - known - {"--help"}) if known else []

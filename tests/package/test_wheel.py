@@ -55,7 +55,7 @@ def folder(bare: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_shows_its_help(bare: Path, tmp_path: Path, command: str) -> None:
-    assert run(bare, tmp_path, command, "--help").returncode == 0
+    assert run(bare, tmp_path, *command.split(), "--help").returncode == 0
 
 
 def test_migration_is_applied_shown_and_undone(bare: Path, folder: Path, database: str) -> None:

@@ -62,6 +62,7 @@ def test_every_target_gets_the_files_and_a_second_run_finds_nothing_to_do(fleet:
         assert member["target"]["schema"] == name
         assert (member["state"], member["version"], member["applied"]) == ("current", "2", 2)
         assert fleet.project.history(name) == [("1", "applied"), ("2", "applied")]
+    assert [text.partition("(")[2] for text in first["warnings"]] == ["and so in 5 other targets)"]
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert {line["name"]: line["warnings"] for line in lines}.keys() == set(TENANTS)
     second = fleet.run("migrate")

@@ -42,7 +42,7 @@ REFUSED = {
     "": "lists no targets",
     "[]": "lists no targets",
     '{"schema": "a"}\n\n{"schema": "a"}': "line 3: a is on line 1 already",
-    '[{"schema": "a"},\n {"name": "b", "schema": "a"}]': "line 2: b is the same target as on",
+    '[{"schema": "a"},\n {"name": "b", "schema": "a"}]': "b is the same target as a on line 1",
     '{"schema": "a"}\n{"schema": "b", "color": 1}': "line 2: unknown: 'color'",
     '{"schema": "a"}\n{"schema":': "from line 2 on",
     '[{"schema": "a"},\n{"schema": "b"}': "no JSON",
