@@ -51,7 +51,7 @@ def handle(event: Any, context: Any) -> Document:
     document: Document = text.fitted(json.loads(said.replace(f"{_ROOT}/", "")), _ANSWER)
     command = COMMANDS.get(document["command"])
     _say(command.text(document) if command else text.as_text(document, text.last_line(document)))
-    if document["command"] in {"migrate", "rollback"}:
+    if document["command"] in {"migrate", "rollback", "backfill"}:
         print(metrics(document, time.time()))
     if document["error"]:
         raise RunFailed(json.dumps(document, ensure_ascii=False))

@@ -45,6 +45,7 @@ class Backfill(TypedDict):
     table: str
     key: str
     batch_size: int
+    background: bool
     rows: int
     batches: int
     rows_left: int | None
@@ -312,7 +313,11 @@ Data = (
 
 
 class Document(TypedDict):
-    """The result document. Times are ISO 8601 in UTC, durations milliseconds."""
+    """The result document. Times are ISO 8601 in UTC, durations milliseconds.
+
+    `held` are pending files that a run leaves for later on purpose, each with why; it is missing
+    where there are none.
+    """
 
     result_version: int
     command: str
@@ -327,6 +332,7 @@ class Document(TypedDict):
     warnings: list[str]
     data: Data
     error: Error | None
+    held: NotRequired[list[Task]]
 
 
 class Result:
@@ -344,6 +350,8 @@ class Result:
         # What the same run did when it was called before.
         self.earlier: list[Applied] = []
         self._pending: dict[str, Task] = {}
+        # What waits on purpose, and does not keep the run from being done.
+        self.held: list[Task] = []
         self.warnings: list[str] = []
         self.version: str | None = None  # the newest in force before the run
         self.data: Data = None
@@ -385,9 +393,14 @@ class Result:
         self._pending.pop(entry["file"], None)
         self.applied.append(entry)
 
+    def hold(self, task: Task) -> None:
+        """Take a file that waits, or goes on elsewhere."""
+        self._pending.pop(task["file"], None)
+        self.held.append(task)
+
     def document(self) -> Document:
         """Return the result as JSON has it."""
-        return {
+        document: Document = {
             "result_version": VERSION,
             "command": self.command,
             "run_id": self.run_id,
@@ -402,3 +415,6 @@ class Result:
             "data": self.data,
             "error": self.error.document() if self.error else None,
         }
+        if self.held:
+            document["held"] = self.held
+        return document

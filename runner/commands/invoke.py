@@ -250,7 +250,7 @@ def _contradiction(document: Document, event: Mapping[str, Any], *, failed: bool
             f" {'a' if failed else 'no'} FunctionError, which do not agree"
         )
     left, done = bool(document["pending"]), bool(document["applied"])
-    runs = event["command"] in {"migrate", "rollback"}
+    runs = event["command"] in {"migrate", "rollback", "backfill"}
     odd = {"applied": left or (runs and not done), "noop": left or done, "planned": done}
     if odd.get(outcome):
         return f"the outcome is {outcome!r}, and the files that were applied or left do not fit it"

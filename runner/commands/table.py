@@ -126,6 +126,12 @@ def _fleet_status(context: Context, options: Options) -> Document:
     return fleet(context, "status", options, asked=asked, wanted=wanted).document()
 
 
+def _backfill(context: Context, _: Options) -> Document:
+    from runner.commands.backfill import backfill
+
+    return backfill(context.database(None)).document()
+
+
 def _history(context: Context, options: Options) -> Document:
     from runner.commands.history import history
 
@@ -339,6 +345,10 @@ _ALL = (
             _YES,
         ),
         needs=_BOTH, right="admin", one_needed=True, aliases=("down", "undo"),
+    ),
+    Command(
+        "backfill", "go on with the backfills that migrate left for the background", _backfill,
+        needs=_BOTH, right="live",
     ),
     Command(
         "status", "list every migration with its state", _status,

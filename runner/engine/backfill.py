@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 import psycopg2
@@ -27,7 +28,7 @@ from runner.engine.conduct import Conduct
 from runner.engine.failures import BLOCKED, lock_lost, migration_failed, needs_attention
 from runner.engine.job import Done, Job
 from runner.engine.key import Range
-from runner.engine.lock import for_session, for_transaction
+from runner.engine.lock import RUN, for_session, for_transaction
 from runner.engine.outcome import asked
 from runner.engine.standing import seen, standing
 from runner.engine.steps import finish
@@ -47,6 +48,9 @@ _AGAIN = BLOCKED | {errorcodes.SERIALIZATION_FAILURE}
 _SHOWN = 1.0  # seconds between two looks at how far it is
 _NOTICES = 200  # of a whole backfill
 
+# Why a run leaves one that is in the background.
+BEGUN = "goes on in the background: runner backfill"
+
 # Is told the name of a file and how far it is.
 Told = Callable[[str, Backfill], None]
 
@@ -56,13 +60,35 @@ class Backfills:
 
     Parameters:
         told: learns how far one is.
+        lock: which of the runner's locks the session holds.
+        alone: keeps other runs out while a file is put into force, where that lock does not.
     """
 
-    def __init__(self, session: Session, conduct: Conduct, told: Told):
+    def __init__(
+        self,
+        session: Session,
+        conduct: Conduct,
+        told: Told,
+        *,
+        lock: str = RUN,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
         self._session = session
         self._conduct = conduct
         self._told = told
+        self._lock = lock
+        self._alone = alone
         self._history = Writer.of(session)
+
+    def begin(self, job: Job) -> Iterator[tuple[Job, None]]:
+        """Open the journal of a backfill that goes on in the background, and yield it.
+
+        Raises:
+            Unusable: its key is none to go along.
+        """
+        self._begin(job, first=True)
+        with held():
+            yield job, None
 
     def run(self, job: Job, *, first: bool) -> Iterator[tuple[Job, Done]]:
         """Run a job from where it stands and yield it with what came of it.
@@ -84,7 +110,8 @@ class Backfills:
                 point.ms, trace.from_text(job), notices, backfill=standing(self._batch, point, 0)
             )
             same = f"{self._history.moved(job.migration.key, point, point)}; "
-            late = finish(self._session, self._conduct, job, done, kept=same)
+            with self._alone():
+                late = finish(self._session, self._conduct, job, done, kept=same)
         finally:
             with contextlib.suppress(psycopg2.Error):  # where the session was lost
                 self._session.rollback()
@@ -209,7 +236,7 @@ class Backfills:
         query = keys.next_range(self._session, self._key, self._point.last, self._batch.size)
         locked, over, *ends = self._session.run(
             f"{BEGIN}{timeouts(job, self._conduct)}{SAFELY}"
-            f"select {for_transaction(self._session)}, r.rows = 0, r.*,"
+            f"select {for_transaction(self._session, self._lock)}, r.rows = 0, r.*,"
             f" {self._session.files_path()} from ({query}) r"
         )[:-1]
         if not locked:
@@ -222,7 +249,7 @@ class Backfills:
         written = self._history.moved(job.migration.key, self._point, after)
         self._session.run(
             f"set constraints all immediate; {limits}{SAFELY}{own}{written};"
-            f" select {for_session(self._session)}; commit; {DISCARD}"
+            f" select {for_session(self._session, self._lock)}; commit; {DISCARD}"
         )
 
     def _took_effect(self, job: Job, sent: _Sent) -> bool:

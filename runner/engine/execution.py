@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from runner.database.session import Session
 from runner.engine import drift
-from runner.engine.backfill import Backfills
+from runner.engine.backfill import BEGUN, Backfills
 from runner.engine.batch import Batches
 from runner.engine.job import Done, Job, prepare
 from runner.engine.outcome import settle
@@ -20,8 +20,8 @@ from runner.history import write
 from runner.result import Action, Applied, Result
 from runner.signals import held
 
-# Jobs with what came of them, as they are done.
-_Entries = Iterator[tuple[Job, Done]]
+# Jobs with what came of them, as they are done; None: they go on in the background.
+_Entries = Iterator[tuple[Job, Done | None]]
 
 
 def apply(
@@ -44,7 +44,8 @@ def apply(
     deadline = run.conduct.deadline
     write.ensure(session)
     if run.asked is not None:
-        tasks = [job.describe() for job in jobs]
+        # What goes on in the background is not this run's to finish.
+        tasks = [job.describe() for job in jobs if not job.task.background]
         write.begin_run(session, run.run_id, run.asked, tasks)
     if said is not None:
         write.remark(session, run.run_id, "without-evidence", {"why": said})
@@ -64,12 +65,17 @@ def execute(
 ) -> None:
     """Run jobs in a session that holds the lock; each is in the result as soon as it is done."""
     entries = _at_once if single else _one_by_one
+    handled = 0
     try:
         for job, done in entries(run, session, result, jobs):
             with held():
-                result.done(done.entry(job))
+                handled += 1
+                if done:
+                    result.done(done.entry(job))
+                else:
+                    result.hold({**job.describe(), "why": BEGUN})
     except KeyboardInterrupt as stop:
-        left = jobs[len(result.applied) :]
+        left = jobs[handled:]
         count, _ = settle(session, left, stop, run.conduct.deadline)
         for job in left[:count]:  # committed, and stopped before that was told
             result.done(Done(0, None, []).entry(job))
@@ -112,12 +118,15 @@ def _one_by_one(run: Run, session: Session, result: Result, jobs: Sequence[Job])
             raise Incomplete(
                 f"the deadline came before {job.migration.name}", fix="run again: it goes on there"
             )
+        entries: _Entries
         if shared := batches.take(jobs, place):
             entries = batches.run(shared)
         elif job.transactional:
             alone = not batches.take(jobs, place + 1)
             following = next(iter(jobs[place + 1 : place + 2]), None) if alone else None
             entries = _alone(transactions, [job], following)
+        elif job.task.background:
+            entries = backfills.begin(job)
         elif job.migration.directives.batch:
             entries = backfills.run(job, first=not result.applied)
         else:
@@ -153,7 +162,9 @@ def _in_time(entries: _Entries, first: Job, result: Result) -> _Entries:
 def run_one(run: Run, session: Session, action: Action, migration: Migration) -> Applied:
     """Run one file, whatever the plan would say, and return its entry of the result."""
     result = Result("verify", run.run_id)
-    execute(run, session, result, prepare([Task(action, migration, "to prove it")]))
+    jobs = prepare([Task(action, migration, "to prove it")])
+    result.await_tasks(job.describe() for job in jobs)
+    execute(run, session, result, jobs)
     return result.applied[0]
 
 

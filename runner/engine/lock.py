@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import psycopg2
@@ -21,42 +21,52 @@ from runner.deadline import Deadline, backoff
 from runner.errors import LockNotObtained
 from runner.history.table import COLUMNS, TABLE
 
+# What a lock is for: a run that may change anything, or backfills in the background beside it.
+RUN = TABLE
+BACKGROUND = f"{TABLE} backfill"
+
 
 @lru_cache(maxsize=128)
-def key(schema: str) -> int:
-    """Return the number of the lock for a schema's history.
+def key(schema: str, what: str = RUN) -> int:
+    """Return the number of a lock for a schema's history.
 
     The lock is the database's; its number comes from the history's name, so that two histories in
     one database do not wait for each other.
     """
-    name = f"{schema}.{TABLE}"
+    name = f"{schema}.{what}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 # A session may take its own lock any number of times, so asking for it again costs nothing.
 # pg_advisory_unlock_all() in a file lets it go, but not the second one, which is the
 # transaction's: nobody can come in between before the commit takes the first one again.
-def for_session(session: Session) -> str:
-    """Return the SQL expression that takes the lock for a session, or says that it cannot."""
-    return f"pg_catalog.pg_try_advisory_lock({key(session.target.home)})"
+def for_session(session: Session, what: str = RUN) -> str:
+    """Return the SQL expression that takes a lock for a session, or says that it cannot."""
+    return f"pg_catalog.pg_try_advisory_lock({key(session.target.home, what)})"
 
 
-def for_transaction(session: Session) -> str:
-    """Return the SQL expression that takes the lock for a transaction, or says that it cannot."""
-    return f"pg_catalog.pg_try_advisory_xact_lock({key(session.target.home)})"
+def for_transaction(session: Session, what: str = RUN) -> str:
+    """Return the SQL expression that takes a lock for a transaction, or says that it cannot."""
+    return f"pg_catalog.pg_try_advisory_xact_lock({key(session.target.home, what)})"
 
 
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two tries for the lock
 
 
 def take(
-    session: Session, *, wait: float, deadline: Deadline, progress: Callable[[str], None]
+    session: Session,
+    *,
+    wait: float,
+    deadline: Deadline,
+    progress: Callable[[str], None],
+    what: str = RUN,
 ) -> None:
-    """Take the lock for as long as the session lives.
+    """Take a lock for as long as the session lives.
 
     Parameters:
         wait: seconds to try.
         progress: told once whom it waits for.
+        what: it is for.
 
     Raises:
         LockNotObtained: naming the holder.
@@ -64,9 +74,9 @@ def take(
     began = time.monotonic()
     told = False
     for pause in backoff(*_POLL, factor=1.5):
-        if session.run(f"select {for_session(session)}")[0]:
+        if session.run(f"select {for_session(session, what)}")[0]:
             return
-        holder = lock_holder(session.connection, key(session.target.home))
+        holder = lock_holder(session.connection, key(session.target.home, what))
         waited = time.monotonic() - began
         if waited >= wait or deadline.passed():
             raise LockNotObtained(
@@ -80,6 +90,23 @@ def take(
             )
             told = True
         time.sleep(pause)
+
+
+@contextlib.contextmanager
+def taken(
+    session: Session, *, wait: float, deadline: Deadline, progress: Callable[[str], None]
+) -> Iterator[None]:
+    """Hold the lock of runs for what is inside only.
+
+    Raises:
+        LockNotObtained: naming the holder.
+    """
+    take(session, wait=wait, deadline=deadline, progress=progress)
+    try:
+        yield
+    finally:
+        if not session.lost():
+            session.run(f"select pg_catalog.pg_advisory_unlock({key(session.target.home)})")
 
 
 def unavailable(session: Session, error: psycopg2.Error) -> LockNotObtained:

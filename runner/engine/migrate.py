@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from runner.engine import once
 from runner.engine.evidence import Evidence
 from runner.engine.plan import Policy, Task, late, newest, plan_migrate, plan_rollback
 from runner.engine.run import Files, Run, opened, reported
-from runner.files.folder import Folder, Version, read_folder
+from runner.files.folder import Folder, Migration, Version, read_folder
 from runner.history import others, read
 from runner.history.table import Row
 from runner.result import Preview, Result
@@ -70,7 +70,7 @@ def migrate(
             from runner.engine import drift
 
             drift.check(found.session, on_drift, left=run.conduct.deadline.left())
-        result.data = None if policy.target else {"files": files}
+        result.data = None if policy.target or result.held else {"files": files}
     return result
 
 
@@ -109,7 +109,11 @@ def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Resu
         from runner.engine import risk
 
         files = Files(read_folder(folder), {})
-        jobs = _prepared(plan_migrate(files.folder, (), policy=policy), files)
+        now, held = _split(files.folder, (), plan_migrate(files.folder, (), policy=policy))
+        jobs = _prepared([*now, *held], files)
+        for job in jobs[len(now) :]:
+            result.hold(job.describe())
+        jobs = jobs[: len(now)]
         result.target = {"dbname": database}
         result.planned = True
         result.await_tasks(job.describe() for job in jobs)
@@ -150,7 +154,7 @@ def _pending(policy: Policy) -> _Planner:
     def planner(session: Session, folder: Folder, rows: Sequence[Row]) -> list[Task]:
         if not rows and not policy.others:
             others.refuse(session)
-        return plan_migrate(folder, rows, policy=policy)
+        return plan_migrate(folder, rows, policy=policy, excused=_excused)
 
     return planner
 
@@ -243,13 +247,37 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
         folder, rows = files.folder, read.read(session)
         result.version = newest(rows)
         result.warnings += late(folder, rows, partial(read.baselined, session))
-        jobs = _prepared(planner(session, folder, rows), files)
+        now, held = _split(folder, rows, planner(session, folder, rows))
+        jobs = _prepared([*now, *held], files)
+        for job in jobs[len(now) :]:
+            result.hold(job.describe())
+        jobs = jobs[: len(now)]
         if any(job.migration.directives.batch for job in jobs):
             from runner.engine.foresight import require
 
             require(session, run.conduct, jobs)
         result.await_tasks(job.describe() for job in jobs)
         yield _Planned(session, folder, jobs, rows)
+
+
+def _split(folder: Folder, rows: Sequence[Row], tasks: list[Task]) -> tuple[list[Task], list[Task]]:
+    """Return the tasks for now, and those that wait for a backfill in the background or are one."""
+    undo = any(task.action == "undo" for task in tasks)
+    if undo or not any(_in_background(file) for file in folder.versioned):
+        return tasks, []
+    from runner.engine.held import split
+
+    return split(folder, rows, tasks)
+
+
+def _in_background(file: Migration) -> bool:
+    return file.directives.batch is not None and file.directives.batch.background
+
+
+def _excused(folder: Folder) -> Collection[str]:
+    from runner.engine.held import excused
+
+    return excused(folder)
 
 
 def _prepared(tasks: list[Task], files: Files) -> list[Job]:

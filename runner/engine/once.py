@@ -39,8 +39,8 @@ class Earlier(NamedTuple):
             Refused: they are not.
         """
         if not self.left:
-            return []
-        now = [_key(job.describe()) for job in jobs]
+            return [job for job in jobs if job.task.background]
+        now = [_key(job.describe()) for job in jobs if not job.task.background]
         if now != [_key(task) for task in self.left]:
             files = [", ".join(task["file"] for task in self.left)]
             files.append(", ".join(job.migration.name for job in jobs) or "nothing")

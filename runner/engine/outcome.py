@@ -12,15 +12,15 @@ from typing import TypeVar
 import psycopg2
 
 from runner.database.session import Session
-from runner.database.sessions import lock_holder
 from runner.deadline import Deadline, backoff
 from runner.engine.job import Job
-from runner.engine.lock import key
 from runner.errors import Unreachable
 from runner.history.read import Standing, standings
 
 _T = TypeVar("_T")
 
+_LIVES = """select exists (
+    select from pg_catalog.pg_locks where locktype = 'advisory' and pid = %s)"""
 _ENDING = 60.0  # seconds to wait for a server to end the session of a lost connection
 _TRIES = 3  # of the question
 _POLL = (0.1, 2.0)  # seconds: first and longest pause between two looks at it
@@ -105,12 +105,11 @@ def asked(
 def _wait_for_end(lost: Session, other: Session, seconds: float) -> None:
     """Wait until the lost session is gone, which may go on with its message until it notices.
 
-    It holds the runner's lock for as long as it lives.
+    It holds a lock of the runner's for as long as it lives.
     """
     until = time.monotonic() + seconds
     for pause in backoff(*_POLL):
-        holder = lock_holder(other.connection, key(other.target.home))
-        if holder is None or holder["pid"] != lost.server.pid:
+        if not other.run(_LIVES, (lost.server.pid,))[0]:
             return
         if time.monotonic() > until:
             raise Unreachable("the lost session is still at work: run again when it has ended")

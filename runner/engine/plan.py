@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from runner.errors import ConfigurationError, ValidationFailed
@@ -16,7 +16,7 @@ class Task(NamedTuple):
 
     `action` is "apply" (a V file), "repeat" (an R file) or "undo" (a U file); `resumes` is the
     half-done row that it goes on from, `why` says why it runs, for a person; `rests` are the
-    repeatables in force, which may rest on what is undone.
+    repeatables in force, which may rest on what is undone; `background`: it only begins here.
     """
 
     action: Action
@@ -24,6 +24,7 @@ class Task(NamedTuple):
     why: str
     resumes: Row | None = None
     rests: tuple[str, ...] = ()
+    background: bool = False
 
 
 class Policy(NamedTuple):
@@ -40,8 +41,17 @@ class Policy(NamedTuple):
     others: bool = False
 
 
-def plan_migrate(folder: Folder, history: Sequence[Row], *, policy: Policy) -> list[Task]:
+def plan_migrate(
+    folder: Folder,
+    history: Sequence[Row],
+    *,
+    policy: Policy,
+    excused: Callable[[Folder], Collection[str]] = lambda _: (),
+) -> list[Task]:
     """Return the files to run, in order.
+
+    Parameters:
+        excused: gives the versions that may come after newer ones, because they had to wait.
 
     Raises:
         ConfigurationError: the target version is neither a file nor applied.
@@ -58,7 +68,9 @@ def plan_migrate(folder: Folder, history: Sequence[Row], *, policy: Policy) -> l
         and rows_state(rows, migration.key) != "applied"
         and (policy.target is None or migration.version <= policy.target)
     ]
-    problems += _out_of_order(pending, rows.values(), policy)
+    late = _out_of_order(pending, rows.values(), policy)
+    allowed = excused(folder) if late else ()
+    problems += [problem for key, problem in late.items() if key not in allowed]
     if problems:
         raise ValidationFailed(
             f"{len(problems)} problem{'s' * (len(problems) > 1)} between files and history",
@@ -249,23 +261,26 @@ def _half_undone(history: Iterable[Row]) -> list[str]:
     ]
 
 
-def _out_of_order(pending: Iterable[Migration], rows: Iterable[Row], policy: Policy) -> list[str]:
+def _out_of_order(
+    pending: Iterable[Migration], rows: Iterable[Row], policy: Policy
+) -> dict[str, str]:
     if policy.out_of_order:
-        return []
+        return {}
     versioned = [row for row in rows if row.kind == "versioned"]
     begun = {row.version for row in versioned}  # what was allowed once may be finished
     newest = max(
         (parse_version(row.version) for row in versioned if row.state == "applied"), default=()
     )
-    return [
-        f"{migration.name}: version {migration.key} is older than {canonical(newest)}, which is"
-        " applied (a parallel branch?): give it a higher number, or allow it with"
+    return {
+        migration.key: f"{migration.name}: version {migration.key} is older than"
+        f" {canonical(newest)}, which is applied (a parallel branch?): give it a higher number, or"
+        " allow it with"
         " --allow-out-of-order or the directive '-- runner: out-of-order'"
         for migration in pending
         if migration.version < newest
         and not migration.directives.out_of_order
         and migration.key not in begun
-    ]
+    }
 
 
 def _apply(migration: Migration, row: Row | None) -> Task:
@@ -289,7 +304,9 @@ def _cannot_undo(row: Row, file: Migration | None, undo: Migration | None) -> st
     if file and file.directives.irreversible:
         return f"{file.name} is irreversible: {file.directives.irreversible}"
     if row.state == "applying":
-        return f"version {row.version} is half applied: runner migrate to finish it first"
+        batch = file.directives.batch if file else None
+        how = "backfill" if batch and batch.background else "migrate"
+        return f"version {row.version} is half applied: runner {how} to finish it first"
     if undo is None:
         return f"version {row.version} ({row.description}) has no U file"
     return _changed_half_way(undo, row)

@@ -100,10 +100,13 @@ def _missing(run: Run, session: Session, *, locked: bool) -> list[str]:
 
 
 @contextmanager
-def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
+def opened(run: Run, result: Result, *, locked: bool, what: str = lock.RUN) -> Iterator[Session]:
     """Open a session to the target, with the runner's lock where something may be written.
 
     Without the lock the session is read-only, whatever is sent.
+
+    Parameters:
+        what: the lock is for.
     """
     result.target = run.target.describe()
     progress, deadline = run.conduct.progress.note, run.conduct.deadline
@@ -133,7 +136,9 @@ def opened(run: Run, result: Result, *, locked: bool) -> Iterator[Session]:
         }
         with cancelling(session.connection), cut_at(session.connection, deadline.left()):
             if locked:
-                lock.take(session, wait=run.lock_wait, deadline=deadline, progress=progress)
+                lock.take(
+                    session, wait=run.lock_wait, deadline=deadline, progress=progress, what=what
+                )
             result.warnings += _missing(run, session, locked=locked)
             yield session
     except psycopg2.errors.LockNotAvailable as error:  # of a statement of ours

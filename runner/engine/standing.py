@@ -30,6 +30,7 @@ def standing(batch: Batch, point: Checkpoint | None, known: int | None = None) -
         "table": batch.table,
         "key": batch.column,
         "batch_size": batch.size,
+        "background": batch.background,
         "rows": point.rows,
         "batches": point.batches,
         "rows_left": rest,

@@ -17,7 +17,8 @@ _ALLOW = "allow "
 _WAIVERS = 200  # of one file: the linter asks for each that answers nothing whether it is a rule
 _KNOWN = (
     "no-transaction, out-of-order, lock_timeout=5s, statement_timeout=10min, irreversible: why,"
-    " allow rule: why, batch=table.key, batch_size=5000"
+    " allow rule: why, batch=table.key, batch_size=5000,"
+    " background, needs=7"
 )
 # Words are parted by commas and blanks, which a quoted name may hold.
 _words = re.compile(r'(?:"[^"]*"|[^",\s])+|"').findall
@@ -27,11 +28,15 @@ _MOST_ROWS = 1_000_000  # of a batch: it is a transaction, and its row locks are
 
 
 class Batch(NamedTuple):
-    """What a backfill goes along: a table and a column of it, as SQL writes them."""
+    """What a backfill goes along: a table and a column of it, as SQL writes them.
+
+    `background`: what comes after it need not wait, and `runner backfill` does it.
+    """
 
     table: str
     column: str
     size: int = 5_000
+    background: bool = False
 
 
 class Directives(NamedTuple):
@@ -39,6 +44,7 @@ class Directives(NamedTuple):
 
     The timeouts are milliseconds. `allow` is for the linter: rules that the file breaks with a
     reason, as (rule, reason). `batch` makes a backfill of the file: it runs range after range.
+    `needs` is a version without which the file must not run.
     """
 
     no_transaction: bool = False
@@ -48,6 +54,7 @@ class Directives(NamedTuple):
     irreversible: str | None = None
     allow: tuple[tuple[str, str], ...] = ()
     batch: Batch | None = None
+    needs: str | None = None
 
 
 def parse(head: str) -> Directives:
@@ -74,12 +81,16 @@ def parse(head: str) -> Directives:
 
 def _batch(found: dict[str, Any]) -> dict[str, Batch]:
     """Return what makes a backfill of the file, nothing where it is none."""
-    size, batch = found.pop("batch_size", None), found.get("batch")
-    if size and not batch:
-        raise ConfigurationError("batch_size is for a file with batch=table.key")
+    batch, size = found.get("batch"), found.pop("batch_size", None)
+    background = found.pop("background", False)
+    if not batch and (size or background):
+        name = "batch_size" if size else "background"
+        raise ConfigurationError(f"{name} is for a file with batch=table.key")
     if batch and "no_transaction" in found:
         raise ConfigurationError("a batch is a transaction: leave no-transaction out")
-    return {"batch": batch._replace(size=size or batch.size)} if batch else {}
+    if not batch:
+        return {}
+    return {"batch": batch._replace(size=size or batch.size, background=background)}
 
 
 def _parse_directive(body: str) -> list[tuple[str, Any]]:
@@ -100,7 +111,7 @@ def _parse_directive(body: str) -> list[tuple[str, Any]]:
 
 def _parse_word(word: str) -> tuple[str, Any]:
     name, equals, value = word.partition("=")
-    if word in {"no-transaction", "out-of-order"}:
+    if word in {"no-transaction", "out-of-order", "background"}:
         return word.replace("-", "_"), True
     if name in {"lock_timeout", "statement_timeout"} and equals:
         try:
@@ -111,6 +122,8 @@ def _parse_word(word: str) -> tuple[str, Any]:
         return name, _parse_key(value)
     if name == "batch_size":
         return name, _parse_size(value)
+    if name == "needs":
+        return name, _parse_needs(value)
     raise ConfigurationError(f"unknown directive {word!r}; known: {_KNOWN}")
 
 
@@ -121,6 +134,12 @@ def _parse_key(text: str) -> Batch:
             f"batch={text}: a table and its key are expected, as in batch=orders.id"
         )
     return Batch(found["table"], found["column"])
+
+
+def _parse_needs(text: str) -> str:
+    if not re.fullmatch(r"[Vv]?[0-9]{1,50}([._][0-9]{1,50})*", text):
+        raise ConfigurationError(f"needs={text}: a version is expected, as in needs=7")
+    return text
 
 
 def _parse_size(text: str) -> int:

@@ -278,6 +278,8 @@ def _read(folder: Path, name: str) -> Migration:
     asked = directives.parse(head)
     if asked.batch and kind == "R":
         raise ConfigurationError("a repeatable runs as a whole: a backfill is a V or a U file")
+    if asked.batch and asked.batch.background and kind == "U":
+        raise ConfigurationError("an undo is waited for: leave background out")
     if asked.batch and size > _CHUNK:
         raise ConfigurationError(
             "its text is sent for each batch, and is more than 1 MB: put rows into a table"
@@ -365,8 +367,23 @@ def _arrange(
             problems.append(
                 f"{folder / undo.name}: {kinds['V'][key].name} says that it is irreversible"
             )
+    problems += _missing_needs(found, folder, kinds["V"])
     return Folder(
         versioned=tuple(sorted(kinds["V"].values(), key=lambda migration: migration.version)),
         undo=kinds["U"],
         repeatable=tuple(sorted(kinds["R"].values(), key=lambda migration: migration.name)),
     )
+
+
+def _missing_needs(
+    found: list[Migration], folder: Path, versioned: dict[str, Migration]
+) -> Iterator[str]:
+    """Yield the problem of each file that needs what cannot have come before it."""
+    for migration in found:
+        if needs := migration.directives.needs:
+            other = versioned.get(canonical(parse_version(needs)))
+            if migration.kind == "U" or other is None or other.version >= migration.version > ():
+                what = (
+                    "a U file needs nothing" if migration.kind == "U" else "no older V file has it"
+                )
+                yield f"{folder / migration.name}: needs={needs}: {what}"

@@ -211,6 +211,7 @@ def _run(document: Document) -> Iterator[str]:
             (code(task["file"]), plain(wording.unfinished(task)), "", "")
             for task in wording.waiting(document)
         ]
+    rows += [(code(task["file"]), plain(task["why"]), "", "") for task in wording.held(document)]
     yield from table(("migration", "done", "time", "strongest lock"), rows)
 
 

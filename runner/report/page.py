@@ -90,6 +90,7 @@ def page(document: Document) -> str:
         bars=_bars(document["applied"]),
         failed=wording.failed(document),
         waiting=waiting,
+        held=wording.held(document),
         legend=_legend(document["applied"]),
         cards=[_card(entry) for entry in document["applied"] if _spoke(entry)],
         standings=wording.standings(document),

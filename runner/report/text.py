@@ -95,6 +95,7 @@ def as_text(document: Document, last_line: str, screen: Screen = PAPER) -> str:
     return "\n".join([
         *_applied(document, screen),
         *_pending(document, colour=screen.colour),
+        *(clean(f"left: {task['file']} {task['why']}") for task in wording.held(document)),
         *(clean(f"warning: {warning}") for warning in document["warnings"]),
         *map(clean, error_lines(document["error"])),
         last,

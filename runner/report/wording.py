@@ -41,7 +41,7 @@ SETTLED = frozenset({"applied", "baseline", "below the baseline"})
 OFTEN = 30.0
 
 _PLANS = frozenset({"plan", "rollback"})  # whose data is a plan
-_RUNS = _PLANS | {"migrate"}
+_RUNS = _PLANS | {"migrate", "backfill"}
 _TABLES = frozenset({"verify", "status", "history", "lint"})  # whose data is no text
 _FLEETS = frozenset({"fleet migrate", "fleet plan", "fleet status"})
 
@@ -265,7 +265,8 @@ def manner(task: Task | Planned) -> str:
         size = f"{many(found['batch_size'], 'row')} of {found['table']} by {found['key']}"
         rest = f", about {amount(found['rows_left'])} left" if found["rows_left"] else ""
         done = f", {done_of(found)} done" if found["rows"] else ""
-        return f"a backfill, in batches of {size}, each committed{done}{rest}"
+        where = " in the background" if found["background"] else ""
+        return f"a backfill{where}, in batches of {size}, each committed{done}{rest}"
     return "in a transaction" if task["transactional"] else "statement by statement"
 
 
@@ -273,6 +274,11 @@ def unfinished(task: Task) -> str:
     """Return what became of a file that a run has left undone."""
     found = task.get("backfill")
     return f"goes on after {backfill(found)}" if found and found["rows"] else "not run"
+
+
+def held(document: Document) -> list[Task]:
+    """Return the files that a run leaves for later on purpose."""
+    return document.get("held", [])
 
 
 def state(entry: Standing) -> str:

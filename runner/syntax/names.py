@@ -86,6 +86,25 @@ def qualified(tokens: list[str]) -> str:
     return name
 
 
+_KINDS = {
+    "AGGREGATE", "DOMAIN", "FUNCTION", "INDEX", "PROCEDURE", "SCHEMA", "SEQUENCE", "TABLE", "TYPE",
+    "VIEW",
+}  # fmt: skip
+
+
+def made(statement: Statement) -> str | None:
+    """Return the name of what a CREATE makes, None for what is not called by its name."""
+    if statement.keyword != "CREATE":
+        return None
+    tokens = list(statement.tokens())
+    kind = next((place for place, token in enumerate(tokens) if token in _KINDS), None)
+    if kind is None:
+        return None
+    rest = tokens[kind + 1 :]
+    rest = rest[3:] if rest[:3] == ["IF", "NOT", "EXISTS"] else rest
+    return qualified(rest) or None
+
+
 def says(text: str, name: str) -> bool:
     """Return whether a text has a relation's name anywhere in it, in code and comments alike.
 

@@ -19,7 +19,7 @@ from runner.database.session import Session
 from runner.deadline import Deadline
 from runner.engine.conduct import Conduct
 from runner.engine.progress import Silence
-from runner.engine.throttle import Throttle
+from runner.engine.throttle import Hours, Throttle
 from runner.engine.waiting import Waiting
 from tests.runner.project import Project
 
@@ -263,7 +263,7 @@ def test_second_runner_that_lost_sight_of_the_lock_does_no_batch_again(rows: Pro
 
 def test_deadline_stops_between_batches_and_says_how_far_it_is(rows: Project) -> None:
     rows.query("insert into t select 1000 + g from generate_series(1, 395) g; analyze t")
-    document = rows.run("migrate", "--deadline", "5.6", "--batch-pause", "60ms")
+    document = rows.run("migrate", "--deadline", "8", "--batch-pause", "200ms")
     assert (document["exit_code"], document["outcome"]) == (8, "incomplete")
     assert "stopped at the deadline after" in document["error"]["message"]
     assert "rows/s" in document["error"]["message"]
@@ -502,18 +502,28 @@ def test_plan_shows_a_backfill_as_one(rows: Project) -> None:
     assert "a backfill, in batches of 10 rows of t by id, each committed, about 105 left" in shown
 
 
-def hours(first: int, last: int) -> str:
-    """Return a range of hours that begins and ends so many hours from now."""
+def hours(first: int, last: int) -> Hours:
+    """Return hours that begin and end so many from now."""
     now = datetime.now(UTC)
-    return "-".join(f"{now + timedelta(hours=n):%H:%M}" for n in (first, last))
+    return Hours(*(f"{now + timedelta(hours=n):%H:%M}" for n in (first, last)))
 
 
-def test_outside_its_hours_a_backfill_waits_and_says_so(rows: Project) -> None:
-    document = rows.run("migrate", "--batch-hours", hours(1, 2), "--deadline", "5.3")
-    assert document["exit_code"] == 8
-    assert "it was waiting: it works from" in document["error"]["message"]
-    assert checkpoint(rows)["rows"] == 0
-    assert rows.run("migrate", "--batch-hours", hours(-2, 3))["exit_code"] == 0
+@pytest.fixture
+def waiting(rows: Project) -> Iterator[Callable[[Throttle], Waiting]]:
+    """Give what lets a backfill wait for a throttle, and has half a second for it."""
+    session = Session(connecting.target(rows.url), run_id="test", wait=0)
+    yield lambda throttle: Waiting(session, Conduct(Deadline(5.5), Silence(), throttle=throttle))
+    session.close()
+
+
+def test_outside_its_hours_a_backfill_waits_until_its_deadline(
+    waiting: Callable[[Throttle], Waiting],
+) -> None:
+    found = waiting(Throttle(hours=hours(1, 2)))
+    assert not found.pause("V2__done.sql", 0)
+    assert found.reason is not None
+    assert found.reason.startswith("it works from")
+    assert waiting(Throttle(hours=hours(-2, 3))).pause("V2__done.sql", 0)
 
 
 @pytest.mark.parametrize(
@@ -542,18 +552,15 @@ def sleep(connection: Bystander) -> None:
         cursor.execute("select pg_sleep(20)")
 
 
-def test_sessions_at_work_let_a_backfill_wait(rows: Project, bystander: Bystander) -> None:
-    session = Session(connecting.target(rows.url), run_id="test", wait=0)
-    conduct = Conduct(Deadline(), Silence(), throttle=Throttle(active=0))
-    try:
-        waiting = Waiting(session, conduct)
-        assert list(waiting._reasons()) == []
-        work = threading.Thread(target=sleep, args=(bystander,))
-        work.start()
-        while not (reasons := list(waiting._reasons())):
-            pass
-        bystander.cancel()
-        work.join()
-    finally:
-        session.close()
+def test_sessions_at_work_let_a_backfill_wait(
+    waiting: Callable[[Throttle], Waiting], bystander: Bystander
+) -> None:
+    found = waiting(Throttle(active=0))
+    assert list(found._reasons()) == []
+    work = threading.Thread(target=sleep, args=(bystander,))
+    work.start()
+    while not (reasons := list(found._reasons())):
+        pass
+    bystander.cancel()
+    work.join()
     assert reasons == [("active", "1 other session at work, more than 0")]

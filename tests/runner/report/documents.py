@@ -10,9 +10,9 @@ STRONG = "AccessExclusiveLock"
 STATES = get_args(MemberState)
 
 BACKFILL = {
-    "table": "orders", "key": "id", "batch_size": 5000, "rows": 420_000, "batches": 84,
-    "rows_left": 580_000, "basis": "statistics", "rows_per_second": 38_400.0,
-    "seconds_left": 15.1, "ends_at": "2026-11-22T14:58:10+00:00",
+    "table": "orders", "key": "id", "batch_size": 5000, "background": False,
+    "rows": 420_000, "batches": 84, "rows_left": 580_000, "basis": "statistics",
+    "rows_per_second": 38_400.0, "seconds_left": 15.1, "ends_at": "2026-11-22T14:58:10+00:00",
 }  # fmt: skip
 
 
