@@ -12,7 +12,7 @@ import pytest
 from local.ansible import startup
 from local.ansible.warm import warm
 from local.stack import Stack
-from tests.playbooks.leftovers import count
+from tests.playbooks.leftovers import basis, count
 from tests.playbooks.plays import ACCOUNTS, ALONE, CODE, PLAIN_ACCOUNT, ROOT, WHOLE, Play, Playbooks
 
 # More at a time would only wait for each other.
@@ -61,7 +61,15 @@ def before(stack: Stack) -> dict[str, dict[str, int]]:
 
 
 @pytest.fixture(scope="session")
-def first(before: dict[str, dict[str, int]], playbook: Playbooks) -> dict[str, Play]:
+def new(stack: Stack) -> dict[str, dict[str, set[str]]]:
+    """Give what is in the accounts that will be given up, of the kinds that bootstrap makes."""
+    return {env: basis(stack, account) for env, account in ACCOUNTS.items()}
+
+
+@pytest.fixture(scope="session")
+def first(
+    new: dict[str, dict[str, set[str]]], before: dict[str, dict[str, int]], playbook: Playbooks
+) -> dict[str, Play]:
     """Bootstrap and deploy everything: dev before prod, which trusts it; local beside them."""
     with ThreadPoolExecutor(CORES) as pool:
         accounts = pool.submit(lambda: {**_run(playbook, "dev"), **_run(playbook, "prod")})
@@ -133,6 +141,38 @@ def destroyed(changed: list[Play], provisioned: Stack, playbook: Playbooks) -> P
 
 
 @pytest.fixture(scope="session")
+def unprotected(destroyed: Play, playbook: Playbooks) -> dict[str, Play]:
+    """Take the protection off prod's database, then destroy prod, which leaves a snapshot."""
+    plays = {}
+    for name in ("database", "destroy"):
+        given = ("-e", "confirm=prod", "-e", "database_deletion_protection=false")
+        play = plays[name] = playbook(f"playbooks/{name}.yml", "prod", *given)
+        assert play.status == 0, play.output
+    return plays
+
+
+@pytest.fixture(scope="session")
+def given_up(unprotected: dict[str, Play], playbook: Playbooks, stack: Stack) -> dict[str, Play]:
+    """Tear down all accounts, local with an artifact, then what stayed of it and of prod."""
+    artifact = {"Bucket": "schema-migrations-artifacts-000000000000-eu-central-1", "Key": "a"}
+    s3 = stack.client("s3", ACCOUNTS["local"])
+    s3.put_object(**artifact, Body=b"")
+    s3.delete_object(**artifact)  # one that nobody sees, and that is a version all the same
+
+    def tear_down(env: str, *more: str) -> Play:
+        play = playbook("playbooks/teardown.yml", env, "-e", f"confirm={env}", *more)
+        assert play.status == 0, play.output
+        return play
+
+    with ThreadPoolExecutor(CORES) as pool:
+        dev = pool.submit(tear_down, "dev")
+        plays = {"prod": tear_down("prod"), "local": tear_down("local"), "dev": dev.result()}
+        wholly = pool.submit(tear_down, "local", "-e", "buckets=delete")
+        plays["prod wholly"] = tear_down("prod", "-e", "key=delete", "-e", "key_days=7")
+        return {**plays, "local wholly": wholly.result()}
+
+
+@pytest.fixture(scope="session")
 def provisioned(first: dict[str, Play], stack: Stack) -> Stack:
     """Give the stack with the three environments in it."""
     return stack
@@ -180,5 +220,5 @@ def plain(playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what changes or destroys an environment after everything that looks at it."""
-    late = ("changed", "asked", "destroyed")
+    late = ("given_up", "unprotected", "changed", "asked", "destroyed")
     items.sort(key=lambda item: [name in getattr(item, "fixturenames", ()) for name in late])

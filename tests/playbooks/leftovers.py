@@ -30,6 +30,30 @@ KINDS = (
     ("sns", "list_topics", "Topics"),
 )
 
+# What bootstrap makes, and destroy leaves: service, operation, how it is asked, and where the
+# answer has the list.
+BASIS = (
+    ("iam", "list_policies", {"Scope": "Local"}, "Policies"),
+    ("iam", "list_roles", {}, "Roles"),
+    ("kms", "list_keys", {}, "Keys"),
+    ("s3", "list_buckets", {}, "Buckets"),
+)
+
+
+def basis(stack: Stack, account: str) -> dict[str, set[str]]:
+    """Return the names of what bootstrap makes, kind by kind, without keys that are to go."""
+    found = {
+        key: {
+            one.get("KeyId") or one.get("Name") or one.get("RoleName") or one["PolicyName"]
+            for one in getattr(stack.client(service, account), operation)(**asked)[key]
+        }
+        for service, operation, asked, key in BASIS
+    }
+    kms = stack.client("kms", account)
+    states = {key: kms.describe_key(KeyId=key)["KeyMetadata"] for key in found["Keys"]}
+    kept = {key for key, state in states.items() if state["KeyState"] != "PendingDeletion"}
+    return {**found, "Keys": kept}
+
 
 def count(stack: Stack, account: str) -> dict[str, int]:
     """Return how many of each kind there are; what has ended does not count."""

@@ -141,6 +141,23 @@ def test_destroy_does_not_begin_where_the_database_is_protected(
     assert instance["DBInstanceStatus"] == "available"
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "-i inventories/prod -e confirm=prod"),
+        (("-e", "confirm=prod"), "schema-migrations-prod stands: its network (vpc-"),
+    ],
+    ids=["unasked", "standing"],
+)
+def test_an_account_is_given_up_on_demand_and_only_without_its_environment(
+    provisioned: Stack, playbook: Playbooks, options: tuple[str, ...], said: str
+) -> None:
+    play = playbook("playbooks/teardown.yml", "prod", *options)
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert said in play.message
+
+
 def test_a_network_in_one_zone_is_refused(playbook: Playbooks) -> None:
     subnet = {"zone": "eu-central-1a", "cidr": "10.30.0.0/24"}
     variables = {"network_subnets": [subnet, subnet], "preflight_connection": {}}

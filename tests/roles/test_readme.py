@@ -9,8 +9,9 @@ from tests.policies.rendered import ROOT, policies
 from tests.roles.readme import listed
 
 ROLES = sorted((ROOT / "roles").iterdir())
-# What a role takes: of the deploy role and the one that destroys, or of the operator at bootstrap.
-TAKEN = ("deploy-policy", "destroy-policy", "operator-policy")
+# What a role takes: of the deploy role and the one that destroys, or of the operator at bootstrap
+# and at the end.
+TAKEN = ("deploy-policy", "destroy-policy", "operator-policy", "teardown-policy")
 POLICIES = [policy for policy in policies() if policy.name in TAKEN]
 
 
