@@ -153,7 +153,8 @@ class Hazard(TypedDict):
 class Planned(TypedDict):
     """One file of a plan, with its SQL and what it will do to the database.
 
-    `throttle` is what slows a backfill down, in words.
+    `calm`: its locks that are no risk, and why not, in words; `throttle`: what slows a backfill
+    down, in words.
     """
 
     file: str
@@ -166,6 +167,7 @@ class Planned(TypedDict):
     sql: str
     risk: Risk
     risks: list[str]
+    calm: NotRequired[list[str]]
     hazards: list[Hazard]
     locks: list[Lock]
     relations: list[Relation]

@@ -17,7 +17,7 @@ from runner.engine.job import Job
 from runner.engine.rewrites import settled
 from runner.files.code import code_digest
 from runner.history.table import Row
-from runner.report.wording import many, size
+from runner.report.wording import blocks, many, size
 from runner.result import Backfill, Hazard, Open, Plan, Planned, Relation, Risk
 from runner.syntax.hazards import Hazard as Seen
 from runner.syntax.hazards import hazards_of
@@ -230,6 +230,7 @@ def _file(job: Job, found: _Text, relations: dict[str, Relation]) -> Planned:
         "sql": job.beginning(_SQL),
         "risk": _LEVELS[max(worst, 1 if risks else 0)],
         "risks": risks,
+        "calm": [text for risk, text in judged if risk == "none"],
         "hazards": hazards,
         "locks": [
             {"relation": lock.relation, "mode": lock.mode, "rewrite": lock.rewrite}
@@ -270,4 +271,12 @@ def _judge(lock: Expected, relation: Relation) -> tuple[Risk, str]:
         risk = "notice"
     work = "table rewrite" if lock.rewrite else "full read" if lock.scan else "a moment"
     traffic = f"{writes:.0f} writes/s, {reads:.0f} reads/s"
-    return risk, f"{words(lock.mode)} on {lock.relation}, {size(count)}, {traffic}, {work}: {risk}"
+    said = f"{words(lock.mode)} on {lock.relation}, {size(count)}, {traffic}, {work}"
+    return risk, f"{said}: {_calm(lock, count) if risk == 'none' else risk}"
+
+
+def _calm(lock: Expected, count: int) -> str:
+    """Return why a lock is no risk."""
+    if level(lock.mode) < _STOPS_WRITES:
+        return blocks(lock.mode)
+    return "short, for the table is small" if count < _SMALL else "short, for it does no more"

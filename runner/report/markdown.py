@@ -169,7 +169,7 @@ def _risk(file: ToRun) -> str:
 def _remarks(file: ToRun) -> list[str]:
     said = []
     if file.seen:
-        said += file.seen["risks"]
+        said += wording.judged(file.seen)
         reason = file.seen["irreversible"]
         said += [f"irreversible: {reason}"] if reason else []
     return said + ([] if file.transactional else [file.how])

@@ -303,7 +303,7 @@ def _head(file: ToRun) -> list[str]:
     """Return what stands above a file's SQL: why and how it runs and, if looked for, its risk."""
     lines = [f"-- {file.action} {file.file} ({file.why}), {file.how}"]
     if file.seen:
-        lines += [f"--   {risk}" for risk in file.seen["risks"]]
+        lines += [f"--   {said}" for said in wording.judged(file.seen)]
         reason = file.seen["irreversible"]
         lines += [f"--   irreversible: {reason}"] if reason else []
     return lines

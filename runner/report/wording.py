@@ -139,6 +139,11 @@ def blocks(name: str) -> str:
     return f"blocks {modes.BLOCKS[modes.level(name)]}"
 
 
+def judged(seen: Planned) -> list[str]:
+    """Return what a plan says of a file's locks and hazards: the risks, then what is none."""
+    return [*seen["risks"], *seen.get("calm", [])]
+
+
 def strongest(locks: Sequence[Lock]) -> str | None:
     """Return the mode of the strongest lock, None if there is none."""
     return max((lock["mode"] for lock in locks), key=modes.level, default=None)

@@ -45,6 +45,10 @@ def test_plan_shows_locks_sizes_and_risk_of_the_target(orders: Project) -> None:
     assert "table rewrite" in first["risks"][0]
     assert first["risk"] in {"notice", "block"}
     assert (second["risk"], third["risk"], third["locks"]) == ("none", "none", [])
+    (calm,) = second["calm"]
+    assert calm.startswith("ACCESS EXCLUSIVE on small, ")
+    assert calm.endswith(", a moment: short, for the table is small")
+    assert f"--   {calm}" in orders.text("plan")[1].splitlines()
     assert orders.query("select to_regclass('schema_version')") == [(None,)]
 
 
