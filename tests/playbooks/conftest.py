@@ -165,7 +165,7 @@ def given_up(unprotected: dict[str, Play], playbook: Playbooks, stack: Stack) ->
         return play
 
     with ThreadPoolExecutor(CORES) as pool:
-        dev = pool.submit(tear_down, "dev")
+        dev = pool.submit(tear_down, "dev", "-e", "buckets=delete")
         plays = {"prod": tear_down("prod"), "local": tear_down("local"), "dev": dev.result()}
         wholly = pool.submit(tear_down, "local", "-e", "buckets=delete")
         plays["prod wholly"] = tear_down("prod", "-e", "key=delete", "-e", "key_days=7")

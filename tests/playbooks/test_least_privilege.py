@@ -35,6 +35,7 @@ REFUSED = {
 }  # fmt: skip
 # S3's operations are older than the names of their actions.
 S3_ACTIONS = {
+    "DeleteObjects": "DeleteObject",
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
@@ -43,6 +44,7 @@ S3_ACTIONS = {
     "HeadBucket": "ListBucket",
     "HeadObject": "GetObject",
     "ListBucketInventoryConfigurations": "GetInventoryConfiguration",
+    "ListObjectVersions": "ListBucketVersions",
     "PutBucketEncryption": "PutEncryptionConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",

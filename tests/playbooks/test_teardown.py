@@ -55,8 +55,8 @@ def test_what_was_called_is_listed_and_fits_awss_model(
 def test_bootstrap_takes_a_key_back_that_is_to_go(
     given_up: dict[str, Play], stack: Stack, playbook: Playbooks
 ) -> None:
-    kms = stack.client("kms", ACCOUNTS["prod"])
-    assert kms.describe_key(KeyId=KEY)["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    play = playbook("playbooks/bootstrap.yml", "prod")
+    kms, key = stack.client("kms", ACCOUNTS["dev"]), KEY.replace("prod", "dev")
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    play = playbook("playbooks/bootstrap.yml", "dev")
     assert play.status == 0, play.output
-    assert kms.describe_key(KeyId=KEY)["KeyMetadata"]["KeyState"] == "Enabled"
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
