@@ -82,6 +82,7 @@ def test_an_account_without_bootstrap_is_told_to_run_it(playbook: Playbooks) -> 
     assert "playbooks/bootstrap.yml -i inventories/prod" in play.message
 
 
+@pytest.mark.usefixtures("provisioned")
 def test_a_missing_variable_is_named(playbook: Playbooks, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "inventories/local", tmp_path, dirs_exist_ok=True)
     variables = tmp_path / "group_vars/aws.yml"
