@@ -78,7 +78,8 @@ def _delete(tokens: Tokens) -> Iterator[Hazard]:
 def _update(tokens: Tokens) -> Iterator[Hazard]:
     if "WHERE" not in tokens:
         relation = first_name(tokens[1:])
-        yield Hazard("rows", f"writes every row of {relation}", relation)
+        how = "in one transaction and not in batches"
+        yield Hazard("rows", f"writes, {how}, every row of {relation}", relation)
 
 
 def _alter(tokens: Tokens) -> Iterator[Hazard]:
