@@ -11,25 +11,44 @@ with extension_member as materialized (
 ), space as materialized (
     select oid, nspname, nspowner, nspacl from pg_catalog.pg_namespace
     where nspname !~ '^pg_' and nspname <> 'information_schema' and {within}
-), rel as materialized (
+){member}, rel as materialized (
     select c.*, s.nspname, format('%I.%I', s.nspname, c.relname) as name
     from pg_catalog.pg_class c join space s on s.oid = c.relnamespace
-    where not (s.nspname = {home} and c.relname ~ {ignored})
+    where {rels} and not (s.nspname = {home} and c.relname ~ {ignored})
       and not exists (select from extension_member m
                       where m.classid = 'pg_catalog.pg_class'::regclass and m.objid = c.oid)
 ), typ as materialized (
     select t.*, format('%I.%I', s.nspname, t.typname) as name
     from pg_catalog.pg_type t join space s on s.oid = t.typnamespace
-    where not exists (select from extension_member m
+    where {typs} and not exists (select from extension_member m
                       where m.classid = 'pg_catalog.pg_type'::regclass and m.objid = t.oid)
 ), fn as materialized (
     select p.*, format('%I.%I(%s)', s.nspname, p.proname,
                        pg_catalog.pg_get_function_identity_arguments(p.oid)) as name
     from pg_catalog.pg_proc p join space s on s.oid = p.pronamespace
-    where not exists (select from extension_member m
+    where {fns} and not exists (select from extension_member m
                       where m.classid = 'pg_catalog.pg_proc'::regclass and m.objid = p.oid)
 )
 """
+
+# What is in one schema is found by what depends on it, through an index: catalogs have none by
+# schema, and to read them whole is what a thousand tenants would have to do for each of them.
+_WITHIN = """
+, member as materialized (
+    select classid, objid from pg_catalog.pg_depend
+    where refclassid = 'pg_catalog.pg_namespace'::regclass and refobjid = (select oid from space)
+), own as materialized (
+    select objid as oid from member where classid = 'pg_catalog.pg_class'::regclass
+    union all
+    -- a composite type depends on the schema as a type
+    select typrelid from pg_catalog.pg_type where typrelid <> 0 and oid in (
+        select objid from member where classid = 'pg_catalog.pg_type'::regclass)
+), listed as materialized (
+    select oid from own
+    union all
+    select indexrelid from pg_catalog.pg_index where indrelid in (select oid from own)
+)"""
+_MEMBERS = "{oid} in (select objid from member where classid = 'pg_catalog.{catalog}'::regclass)"
 
 _KINDS = (
     "case relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view'"
@@ -431,7 +450,11 @@ def catalog(
     """
     # Last, for a name may hold anything.
     return (
-        query.replace("{said}", _SAID_WITHIN if only else _SAID)
+        query.replace("{member}", _WITHIN if only else "")
+        .replace("{rels}", "c.oid in (select oid from listed)" if only else "true")
+        .replace("{typs}", _MEMBERS.format(oid="t.oid", catalog="pg_type") if only else "true")
+        .replace("{fns}", _MEMBERS.format(oid="p.oid", catalog="pg_proc") if only else "true")
+        .replace("{said}", _SAID_WITHIN if only else _SAID)
         .replace("{default_in}", "defaclnamespace in (select oid from space)" if only else "true")
         .replace("{within}", "nspname = {home}" if only else "true")
         .replace("{ignored}", ignored)
