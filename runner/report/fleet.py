@@ -47,9 +47,13 @@ class Together(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A fleet on the page; `width` and `height` are those of the drawing."""
+    """A fleet on the page.
+
+    `stopped` says why not all were started; `width` and `height` are those of the drawing.
+    """
 
     said: str
+    stopped: str
     number: int
     width: int
     height: int
@@ -66,8 +70,10 @@ def shown(document: Document) -> Shown | None:
     members = found["members"]
     columns = next((wide for most, wide in _COLUMNS if len(members) <= most), 200)
     states = {state: _state(state, members, columns) for state in get_args(MemberState)}
+    said, error = wording.counted_targets(members), document["error"]
     return Shown(
-        said=wording.counted_targets(members),
+        said=said,
+        stopped=error["message"].removeprefix(said).strip(" ()") if error else "",
         number=len(members),
         width=columns * _STEP,
         height=-(-len(members) // columns) * _STEP,

@@ -256,7 +256,7 @@ def fleet() -> Document:
         member("tenant_3", "unreachable", version=None, exit_code=9, error="no route to host"),
         member("tenant_4", "not started", version=None, exit_code=None),
     ]
-    said = "4 targets: 1 failed, 1 unreachable, 1 not started, 1 current"
+    said = "4 targets: 1 failed, 1 unreachable, 1 not started, 1 current (2 failed, and 1 may)"
     return document(
         command="fleet migrate", outcome="failed", exit_code=3, target={},
         data={"files": "sha256:3", "groups": [], "members": members},

@@ -173,6 +173,20 @@ def test_value_of_another_type_is_refused_or_reads(
             COMMANDS.get(document["command"], COMMANDS["migrate"]).text(document)
 
 
+def test_fleet_of_any_size_is_drawn_whole_and_its_failures_are_told() -> None:
+    """A square for each target, whatever a text may be long; those that failed come first."""
+    found = documents.fleet()
+    failed = found["data"]["members"][1]
+    more = [documents.member(f"tenant_{n}", "current") for n in range(5, 10_001)]
+    found["data"]["members"] += more
+    text = page(found)
+    assert text.count("h8v8h-8z") == 10_000
+    parsed = Parsed(text).text
+    assert parsed.index(failed["error"]) < parsed.index("tenant_1\n")
+    assert "tenant_10000" in parsed
+    assert len(text) < 1_000_000
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
