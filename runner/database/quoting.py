@@ -7,15 +7,28 @@ from psycopg2.sql import Identifier, Literal
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL writes it, also in a statement that is given values.
+    """Return a name as SQL writes it, also in a statement that is given values."""
+    return _between('"', name)
 
-    Such a statement has its per cent signs taken for places of values.
+
+def text(value: str) -> str:
+    """Return a text as SQL writes it, also in a statement that is given values.
+
+    For a session with standard_conforming_strings on.
     """
-    plain = name.replace('"', '""')
-    if "%" not in name:
-        return f'"{plain}"'
-    escaped = plain.replace("\\", "\\\\").replace("%", "\\0025")
-    return f'U&"{escaped}"'
+    return _between("'", value)
+
+
+def _between(mark: str, inside: str) -> str:
+    """Return what stands between two marks, without a per cent sign.
+
+    A statement that is given values has those taken for the values' places.
+    """
+    doubled = inside.replace(mark, mark * 2)
+    if "%" not in inside:
+        return f"{mark}{doubled}{mark}"
+    escaped = doubled.replace("\\", "\\\\").replace("%", "\\0025")
+    return f"U&{mark}{escaped}{mark}"
 
 
 def literal(connection: Connection, value: str | int | None) -> str:

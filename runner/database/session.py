@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 
 from runner import signals
 from runner.database import connection as connections
-from runner.database.quoting import identifier, literal
+from runner.database.quoting import identifier, text
 from runner.database.watch import cut_at
 from runner.deadline import backoff
 from runner.errors import Unreachable
@@ -168,8 +168,7 @@ class Session:
 
         What stands in the same statement was looked up before it, in the one of ours.
         """
-        path = literal(self.connection, self.server.path)
-        return f"pg_catalog.set_config('search_path', {path}, true)"
+        return f"pg_catalog.set_config('search_path', {text(self.server.path)}, true)"
 
     def look(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> Any:
         """Return the first row of a query of ours, whatever search_path a file has set.

@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import parse_dsn
 
 from runner.database import catalog
+from runner.database.quoting import quoted
 from runner.engine import lock
 from runner.history.table import LOG, OURS, TABLE, create
 from tests.runner.project import Project
@@ -18,12 +19,18 @@ HOSTILE = ["tenant", 'a %s "b"\\ c; drop', "A.b'{0}$1"]
 
 
 def write(project: Project) -> None:
-    project.file("V1__t.sql", "create table t (n int); insert into t values (1)")
+    project.file("V1__t.sql", "create table t (n int primary key, m int); insert into t values (1)")
     project.file("U1__t.sql", "drop table t")
-    project.file("V2__v.sql", "reset search_path; create view v as select * from t")
+    project.file("V2__v.sql", "reset search_path; create view v as select n from t")
     project.file("U2__v.sql", "drop view v")
     project.file("V3__i.sql", "-- runner: no-transaction\nreset all; create index i on t (n)")
     project.file("U3__i.sql", "drop index i")
+    project.file(
+        "V4__fill.sql",
+        "-- runner: batch=t.n\nupdate t set m = 7 where n between"
+        " current_setting('batch.first')::int and current_setting('batch.last')::int",
+    )
+    project.file("U4__fill.sql", "alter table t alter m type bigint")
     project.file("R__f.sql", "create or replace function f() returns int return 1")
 
 
@@ -45,9 +52,12 @@ def test_files_run_in_the_schema_and_nowhere_else_whatever_its_name(
     write(project)
     made = project.run("migrate", "--create-schema", "--schema", schema)
     assert (made["error"], made["target"]["schema"]) == (None, schema)
-    assert objects(project, schema) == ["i", "t", "v"]
+    assert objects(project, schema) == ["i", "t", "t_pkey", "v"]
     assert objects(project, "public") == []
-    assert project.history(schema) == [(key, "applied") for key in ("1", "2", "3", "R__f")]
+    assert project.history(schema) == [(key, "applied") for key in ("1", "2", "3", "4", "R__f")]
+    assert project.query(f"select m from {quoted(schema)}.t") == [(7,)]
+    looked = project.run("rollback", "--steps", "1", "--schema", schema)
+    assert [risk["rewrite"] for risk in looked["data"]["files"][0]["locks"]] == [True]
     for command in (("status", "--check", "--drift"), ("drift",), ("history",), ("repair",)):
         assert project.run(*command, "--schema", schema)["error"] is None
     assert project.run("migrate", "--schema", schema)["outcome"] == "noop"
@@ -86,12 +96,12 @@ def test_drift_is_looked_for_in_the_schema_only(project: Project) -> None:
     write(project)
     for schema in ("a", "b"):
         project.run("migrate", "--create-schema", "--schema", schema)
-    project.query("alter table b.t add m int; create table public.other (n int)")
+    project.query("alter table b.t add o int; create table public.other (n int)")
     assert project.run("drift", "--schema", "a")["data"] == []
     drifted = project.run("drift", "--schema", "b")
     assert drifted["exit_code"] == 6
     assert [line for line in drifted["error"]["details"] if line.startswith("+")] == [
-        "+ column b.t.m: integer"
+        "+ column b.t.o: integer"
     ]
 
 
