@@ -100,11 +100,18 @@ CASES := JUNIT_OUTPUT_DIR=reports JUNIT_HIDE_TASK_ARGUMENTS=true
 REPORTED := ANSIBLE_CALLBACKS_ENABLED=junit $(CASES)
 
 # The pipeline itself is changed by operators, and by another pipeline: the roles of these builds may not.
+# Where the plan may lose what no undo brings back, a snapshot is taken before anything of it runs.
 .PHONY: pipeline-deploy
 pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
 	@mkdir -p reports
 	$(REPORTED) $(BIN)/ansible-playbook site.yml --skip-tags pipeline \
 	    -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
+	@mkdir -p build; case "$${MAY_LOSE-no}" in \
+	    no) echo "export SNAPSHOT=none" > build/told.sh ;; \
+	    yes) $(REPORTED) $(BIN)/ansible-playbook playbooks/snapshot.yml -i "inventories/$$ENVIRONMENT" \
+	        -e "run_id=$${RUN_ID:?the name of this run}" -e "told=$(CURDIR)/build/told.sh" ;; \
+	    *) echo "MAY_LOSE is '$$MAY_LOSE', where the plan says yes or no" >&2; exit 2 ;; \
+	esac
 
 # What a playbook would change, as a role that only looks: its number and the tasks' names for whoever
 # approves, the whole difference in the build's log, which the link leads to.
@@ -175,6 +182,7 @@ pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pi
 pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
 	$(invoke) migrate $${PLAN_DIGEST+--plan-digest "$$PLAN_DIGEST"} \
 	    $${PROVED+--proved "$$PROVED"} $${PROMOTED+--promoted "$$PROMOTED"} \
+	    $${SNAPSHOT+--snapshot "$$SNAPSHOT"} \
 	    --save build/migrate.json --junit reports/migrate.xml
 	$(BIN)/runner report build/migrate.json --variables build/told.sh
 

@@ -116,7 +116,7 @@ def _run(event: Any, context: Any) -> Document:
                 return Run(to, sql_dir, request.run_id, conduct, asked=request.asked())
 
             given = Context(request.run_id, sql_dir, database, _say)
-            return request.command.run(given, request.options)
+            return request.command.run(given, _with_required(request))
     except RunnerError as error:
         asked: dict[str, Any] = event if isinstance(event, dict) else {}
         result = Result(*(_shown(asked.get(name)) for name in ("command", "run_id")))
@@ -160,10 +160,21 @@ def _require_evidence(request: Request) -> None:
         )
 
 
+def _with_required(request: Request) -> dict[str, Any]:
+    """Return the options with what REQUIRE_SNAPSHOT says; an emergency goes without."""
+    wanted = _asks("REQUIRE_SNAPSHOT") and request.command.name in {"migrate", "rollback"}
+    if not wanted or "without_evidence" in request.options:
+        return request.options
+    return {**request.options, "require_snapshot": True}
+
+
 def _requires(name: str, request: Request) -> bool:
     """Return whether a variable asks for more than a bare call of migrate."""
-    asks = os.environ.get(name, "").lower() in {"1", "true"}
-    return asks and request.command.name == "migrate" and not request.options.get("dry_run")
+    return _asks(name) and request.command.name == "migrate" and not request.options.get("dry_run")
+
+
+def _asks(name: str) -> bool:
+    return os.environ.get(name, "").lower() in {"1", "true"}
 
 
 def _environment() -> dict[str, str]:

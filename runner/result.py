@@ -153,7 +153,8 @@ class Hazard(TypedDict):
 class Planned(TypedDict):
     """One file of a plan, with its SQL and what it will do to the database.
 
-    `calm`: its locks that are no risk, and why not, in words; `throttle`: what slows a backfill
+    `calm`: its locks that are no risk, and why not, in words; `may_lose`: whether no undo may bring
+    back what was before; `throttle`: what slows a backfill
     down, in words.
     """
 
@@ -164,6 +165,7 @@ class Planned(TypedDict):
     transactional: bool
     why: str
     irreversible: str | None
+    may_lose: bool
     sql: str
     risk: Risk
     risks: list[str]

@@ -24,6 +24,7 @@ from runner.commands.command import (
     positive,
     share,
 )
+from runner.engine.snapshot import Snapshot, snapshot_arn
 from runner.engine.throttle import Pause, hours, pause
 from runner.files.directives import with_unit
 from runner.files.folder import parse_version
@@ -54,7 +55,12 @@ def _migrate(context: Context, options: Options) -> Document:
         evidence=Evidence(
             options.get("proved"), options.get("promoted"), options.get("without_evidence")
         ),
+        snapshot=_snapshot(options),
     ).document()
+
+
+def _snapshot(options: Options) -> Snapshot:
+    return Snapshot(options.get("snapshot"), options.get("require_snapshot", False))
 
 
 def _plan(context: Context, options: Options) -> Document:
@@ -83,6 +89,7 @@ def _rollback(context: Context, options: Options) -> Document:
         steps=options.get("steps"),
         plan_digests=options.get("plan_digest", ()),
         yes=options.get("yes", False),
+        snapshot=_snapshot(options),
     ).document()
 
 
@@ -306,6 +313,11 @@ _FLEET = (
     Option("at_once", "how many at the same time (one for each processor)", "N", int, positive),
     Option("results", "also write what came of each, a line of JSON as it ends", "FILE", str, Path),
 )
+_SNAPSHOT = (
+    Option("snapshot", "that of before this run (or: none), for who must go back", "ARN",
+           str, snapshot_arn, once=True, rare=True),
+    Option("require_snapshot", "refuse without one what may lose data for good", rare=True),
+)  # fmt: skip
 
 _ALL = (
     Command(
@@ -325,6 +337,7 @@ _ALL = (
                    " history", "WHY", str, once=True, rare=True),
             Option("on_drift", "what to do about changes made outside the migrations (warn)",
                    kind=str, choices=("warn", "fail", "ignore")),
+            *_SNAPSHOT,
         ),
         needs=_BOTH, right="live", aliases=("up",),
     ),
@@ -342,6 +355,7 @@ _ALL = (
                    once=True),
             Option("plan_digest", "undo only what was shown with this digest", "D", str, digests,
                    once=True, rare=True),
+            *_SNAPSHOT,
             _YES,
         ),
         needs=_BOTH, right="admin", one_needed=True, aliases=("down", "undo"),

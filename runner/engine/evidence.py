@@ -17,8 +17,8 @@ class Evidence(NamedTuple):
     promoted: str | None = None
     without: str | None = None
 
-    def hold(self, files: str) -> str | None:
-        """Return why nothing is asked for, None where all that is told fits.
+    def hold(self, files: str) -> dict[str, dict[str, str]]:
+        """Return what the history is to say: why nothing is asked for, where all is not told.
 
         Parameters:
             files: the digest of the files that would run now.
@@ -34,7 +34,7 @@ class Evidence(NamedTuple):
                     "--without-evidence and evidence exclude each other",
                     fix="leave out --without-evidence",
                 )
-            return self.without
+            return {"without-evidence": {"why": self.without}}
         for what, digest in told.items():
             if digest not in (None, files):
                 raise Refused(
@@ -42,4 +42,4 @@ class Evidence(NamedTuple):
                     details=(f"{what}: {digest}", f"here: {files}"),
                     fix="let the pipeline carry them from its beginning",
                 )
-        return None
+        return {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from runner.database.session import Session
 from runner.engine import drift
@@ -32,14 +33,14 @@ def apply(
     *,
     single: bool = False,
     on_drift: str = "warn",
-    said: str | None = None,
+    remarks: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Run jobs, at least one, in a session that holds the lock, and keep the schema they leave.
 
     Parameters:
         single: all of them in one transaction.
         on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
-        said: why it is done without evidence, where it is.
+        remarks: what the history is to say of the run, by the name of its line.
     """
     deadline = run.conduct.deadline
     write.ensure(session)
@@ -47,9 +48,8 @@ def apply(
         # What goes on in the background is not this run's to finish.
         tasks = [job.describe() for job in jobs if not job.task.background]
         write.begin_run(session, run.run_id, run.asked, tasks)
-    if said is not None:
-        write.remark(session, run.run_id, "without-evidence", {"why": said})
-        result.warnings.append(f"ran without evidence: {said}")
+    for name, details in remarks.items():
+        write.remark(session, run.run_id, name, details)
     result.warnings += drift.check(session, on_drift, left=deadline.left())
     drift.begin(session)
     run.conduct.progress.planned(len(jobs))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from runner.engine import once
 from runner.engine.evidence import Evidence
 from runner.engine.plan import Policy, Task, late, newest, plan_migrate, plan_rollback
 from runner.engine.run import Files, Run, opened, reported
+from runner.engine.snapshot import NONE, Snapshot
 from runner.files.folder import Folder, Migration, Version, read_folder
 from runner.history import others, read
 from runner.history.table import Row
@@ -42,6 +43,7 @@ def migrate(
     on_drift: str = "warn",
     plan_digests: Sequence[str] = (),
     evidence: Evidence | None = None,
+    snapshot: Snapshot = NONE,
 ) -> Result:
     """Apply what is pending.
 
@@ -52,6 +54,7 @@ def migrate(
         on_drift: "warn", "fail" or "ignore" changes made outside the migrations.
         plan_digests: refuse anything but a plan of these digests, which somebody approved.
         evidence: what is known of the files from before, or why it is done without.
+        snapshot: of the database as it is before, or that one is required.
     """
     result = Result("migrate", run.run_id)
     with reported(result), _planned(run, result, _pending(policy), locked=not dry_run) as found:
@@ -60,12 +63,12 @@ def migrate(
             _preview(result, found.jobs)
             return result
         files = found.folder.digest()
-        said = evidence.hold(files) if evidence else None
+        remarks = evidence.hold(files) if evidence else {}
         jobs = _left(run, found, result, plan_digests)
         if jobs:
-            from runner.engine.execution import apply
-
-            apply(run, found.session, result, jobs, single=single, on_drift=on_drift, said=said)
+            result.warnings += [f"ran without evidence: {said['why']}" for said in remarks.values()]
+            how = _How(remarks, snapshot, single=single, on_drift=on_drift)
+            _apply(run, found, result, jobs, how)
         elif on_drift == "fail":  # whoever asks for it wants to hear of it at every run
             from runner.engine import drift
 
@@ -128,11 +131,13 @@ def rollback(
     steps: int | None = None,
     plan_digests: Sequence[str] = (),
     yes: bool = False,
+    snapshot: Snapshot = NONE,
 ) -> Result:
     """Undo the newest versions, down to a version or by number; without `yes` show what it loses.
 
     Parameters:
         plan_digests: refuse anything but what was shown with one of these digests.
+        snapshot: of the database as it is before, or that one is required.
     """
     result = Result("rollback", run.run_id)
     asked = partial(_to_undo, result, to=to, steps=steps)
@@ -141,9 +146,7 @@ def rollback(
             # Another text than any other call's, where nobody asks for the same call twice.
             kept = run._replace(asked=run.asked or os.urandom(16).hex())
             if jobs := _left(run, found, result, plan_digests):
-                from runner.engine.execution import apply
-
-                apply(kept, found.session, result, jobs)
+                _apply(kept, found, result, jobs, _How({}, snapshot))
         else:
             _approve(found, plan_digests)
             _look(run, result, found)
@@ -196,11 +199,38 @@ class _Planned(NamedTuple):
     rows: tuple[Row, ...]
 
 
+class _How(NamedTuple):
+    """How jobs are run; `remarks` are what the history says of the run, by the name of the line."""
+
+    remarks: Mapping[str, Mapping[str, str]]
+    snapshot: Snapshot
+    single: bool = False
+    on_drift: str = "warn"
+
+
+def _apply(run: Run, planned: _Planned, result: Result, jobs: Sequence[Job], how: _How) -> None:
+    from runner.engine.execution import apply
+
+    if how.snapshot.missing:
+        from runner.engine import risk
+
+        how.snapshot.refuse(risk.losing(planned.session, jobs))
+    with how.snapshot.advised():
+        apply(
+            run,
+            planned.session,
+            result,
+            jobs,
+            single=how.single,
+            on_drift=how.on_drift,
+            remarks={**how.remarks, **how.snapshot.remarks},
+        )
+
+
 def _look(run: Run, result: Result, planned: _Planned) -> None:
     from runner.engine import risk
 
     throttle = run.conduct.throttle.words()
-
     result.planned = True
     result.data = risk.document(planned.session, planned.jobs, planned.rows, throttle)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import psycopg2
@@ -89,6 +89,30 @@ def _backfilled(file: Planned, backfills: Mapping[str, Backfill], throttle: str)
     if found := backfills.get(file["file"]):
         file["backfill"], file["throttle"] = found, throttle
     return file
+
+
+def losing(session: Session, jobs: Sequence[Job]) -> list[str]:
+    """Return the names of the files that may lose what no undo brings back."""
+    read = [_look(job) for job in jobs]
+    names = sorted({hazard.relation for one in read for hazard in one.hazards if hazard.relation})
+    known = zip(names, session.resolve_for_files(names), strict=True)
+    there = {name for name, oid in known if oid is not None}
+    both = zip(jobs, read, strict=True)
+    return [job.migration.name for job, found in both if _loses(job, found, there)]
+
+
+def _loses(job: Job, found: _Text, there: Container[str]) -> bool:
+    """Return whether a file may lose what no undo brings back; of code nothing else is known.
+
+    Parameters:
+        there: the relations that are there; what is lost of others, the plan itself made.
+    """
+    lost = (seen for seen in found.hazards if seen.kind == "data")
+    return (
+        bool(job.migration.directives.irreversible)
+        or found.opaque
+        or any(seen.relation is None or seen.relation in there for seen in lost)
+    )
 
 
 def first(jobs: Sequence[Job], database: str) -> Plan:
@@ -227,6 +251,7 @@ def _file(job: Job, found: _Text, relations: dict[str, Relation]) -> Planned:
         "transactional": job.transactional,
         "why": job.task.why,
         "irreversible": migration.directives.irreversible,
+        "may_lose": _loses(job, found, relations),
         "sql": job.beginning(_SQL),
         "risk": _LEVELS[max(worst, 1 if risks else 0)],
         "risks": risks,

@@ -16,7 +16,8 @@ _LONGEST = 450
 def variables(document: Document, remarks: Sequence[str] = ()) -> str:
     """Return as lines that a shell reads what a result tells later steps.
 
-    Of a plan what an approval shows: digest, number of files, risk. Of a proof and of a run that
+    Of a plan what an approval shows: digest, number of files, risk; and whether it may lose what no
+    undo brings back. Of a proof and of a run that
     left nothing the digest of their files: PROVED, APPLIED.
 
     Parameters:
@@ -45,6 +46,7 @@ def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
         "PLAN_DIGEST": found["digest"],
         "PLAN_PENDING": str(len(found["files"])),
         "PLAN_RISK": _line(document, found, remarks),
+        "PLAN_MAY_LOSE": "yes" if any(file["may_lose"] for file in found["files"]) else "no",
     }
 
 

@@ -1,5 +1,6 @@
 """The whole pipeline under IAM enforcement, from the zip of a commit, in two accounts."""
 
+import contextlib
 import json
 import random
 import re
@@ -112,6 +113,13 @@ class Line:
 
     def applied(self, env: str) -> list[str]:
         """Return the versions that an environment's database has."""
+        if self.told(env, "select to_regclass('schema_version')") in ([], [None]):
+            return []
+        applied = "select version from schema_version where kind = 'versioned' order by version"
+        return self.told(env, applied)
+
+    def told(self, env: str, sql: str) -> list[Any]:
+        """Return what an environment's database answers, nothing where there is none."""
         homes = list((self.stack.state.folder / "postgres").glob(f"{ACCOUNTS[env]}-*"))
         if not homes:
             return []
@@ -123,16 +131,9 @@ class Line:
             password=(home / "password").read_text(),
             dbname="app",
         )
-        with connection, connection.cursor() as cursor:
-            cursor.execute("select to_regclass('schema_version')")
-            if cursor.fetchone() == (None,):
-                return []
-            cursor.execute(
-                "select version from schema_version where kind = 'versioned' order by version"
-            )
-            found = [version for (version,) in cursor]
-        connection.close()
-        return found
+        with contextlib.closing(connection), connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [value for (value,) in cursor]
 
 
 def inventories(folder: Path) -> None:
@@ -149,7 +150,7 @@ def inventories(folder: Path) -> None:
         approved = str(env == "prod").lower()
         (folder / "inventories" / env / "group_vars/aws.yml").write_text(
             f"{variables}\nbastion_wanted: false\nrunner_require_plan_digest: {approved}\n"
-            f"runner_require_evidence: {approved}\n"
+            f"runner_require_evidence: {approved}\nrunner_require_snapshot: {approved}\n"
         )
         hosts = {"aws": {"hosts": {env: None}}, "pipeline": {"hosts": {}}}
         if env == "dev":
@@ -294,6 +295,8 @@ def test_a_change_of_the_pipeline_itself_waits_for_its_own_approval(line: Line) 
 # for, or nothing after Check would run.
 LIES = {
     **dict.fromkeys(("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "PLAN_ASKS", "REPORT_URL"), "x"),
+    "PLAN_MAY_LOSE": "no",
+    "SNAPSHOT": "none",
     "PROVED": "x",
     "APPLIED": "x",
     "CHANGED": "0",
@@ -374,3 +377,19 @@ def test_no_role_before_the_approval_may_change_the_line(line: Line, env: str, r
         )
         decisions = {r["EvalDecision"] for r in answer["EvaluationResults"]}
         assert "allowed" not in decisions, (role, action)
+
+
+def test_what_may_lose_data_runs_in_prod_after_a_snapshot_that_its_history_names(
+    line: Line,
+) -> None:
+    source = line.commit(
+        **{
+            "sql/V902__forget.sql": "-- runner: irreversible: nobody reads it\n"
+            "alter table customer drop column name;\n",
+        }
+    )
+    assert line.run(source, lambda _: True, "Check", "Look", "Plan", "Approve", "Deploy", "Migrate")
+    rds = line.stack.client("rds", PROD)
+    (snapshot,) = rds.describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
+    told = "select details ->> 'arn' from schema_version_log where action = 'snapshot'"
+    assert line.told("prod", told) == [snapshot["DBClusterSnapshotArn"]]

@@ -101,6 +101,7 @@ def planned() -> Document:
     block: Document = {
         "file": "V004__a.sql", "version": "4", "description": "a", "action": "apply",
         "transactional": True, "why": "new", "irreversible": "gone is gone",
+        "may_lose": True,
         "sql": "-- the app of 3.2 reads it\nalter table orders add b int default 7;\n"
                "update orders set note = 'none';\n",
         "risk": "block",
@@ -110,9 +111,9 @@ def planned() -> Document:
         "relations": [size],
     }  # fmt: skip
     notice = {**block, "file": "V005__b.sql", "risk": "notice", "irreversible": None,
-              "transactional": False}  # fmt: skip
+              "may_lose": False, "transactional": False}  # fmt: skip
     calm = {**block, "file": "R__v.sql", "action": "repeat", "risk": "none", "risks": [],
-            "locks": [], "relations": [], "irreversible": None}  # fmt: skip
+            "locks": [], "relations": [], "irreversible": None, "may_lose": False}  # fmt: skip
     longest = {"pid": 4711, "user": "app", "application": "web", "state": "active",
                "query": "select 1 for update", "seconds": 912.0}  # fmt: skip
     data = {"digest": "sha256:" + "9f" * 32, "runner": None, "longest_transaction": longest,

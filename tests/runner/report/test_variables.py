@@ -28,8 +28,8 @@ def planned(*files: Document) -> Document:
 def file(name: str, **changes: object) -> Document:
     """Return a file of a plan."""
     plain = {
-        **task(name), "irreversible": None, "sql": "", "risk": "none", "risks": [], "hazards": [],
-        "locks": [], "relations": [],
+        **task(name), "irreversible": None, "may_lose": False, "sql": "", "risk": "none",
+        "risks": [], "hazards": [], "locks": [], "relations": [],
     }  # fmt: skip
     del plain["checksum"]
     return {**plain, **changes}
@@ -51,7 +51,13 @@ def test_digest_number_and_risk_are_told() -> None:
         "PLAN_DIGEST": "sha256:0f",
         "PLAN_PENDING": "2",
         "PLAN_RISK": "Would block: 2 files to run, 1 would block others",
+        "PLAN_MAY_LOSE": "no",
     }
+
+
+def test_whether_something_may_be_lost_for_good_is_told() -> None:
+    shown = exported(variables(planned(file("V1__a.sql"), file("V2__b.sql", may_lose=True))))
+    assert shown["PLAN_MAY_LOSE"] == "yes"
 
 
 def test_what_cannot_be_undone_is_told() -> None:
