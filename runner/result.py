@@ -69,11 +69,15 @@ class Task(TypedDict):
 
 
 class Lock(TypedDict):
-    """A lock on a relation: its mode as pg_locks has it; a plan says whether it rewrites."""
+    """A lock on a relation: its mode as pg_locks has it; a plan says whether it rewrites.
+
+    `bytes` is how large the relation is, indexes included, where a run took its time.
+    """
 
     relation: str
     mode: str
     rewrite: NotRequired[bool]
+    bytes: NotRequired[int]
 
 
 class Trace(TypedDict, total=False):
@@ -150,11 +154,24 @@ class Hazard(TypedDict):
     text: str
 
 
+class Estimate(TypedDict):
+    """How long a file will work on tables and hold its locks, in milliseconds.
+
+    `runs` is how many earlier ones of this database tell, 0 where it is a guess from sizes.
+    """
+
+    ms: int
+    least_ms: int
+    most_ms: int
+    runs: int
+
+
 class Planned(TypedDict):
     """One file of a plan, with its SQL and what it will do to the database.
 
     `calm`: its locks that are no risk, and why not, in words; `may_lose`: whether no undo may bring
-    back what was before; `throttle`: what slows a backfill
+    back what was before; `takes`: null where nothing tells, as of code, and of a backfill, which
+    holds no lock for long; `throttle`: what slows a backfill
     down, in words.
     """
 
@@ -166,6 +183,7 @@ class Planned(TypedDict):
     why: str
     irreversible: str | None
     may_lose: bool
+    takes: Estimate | None
     sql: str
     risk: Risk
     risks: list[str]

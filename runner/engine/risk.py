@@ -13,9 +13,11 @@ import psycopg2
 from runner.database.session import Session
 from runner.database.sessions import longest_transaction
 from runner.engine import foresight
+from runner.engine.estimate import Pace, Work, estimate, paces
 from runner.engine.job import Job
 from runner.engine.rewrites import settled
 from runner.files.code import code_digest
+from runner.history.read import slow
 from runner.history.table import Row
 from runner.report.wording import blocks, many, size
 from runner.result import Backfill, Hazard, Open, Plan, Planned, Relation, Risk
@@ -29,6 +31,7 @@ from runner.syntax.scanner import scan
 _SMALL = 64 << 20
 _HUGE = 4 << 30
 _BUSY = 1.0
+_TELLING = 1_000  # entries of the log that tell how fast work went here
 _SQL = 20_000  # characters of a file that a plan carries; a Lambda's answer has its limit
 
 # The size is behind a lock where somebody rewrites the table; what the last VACUUM saw is not.
@@ -74,12 +77,13 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row], throttl
     read = [_look(job) for job in jobs]
     relations = _relations(session, sorted({lock.relation for one in read for lock in one.locks}))
     read = [one._replace(locks=settled(session, one.locks)) for one in read]
+    known = paces(slow(session, _TELLING) if relations else ())
     return {
         "digest": digest(jobs, place(session), rows),
         "runner": code_digest(),
         "longest_transaction": _longest(session),
         "files": [
-            _backfilled(_file(job, one, relations), backfills, throttle)
+            _backfilled(_file(job, one, relations, known), backfills, throttle)
             for job, one in zip(jobs, read, strict=True)
         ],
     }
@@ -87,7 +91,7 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row], throttl
 
 def _backfilled(file: Planned, backfills: Mapping[str, Backfill], throttle: str) -> Planned:
     if found := backfills.get(file["file"]):
-        file["backfill"], file["throttle"] = found, throttle
+        file["backfill"], file["throttle"], file["takes"] = found, throttle, None
     return file
 
 
@@ -121,7 +125,7 @@ def first(jobs: Sequence[Job], database: str) -> Plan:
         "digest": digest(jobs, database, ()),
         "runner": None,
         "longest_transaction": None,
-        "files": [_file(job, _look(job), {}) for job in jobs],
+        "files": [_file(job, _look(job), {}, paces(())) for job in jobs],
     }
 
 
@@ -232,7 +236,9 @@ def _look(job: Job) -> _Text:
     return _Text([*locks.values()], [*hazards], opaque)
 
 
-def _file(job: Job, found: _Text, relations: dict[str, Relation]) -> Planned:
+def _file(
+    job: Job, found: _Text, relations: dict[str, Relation], known: Mapping[Work, Pace]
+) -> Planned:
     migration = job.migration
     # What is not there yet is made by the plan itself, and nobody waits for it.
     there = [lock for lock in found.locks if lock.relation in relations]
@@ -252,6 +258,7 @@ def _file(job: Job, found: _Text, relations: dict[str, Relation]) -> Planned:
         "why": job.task.why,
         "irreversible": migration.directives.irreversible,
         "may_lose": _loses(job, found, relations),
+        "takes": None if found.opaque else estimate(found.locks, found.hazards, relations, known),
         "sql": job.beginning(_SQL),
         "risk": _LEVELS[max(worst, 1 if risks else 0)],
         "risks": risks,

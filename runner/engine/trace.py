@@ -83,22 +83,6 @@ _OLD = f"""exists (
 _FIRST_OID = 16_384  # that a user's object can have (FirstNormalObjectId in access/transam.h)
 _MODES = f"('{{{','.join(MODES)}}}'::text[])"
 
-_LOCKS = f"""
-    select {_MODES}[strength] as mode, o is null as dropped,
-           coalesce(noted ->> 0, (o).identity) as relation,
-           pg_catalog.pg_relation_filenode(oid) <> (noted ->> 1)::oid as rewritten
-    from (select oid, strength, {_IDENTIFIED},
-                 (select nullif(pg_catalog.current_setting('{_FILES}', true), '')::jsonb)
-                     -> oid::text as noted
-          from (select relation as oid,
-                       max(pg_catalog.array_position({_MODES}, mode)) as strength
-                from pg_catalog.pg_lock_status()
-                where locktype = 'relation' and pid = pg_catalog.pg_backend_pid() and granted
-                  and database <> 0 and relation >= {_FIRST_OID}
-                group by relation) held offset 0) locked
-    where noted is not null or ({_TOUCHABLE} and {_OLD})
-"""
-
 # Two moments that a transaction keeps, in seconds since 1970: its own beginning, and a file's.
 _OPENED, _BEGAN = "runner.opened", "runner.began"
 _NOW = "extract(epoch from pg_catalog.clock_timestamp())::pg_catalog.numeric"
@@ -123,12 +107,36 @@ def duration(otherwise: int) -> str:
     return f"coalesce({_since(_BEGAN)}, {otherwise})::bigint"
 
 
+# How large it was what a file worked on tells later plans how long that takes. What was done at
+# once tells nothing, and nothing is measured for it.
+_SLOW = 200  # milliseconds
+_SIZE = f"""case when {_since(_OPENED)} >= {_SLOW}
+    then pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'bytes', pg_catalog.pg_total_relation_size(oid)))
+    else '{{}}' end"""
+
+_LOCKS = f"""
+    select {_MODES}[strength] as mode, o is null as dropped, {_SIZE} as size,
+           coalesce(noted ->> 0, (o).identity) as relation,
+           pg_catalog.pg_relation_filenode(oid) <> (noted ->> 1)::oid as rewritten
+    from (select oid, strength, {_IDENTIFIED},
+                 (select nullif(pg_catalog.current_setting('{_FILES}', true), '')::jsonb)
+                     -> oid::text as noted
+          from (select relation as oid,
+                       max(pg_catalog.array_position({_MODES}, mode)) as strength
+                from pg_catalog.pg_lock_status()
+                where locktype = 'relation' and pid = pg_catalog.pg_backend_pid() and granted
+                  and database <> 0 and relation >= {_FIRST_OID}
+                group by relation) held offset 0) locked
+    where noted is not null or ({_TOUCHABLE} and {_OLD})
+"""
+
 # The trace as the history's log keeps it, to be read before anything is reset; a file that
 # resets all settings leaves nothing to compare with, and so neither rewritten nor dropped.
 DETAILS = f"""(
     select pg_catalog.jsonb_build_object(
         'locks', coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-            'relation', relation, 'mode', mode) order by relation), '[]'),
+            'relation', relation, 'mode', mode) || size order by relation), '[]'),
         'rewritten', coalesce(pg_catalog.jsonb_agg(relation order by relation)
             filter (where rewritten), '[]'),
         'dropped', coalesce(pg_catalog.jsonb_agg(relation order by relation)

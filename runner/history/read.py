@@ -156,6 +156,26 @@ def log(session: Session, limit: int) -> list[Event]:
         ]  # fmt: skip
 
 
+def slow(session: Session, among: int) -> list[Trace]:
+    """Return the traces of files that took their time, and noted how large it was what they locked.
+
+    Parameters:
+        among: how many of the log's newest entries are looked at.
+    """
+    if LOG not in tables(session):
+        return []
+    with _reading(session, LOG) as cursor:
+        cursor.execute(
+            f"""
+            select details
+            from (select action, details from {names(session).log} order by id desc limit %s) newest
+            where action in ('apply', 'repeat', 'undo') and details @? '$.locks[*].bytes'
+            """,
+            (among,),
+        )
+        return [trace for (trace,) in cursor]
+
+
 def begun(session: Session, run_id: str) -> Begun | None:
     """Return how a run began, None where it did not or is not kept."""
     if RUN not in tables(session):

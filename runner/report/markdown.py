@@ -170,6 +170,7 @@ def _remarks(file: ToRun) -> list[str]:
     said = []
     if file.seen:
         said += wording.judged(file.seen)
+        said += filter(None, [wording.takes(file.seen["takes"])])
         reason = file.seen["irreversible"]
         said += [f"irreversible: {reason}"] if reason else []
     return said + ([] if file.transactional else [file.how])

@@ -121,7 +121,7 @@ def _environment() -> Environment:
     }  # fmt: skip
     found.globals |= {
         "place": wording.place, "remarks": wording.remarks, "failure": wording.failure,
-        "unproved": wording.unproved, "who": wording.who,
+        "unproved": wording.unproved, "who": wording.who, "takes": wording.takes,
         "WIDTH": _WIDTH, "UNFOLDED": _UNFOLDED,
     }  # fmt: skip
     return found

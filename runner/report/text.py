@@ -304,6 +304,8 @@ def _head(file: ToRun) -> list[str]:
     lines = [f"-- {file.action} {file.file} ({file.why}), {file.how}"]
     if file.seen:
         lines += [f"--   {said}" for said in wording.judged(file.seen)]
+        expected = wording.takes(file.seen["takes"])
+        lines += [f"--   {expected}"] if expected else []
         reason = file.seen["irreversible"]
         lines += [f"--   irreversible: {reason}"] if reason else []
     return lines

@@ -15,6 +15,7 @@ from runner.result import (
     Applied,
     Backfill,
     Document,
+    Estimate,
     Event,
     Finding,
     Fleet,
@@ -67,6 +68,7 @@ class ToRun(NamedTuple):
     seen: Planned | None
 
 
+_MOMENT = 1000  # milliseconds of which nobody takes notice
 _odd = re.compile(r"[^\n\t -~]")
 
 
@@ -220,6 +222,31 @@ def standing_of(members: Sequence[Member]) -> list[tuple[MemberState, str | None
 def fleet(document: Document) -> Fleet | None:
     """Return what came of a fleet; None where that is not so."""
     return cast(Fleet | None, document["data"] if document["command"] in _FLEETS else None)
+
+
+def takes(found: Estimate | None) -> str:
+    """Return how long a file's work on tables is expected to take, empty where nothing tells."""
+    if found is None:
+        return ""
+    if found["most_ms"] < _MOMENT:
+        return "expected to take a moment"
+    between = f"{_about(found['least_ms'])} to {_about(found['most_ms'])}"
+    why = (
+        f"as {many(found['runs'], 'earlier run')} of this database went"
+        if found["runs"]
+        else "guessed from the size of its tables, for no earlier run tells"
+    )
+    return f"expected to take {_about(found['ms'])} ({between}), with its locks: {why}"
+
+
+def _about(milliseconds: float) -> str:
+    """Return a duration that is known roughly, with as much of it as is worth saying."""
+    if milliseconds < 10 * _MOMENT:
+        return f"{max(milliseconds / 1000, 0.1):.1f} s"
+    for unit, name in ((1000, "s"), (60_000, "min")):
+        if milliseconds < 120 * unit:
+            return f"{milliseconds / unit:.0f} {name}"
+    return f"{milliseconds / 3_600_000:.1f} h"
 
 
 def moment(text: object) -> str:

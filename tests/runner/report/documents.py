@@ -102,6 +102,7 @@ def planned() -> Document:
         "file": "V004__a.sql", "version": "4", "description": "a", "action": "apply",
         "transactional": True, "why": "new", "irreversible": "gone is gone",
         "may_lose": True,
+        "takes": {"ms": 400_000, "least_ms": 250_000, "most_ms": 900_000, "runs": 2},
         "sql": "-- the app of 3.2 reads it\nalter table orders add b int default 7;\n"
                "update orders set note = 'none';\n",
         "risk": "block",
@@ -111,9 +112,10 @@ def planned() -> Document:
         "relations": [size],
     }  # fmt: skip
     notice = {**block, "file": "V005__b.sql", "risk": "notice", "irreversible": None,
-              "may_lose": False, "transactional": False}  # fmt: skip
+              "may_lose": False, "transactional": False, "takes": None}  # fmt: skip
     calm = {**block, "file": "R__v.sql", "action": "repeat", "risk": "none", "risks": [],
-            "locks": [], "relations": [], "irreversible": None, "may_lose": False}  # fmt: skip
+            "locks": [], "relations": [], "irreversible": None, "may_lose": False,
+            "takes": {"ms": 0, "least_ms": 0, "most_ms": 0, "runs": 0}}  # fmt: skip
     longest = {"pid": 4711, "user": "app", "application": "web", "state": "active",
                "query": "select 1 for update", "seconds": 912.0}  # fmt: skip
     data = {"digest": "sha256:" + "9f" * 32, "runner": None, "longest_transaction": longest,

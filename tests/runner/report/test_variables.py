@@ -28,8 +28,8 @@ def planned(*files: Document) -> Document:
 def file(name: str, **changes: object) -> Document:
     """Return a file of a plan."""
     plain = {
-        **task(name), "irreversible": None, "may_lose": False, "sql": "", "risk": "none",
-        "risks": [], "hazards": [], "locks": [], "relations": [],
+        **task(name), "irreversible": None, "may_lose": False, "takes": None, "sql": "",
+        "risk": "none", "risks": [], "hazards": [], "locks": [], "relations": [],
     }  # fmt: skip
     del plain["checksum"]
     return {**plain, **changes}
