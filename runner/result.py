@@ -218,6 +218,21 @@ class Plan(TypedDict):
     files: list[Planned]
 
 
+class Rehearsal(TypedDict):
+    """The data of `rehearse`: what running the files on a copy showed, and nothing of its data.
+
+    `temporary_bytes` is what was written to temporary files, `grown_bytes` by how much the copy
+    grew, `fingerprint` the hash of the schema that it ended with, `over` what went over a limit.
+    """
+
+    files: list[Applied]
+    duration_ms: int
+    temporary_bytes: int
+    grown_bytes: int
+    fingerprint: str
+    over: list[str]
+
+
 class Carried(TypedDict):
     """The data of a `migrate` that left nothing: the digest of the files, all of them in force."""
 
@@ -330,7 +345,7 @@ class Fleet(TypedDict):
 # What a command answers beside what it ran; which of them is the command's.
 Data = (
     list[Standing] | list[Event] | list[Finding] | list[Preview] | list[str]
-    | Plan | Proofs | Carried | Fleet | None
+    | Plan | Proofs | Rehearsal | Carried | Fleet | None
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _LONGEST_ID = 200
+_SIZE = re.compile(r"([0-9]{1,9}) ?(kB|MB|GB|TB)").fullmatch
+_UNITS = {"kB": 10, "MB": 20, "GB": 30, "TB": 40}  # powers of two, as PostgreSQL has them
 
 
 class Option(NamedTuple):
@@ -225,3 +228,15 @@ def positive(number: int) -> int:
     if number < 1:
         raise ConfigurationError(f"{number} is no number from 1")
     return number
+
+
+def sized(text: str) -> int:
+    """Return the bytes that a text says, such as 512MB or 1GB.
+
+    Raises:
+        ConfigurationError: it is no size.
+    """
+    found = _SIZE(text)
+    if not found:
+        raise ConfigurationError(f"{text!r} is not a size such as 512MB or 1GB")
+    return int(found[1]) << _UNITS[found[2]]

@@ -23,6 +23,7 @@ from runner.commands.command import (
     named_schema,
     positive,
     share,
+    sized,
 )
 from runner.engine.snapshot import Snapshot, snapshot_arn
 from runner.engine.throttle import Pause, hours, pause
@@ -168,6 +169,13 @@ def _verify(context: Context, options: Options) -> Document:
         evidence=options.get("evidence"),
         given=options.get("given"),
     )
+
+
+def _rehearse(context: Context, options: Options) -> Document:
+    from runner.commands.rehearse import Limits, rehearse
+
+    limits = Limits(options.get("held"), options.get("above", 0), options.get("took"))
+    return rehearse(context.database, _policy(options), limits, copy=options.get("copy")).document()
 
 
 def _lint(context: Context, options: Options) -> Document:
@@ -433,6 +441,19 @@ _ALL = (
         ),
         needs=_BOTH, summary=text.proofs,
         columns=("version", "description", "undo", "proved", "irreversible"),
+    ),
+    Command(
+        "rehearse", "run what is pending on a copy, and measure it: time, locks, disk", _rehearse,
+        (
+            *_POLICY,
+            Option("copy", "of the target, made by other means; one is made on its server else",
+                   "URL", str, once=True),
+            Option("held", "fail where a lock that stops writes is held longer", "T", str,
+                   with_unit),
+            Option("above", "that limit is for tables from this size on (any)", "SIZE", str, sized),
+            Option("took", "fail where all files take longer", "T", str, with_unit),
+        ),
+        needs=_BOTH, summary=text.rehearsed,
     ),
     Command(
         "lint", "hold the files against the rules of squawk and our own, offline", _lint,

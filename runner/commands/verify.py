@@ -16,6 +16,7 @@ import psycopg2
 from psycopg2 import errorcodes
 
 from runner.commands import samples
+from runner.commands.copies import refuse_reaching
 from runner.commands.lent import Lent
 from runner.commands.validate import file_problems
 from runner.database import catalog
@@ -36,14 +37,10 @@ from runner.errors import (
     ValidationFailed,
     extra,
 )
-from runner.files.examine import described
 from runner.files.folder import Folder, Migration, read_folder
 from runner.history import write
 from runner.report.text import as_json, write_text
 from runner.result import Action, Document, Proof, Proofs, Result
-from runner.syntax.cluster import reaches_server
-from runner.syntax.lexer import Problem
-from runner.syntax.scanner import scan
 
 _TRACED: tuple[Literal["locks", "rewritten", "dropped", "held_ms"], ...] = (
     "locks", "rewritten", "dropped", "held_ms",
@@ -118,7 +115,8 @@ def _verify(run: Run, lent: Lent | None, *, sample_rows: bool) -> Result:
         if problems:
             raise ValidationFailed("the files have problems", details=tuple(problems))
         if lent is None:
-            _refuse_reaching(folder)
+            files = (*folder.versioned, *folder.undo.values(), *folder.repeatable)
+            refuse_reaching(files, "proved")
         assumed = lent.equip(folder) if lent else []
         result.warnings += [f"assumed to be there: {what}" for what in assumed]
         entries: list[Proof] = []
@@ -144,24 +142,6 @@ def _verify(run: Run, lent: Lent | None, *, sample_rows: bool) -> Result:
                 fix="mend the U files (or say why not: -- runner: irreversible: <reason>)",
             )
     return result
-
-
-def _refuse_reaching(folder: Folder) -> None:
-    """Refuse files that would do to somebody's server what is meant for a scratch database."""
-    found = []
-    for migration in (*folder.versioned, *folder.undo.values(), *folder.repeatable):
-        text = migration.text()
-        for statement in scan(text):
-            if what := reaches_server(statement):
-                problem = Problem(statement.start, f"{what} reaches the whole server", "")
-                found.append(described(migration, text, problem))
-    if found:
-        raise ValidationFailed(
-            "these files cannot be proved on a server that has other databases",
-            details=tuple(found),
-            fix="prove them on a server of its own: runner verify without --database-url and"
-            " without DATABASE_URL or PGHOST",
-        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from runner.result import (
     Plan,
     Preview,
     Proofs,
+    Rehearsal,
     Standing,
 )
 from runner.shape import misfit
@@ -21,7 +22,7 @@ from runner.shape import misfit
 # What each command's data is; that of any other is lines of text.
 _DATA: dict[str, Any] = {
     "status": list[Standing], "history": list[Event], "lint": list[Finding], "verify": Proofs,
-    "plan": Plan, "migrate": Carried | list[Preview], "rollback": Plan,
+    "plan": Plan, "migrate": Carried | list[Preview], "rollback": Plan, "rehearse": Rehearsal,
     "fleet migrate": Fleet, "fleet plan": Fleet, "fleet status": Fleet,
 }  # fmt: skip
 

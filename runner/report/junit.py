@@ -19,7 +19,7 @@ def write(document: Document, path: Path, last_line: str) -> None:
         last_line: the outcome, which is the only case where nothing ran.
     """
     suite = ET.Element("testsuite", name="migrations", time=_seconds(document["duration_ms"]))
-    for entry in document["applied"]:
+    for entry in wording.ran(document):
         _case(suite, entry["file"], entry["duration_ms"])
     for proof in wording.verified(document):
         _proof(suite, proof)

@@ -203,7 +203,7 @@ def _run(document: Document) -> Iterator[str]:
             duration(entry["duration_ms"]),
             _lock(entry),
         )
-        for entry in document["applied"]
+        for entry in wording.ran(document)
     ]
     name = wording.failed(document)
     rows += [(code(name), f"✗ {wording.failure(document)}", "", "")] if name else []

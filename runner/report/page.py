@@ -87,12 +87,12 @@ def page(document: Document) -> str:
             standing: [entry for entry in proofs if wording.standing(entry) == standing]
             for standing in ("not proved", "irreversible", "proved")
         },
-        bars=_bars(document["applied"]),
+        bars=_bars(wording.ran(document)),
         failed=wording.failed(document),
         waiting=waiting,
         held=wording.held(document),
-        legend=_legend(document["applied"]),
-        cards=[_card(entry) for entry in document["applied"] if _spoke(entry)],
+        legend=_legend(wording.ran(document)),
+        cards=[_card(entry) for entry in wording.ran(document) if _spoke(entry)],
         standings=wording.standings(document),
         events=wording.events(document),
         findings=wording.findings(document),

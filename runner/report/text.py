@@ -111,7 +111,7 @@ def _applied(document: Document, screen: Screen) -> list[str]:
             + (f", attempt {entry['attempts']}" if entry["attempts"] > 1 else ""),
             duration(entry["duration_ms"]),
         )
-        for entry in document["applied"]
+        for entry in wording.ran(document)
         if entry["file"] not in screen.told
     ]
     return table(("version", "description", "done", "time"), rows, screen.width) if rows else []
@@ -237,6 +237,12 @@ def proofs(document: Document) -> str:
     count = sum(entry["proved"] for entry in found)
     text = f"{count} of {len(found)} proved"
     return text if count == len(found) else f"{text}, the others are irreversible"
+
+
+def rehearsed(document: Document) -> str:
+    """Say what a rehearsal took."""
+    found = wording.rehearsal(document)
+    return wording.used(found) if found and found["files"] else "nothing to rehearse"
 
 
 def fine(_: Document) -> str:

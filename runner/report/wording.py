@@ -28,6 +28,7 @@ from runner.result import (
     Preview,
     Proof,
     Proofs,
+    Rehearsal,
     Risk,
     Standing,
     Task,
@@ -269,6 +270,26 @@ def target(document: Document) -> str:
     return f"{name} on {found.get('host') or 'the local socket'}"
 
 
+def rehearsal(document: Document) -> Rehearsal | None:
+    """Return what a rehearsal showed; None where that is not so."""
+    return cast(Rehearsal | None, document["data"] if document["command"] == "rehearse" else None)
+
+
+def ran(document: Document) -> list[Applied]:
+    """Return the files that were run, on the target or on its copy."""
+    found = rehearsal(document)
+    return found["files"] if found else document["applied"]
+
+
+def used(found: Rehearsal) -> str:
+    """Return what a rehearsal took of time and disk."""
+    return (
+        f"{many(len(found['files']), 'file')} took {duration(found['duration_ms'])};"
+        f" {size(found['temporary_bytes'])} of temporary files,"
+        f" the copy grew by {size(max(0, found['grown_bytes']))}"
+    )
+
+
 def plan(document: Document) -> Plan | None:
     """Return what `plan` found, or a rollback that only shows; None where that is not so."""
     return cast(Plan | None, document["data"] if document["command"] in _PLANS else None)
@@ -425,6 +446,8 @@ def _fleet(document: Document, members: Sequence[Member]) -> Verdict:
 def _ran(document: Document) -> Verdict:
     if files := planned(document):
         return _plan(files)
+    if found := rehearsal(document):
+        return _rehearsed(found)
     if document["outcome"] == "applied":
         return Verdict("good", "✓", "Done", _done(document))
     if changes := said(document):
@@ -434,9 +457,15 @@ def _ran(document: Document) -> Verdict:
     return Verdict("calm", "=", "Nothing to do", sentence)
 
 
+def _rehearsed(found: Rehearsal) -> Verdict:
+    if not found["files"]:
+        return Verdict("calm", "=", "Nothing to do", "No file is to run")
+    return Verdict("good", "✓", "Rehearsed", f"On a copy {used(found)}")
+
+
 def _done(document: Document) -> str:
     took = duration(document["duration_ms"])
-    applied = document["applied"]
+    applied = ran(document)
     if not applied:
         return f"{_changes(said(document))} in {took}"
     verb = "undone" if any(entry["action"] == "undo" for entry in applied) else "applied"
@@ -483,7 +512,7 @@ _LOOKS = {
 
 
 def _stopped(document: Document, error: Error) -> Verdict:
-    applied = document["applied"]
+    applied = ran(document)
     done = many(len(applied), "migration")
     left = len(waiting(document))
     if document["outcome"] == "incomplete" and (applied or left):
