@@ -157,13 +157,15 @@ class Hazard(TypedDict):
 class Estimate(TypedDict):
     """How long a file will work on tables and hold its locks, in milliseconds.
 
-    `runs` is how many earlier ones of this database tell, 0 where it is a guess from sizes.
+    `runs` is how many earlier ones of this database tell, 0 where it is a guess from sizes, or
+    `rehearsed`: measured on a copy.
     """
 
     ms: int
     least_ms: int
     most_ms: int
     runs: int
+    rehearsed: NotRequired[bool]
 
 
 class Planned(TypedDict):

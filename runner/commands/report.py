@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from runner.commands.rehearsed import rehearsed
 from runner.errors import ConfigurationError, extra
 from runner.files.code import code_digest
 from runner.report.border import refused
@@ -26,6 +27,7 @@ def report(
     told: Path | None = None,
     scan: Path | None = None,
     source_code: Path | None = None,
+    rehearsal: str | None = None,
 ) -> Result:
     """Write what is asked for; the result's data is the paths.
 
@@ -37,6 +39,7 @@ def report(
         scan: where the findings of lint go as SARIF.
         source_code: the project that is to be deployed; where its runner is another one than made
             the plan, that is told too.
+        rehearsal: the path of the result of a rehearsal, whose times a plan then has.
 
     Raises:
         ConfigurationError: nothing says where to write, the source is no result of this version,
@@ -46,6 +49,8 @@ def report(
     """
     output = output if output or comment or told or scan else _beside(source)
     document = _read(source)
+    if rehearsal:
+        rehearsed(document, _read(rehearsal))
     result = Result("report", run_id)
     written = []
     ways = (

@@ -208,6 +208,7 @@ def _report(context: Context, options: Options) -> Document:
         told=options.get("variables"),
         scan=options.get("sarif"),
         source_code=options.get("source_code"),
+        rehearsal=options.get("rehearsal"),
     ).document()
 
 
@@ -484,6 +485,8 @@ _ALL = (
             Option("sarif", "of lint: its findings as SARIF, for reviews", "FILE", str, Path),
             Option("source_code", "with that of a plan: tell whether this project's runner is"
                    " another than planned", "DIR", str, Path, rare=True),
+            Option("rehearsal", "with that of a plan: the result of its rehearsal, whose times it"
+                   " then shows", "FILE", str, rare=True),
         ),
         lines=text.strings, summary=lambda _: "written",
     ),

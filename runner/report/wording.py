@@ -229,6 +229,8 @@ def takes(found: Estimate | None) -> str:
     """Return how long a file's work on tables is expected to take, empty where nothing tells."""
     if found is None:
         return ""
+    if found.get("rehearsed"):
+        return f"took {duration(found['ms'])} on a copy, with its locks"
     if found["most_ms"] < _MOMENT:
         return "expected to take a moment"
     between = f"{_about(found['least_ms'])} to {_about(found['most_ms'])}"

@@ -1,8 +1,10 @@
 """What is pending is run on a copy of the database, measured, and nothing of it stays."""
 
 import json
+import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -208,3 +210,22 @@ def test_page_and_comment_show_what_a_rehearsal_measured(orders: Project) -> Non
         assert "Rehearsed" in shown
         assert "total.sql" in shown
         assert "ACCESS EXCLUSIVE" in shown
+
+
+def test_a_plan_shows_what_its_rehearsal_measured_of_files_that_are_still_the_same(
+    orders: Project, tmp_path: Path
+) -> None:
+    orders.file("V2__total.sql", "alter table orders add column total int")
+    orders.file("V3__note.sql", "alter table orders add column note text")
+    for command in ("rehearse", "plan"):
+        if command == "plan":
+            orders.file("V3__note.sql", "alter table orders add column note int")
+        orders.run(command, "--save", str(tmp_path / f"{command}.json"))
+    comment = tmp_path / "comment.md"
+    orders.run(
+        "report", str(tmp_path / "plan.json"),
+        "--rehearsal", str(tmp_path / "rehearse.json"), "--markdown", str(comment),
+    )  # fmt: skip
+    second, third = (line for line in comment.read_text().splitlines() if "sql` |" in line)
+    assert re.search(r"took \d+ ms on a copy", second)
+    assert "expected to take a moment" in third
