@@ -385,6 +385,7 @@ def test_what_may_lose_data_runs_in_prod_after_a_snapshot_that_its_history_names
     source = line.commit(
         **{
             "sql/V902__forget.sql": "-- runner: irreversible: nobody reads it\n"
+            "-- runner: allow ban-drop-column: nobody reads it\n"
             "alter table customer drop column name;\n",
         }
     )
