@@ -179,6 +179,8 @@ def _item(value: object, fields: Iterable[str]) -> Item:
     schema = str(value["schema"]) if "schema" in value else None
     if problem := schema and misnamed(schema):
         raise ConfigurationError(problem)
+    if schema is None and not where:
+        raise ConfigurationError("it says neither a schema nor a database")
     called = value.get("name", schema or where.get("dbname") or where.get("service"))
     if called is None or len(str(called)) > _LONGEST:
         raise ConfigurationError(f"it needs a name of at most {_LONGEST} characters")

@@ -48,7 +48,9 @@ REFUSED = {
     '[{"schema": "a"},\n{"schema": "b"}': "no JSON",
     '[{"schema": "a"} {"schema": "b"}]': "no JSON",
     '"a"': "line 1: not an object",
-    "{}": "line 1: it needs a name",
+    "{}": "line 1: it says neither a schema nor a database",
+    '{"name": "a"}': "line 1: it says neither a schema nor a database",
+    '{"host": "h"}': "line 1: it needs a name",
     '{"schema": "pg_toast"}': "line 1: pg_toast is the server's own",
     '{"schema": "a\\u001b[2J"}': "line 1: schema is no printable text",
     '{"schema": null}': "line 1: schema is no printable text",
@@ -78,11 +80,14 @@ def test_query_names_targets_and_neither_writes_nor_sends_a_login_elsewhere(
     def asked(sql: str) -> list[Item]:
         return of_query(common, sql, run_id="r", wait=0)
 
-    project.query("create table tenants (name text, schema text); insert into tenants select 'a'")
-    assert asked("select * from tenants") == [Item("a", None, {})]
+    project.query(
+        "create table tenants (name text, schema text); insert into tenants values ('a', 's')"
+    )
+    assert asked("select * from tenants") == [Item("a", "s", {})]
     for sql, said in {
         "select 'a' as name, 'evil.example' as host": "row 1: unknown: 'host'",
         "select * from nothing": "fails",
+        "select name from tenants": "row 1: it says neither a schema nor a database",
         "delete from tenants returning name": "read-only",
         "select name from tenants where false": "lists no targets",
         "set work_mem = 64": "lists no targets",
