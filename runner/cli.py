@@ -240,15 +240,16 @@ class _Terminal:
             self._show(job, "…")
 
     def tick(self, job: Job, seconds: float) -> None:
-        self._show(job, f"{self._far}… {wording.duration(seconds * 1000)}")
+        took = wording.duration(seconds * 1000)
+        self._show(job, f"… {self._far}, this batch {took}" if self._far else f"… {took}")
 
     def moved(self, job: Job, backfill: Backfill) -> None:
-        self._far = f"… {wording.backfill(backfill)}"
+        self._far = wording.briefly(backfill)
         if self.wants_ticks:
-            self._show(job, self._far)
+            self._show(job, f"… {self._far}")
         elif time.monotonic() - self._said >= wording.OFTEN:
             self._said = time.monotonic()
-            _say(self._line(job, self._far))
+            _say(self._line(job, f"… {wording.backfill(backfill)}"))
 
     def notices(self, job: Job, texts: list[str]) -> None:
         for said in texts:

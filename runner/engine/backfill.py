@@ -176,8 +176,12 @@ class Backfills:
         )
 
     def _far(self, job: Job) -> Backfill:
-        """Look how far it is and tell it."""
-        far = seen(self._session, self._key, self._batch, self._point)
+        """Look how far it is, as far as the server says, and tell it."""
+        try:
+            far = seen(self._session, self._key, self._batch, self._point)
+        except psycopg2.Error:  # the next batch says what is wrong
+            self._session.rollback()
+            far = standing(self._batch, self._point)
         self._told(job.migration.name, far)
         return far
 

@@ -92,9 +92,11 @@ def _interrupted(left: Sequence[Job]) -> Interrupted:
             f"interrupted; {name} is not applied, and nothing of it stays",
             fix="run again: it goes on there",
         )
+    batch = left[0].migration.directives.batch
+    asks = "" if batch else ", or asks about the statement that was interrupted"
     return Interrupted(
         f"interrupted; what {name} had finished stays and is recorded",
-        fix="run again: it goes on there, or asks about the statement that was interrupted",
+        fix=f"run again: it goes on there{asks}",
     )
 
 

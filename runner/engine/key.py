@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+import psycopg2
+
 from runner.database.quoting import literal
 from runner.database.session import SAFELY, Session
 from runner.errors import ValidationFailed
@@ -155,6 +157,7 @@ def next_range(session: Session, key: Key, last: str | None, size: int) -> str:
         from range"""
 
 
+_BRIEF = 100  # milliseconds that a look waits for a lock
 _KNOWN = """
     select exists (select from pg_catalog.pg_stats s
                    where pg_catalog.format('%%I.%%I', s.schemaname, s.tablename) = %s
@@ -162,23 +165,32 @@ _KNOWN = """
 """
 
 
-def total(session: Session, key: Key) -> int:
-    """Return about how many rows the table has, by its size and what is known of its rows."""
+def total(session: Session, key: Key) -> int | None:
+    """Return about how many rows the table has, by its size and what is known of its rows.
+
+    None where somebody locks the table, for a look waits for nobody.
+    """
     return _estimated(session, key, None)
 
 
 def left(session: Session, key: Key, last: str | None) -> int | None:
-    """Return about how many rows are above a key, None where ANALYZE has not seen the table."""
-    if not session.look(_KNOWN, (key.table, key.column))[0]:
-        return None
-    return _estimated(session, key, last)
+    """Return about how many rows are above a key, as `total` does.
+
+    None as well where ANALYZE has not seen the table.
+    """
+    known = session.look(_KNOWN, (key.table, key.column))[0]
+    return _estimated(session, key, last) if known else None
 
 
-def _estimated(session: Session, key: Key, last: str | None) -> int:
+def _estimated(session: Session, key: Key, last: str | None) -> int | None:
     """Return the planner's estimate: it reads statistics and the size, and no row."""
     condition = _above(session, key, last)
-    row = session.run(
-        f"{SAFELY}explain (format json) select {key.column} from {key.table} {condition}"
-    )
+    try:
+        row = session.run(
+            f"{SAFELY}set local lock_timeout = {_BRIEF}; explain (format json)"
+            f" select {key.column} from {key.table} {condition}"
+        )
+    except psycopg2.errors.LockNotAvailable:
+        return None
     plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
     return int(plan[0]["Plan"]["Plan Rows"])

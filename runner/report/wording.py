@@ -185,6 +185,22 @@ def duration(milliseconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"  # noqa: PLR2004
 
 
+def briefly(found: Backfill) -> str:
+    """Return how far a backfill is, for a line that is cut where the screen ends."""
+    left, speed, seconds = found["rows_left"], found["rows_per_second"], found["seconds_left"]
+    return ", ".join(
+        filter(
+            None,
+            (
+                f"{100 * found['rows'] // (found['rows'] + left)} %" if left else "",
+                f"{amount(found['rows'])} rows",
+                f"{rate(speed)} rows/s" if speed else "",
+                f"{duration(seconds * 1000)} more" if seconds else "",
+            ),
+        )
+    )
+
+
 def done_of(found: Backfill) -> str:
     """Return what of a backfill is done."""
     return f"{many(found['rows'], 'row')} in {many(found['batches'], 'batch', 'batches')}"

@@ -289,6 +289,53 @@ def test_batch_that_finds_a_lock_is_tried_again(
     assert once(rows, 105)
 
 
+def test_table_that_somebody_locks_is_waited_for_by_the_batch_and_by_no_look(
+    rows: Project, bystander: Bystander, wait_for: WaitFor
+) -> None:
+    rows.query("analyze t")
+    with bystander.cursor() as cursor:
+        cursor.execute("lock table t in access exclusive mode")
+    assert rows.run("plan")["exit_code"] == 0
+    process = rows.start("migrate", "--lock-timeout", "300ms")
+    wait_for("select exists (select from pg_locks where not granted)")
+    assert rows.run("status")["exit_code"] == 0
+    wait_for("select exists (select from schema_version where version = '2')")
+    wait_for("select exists (select from pg_locks where not granted)")
+    bystander.rollback()
+    document = rows.finish(process)
+    assert document["exit_code"] == 0, document["error"]
+    assert once(rows, 105)
+
+
+def test_deferred_constraint_fails_its_batch_and_no_other(rows: Project) -> None:
+    rows.query(
+        "create function late() returns trigger language plpgsql as $$ begin"
+        " if new.id > 100 then raise 'too late'; end if; return null; end $$;"
+        "create constraint trigger l after update on t deferrable initially deferred"
+        " for each row execute function late()"
+    )
+    error = rows.run("migrate")["error"]
+    assert (error["kind"], error["message"]) == ("attention", "too late")
+    assert rows.query("select count(*) from t where done = 1") == [(checkpoint(rows)["rows"],)]
+
+
+def test_what_a_function_makes_of_the_session_ends_with_its_batch(rows: Project) -> None:
+    rows.query(
+        "create function odd() returns bool language plpgsql as $$ begin"
+        " perform set_config('search_path', 'nowhere', false);"
+        " perform set_config('batch.last', '7', false);"
+        " perform set_config('datestyle', 'German', false);"
+        " create temp table left_over (n int); return true; end $$"
+    )
+    rows.file(
+        "V2__done.sql",
+        backfill() + f"select odd(), id from t where id {RANGE.format('bigint')} limit 1;\n",
+    )
+    document = rows.run("migrate")
+    assert document["exit_code"] == 0, document["error"]
+    assert once(rows, 105)
+
+
 def test_notices_of_a_backfill_are_bounded(rows: Project) -> None:
     rows.query(
         "create function say() returns trigger language plpgsql as"

@@ -13,7 +13,7 @@ from tests.runner.project import Project
 from tests.runner.schema import conforming
 
 FUNCTION = "arn:aws:lambda:eu-central-1:111122223333:function:shop-dev-runner"
-ALIASES = {"migrate": "live", "rollback": "admin", "plan": "read"}
+ALIASES = {"migrate": "live", "backfill": "live", "rollback": "admin", "plan": "read"}
 Call = Callable[..., dict[str, Any]]
 
 
@@ -171,3 +171,24 @@ def test_command_line_runs_what_it_is_told_as_often_as_it_is_told(project: Proje
     for _ in range(2):
         project.run("--run-id", "ci", "rollback", "--yes", "--steps", "1")
     assert project.history() == []
+
+
+def test_backfill_that_an_approved_call_began_keeps_the_same_call_from_nothing(
+    project: Project, call: Call
+) -> None:
+    """What goes on in the background is never done by the call that began it."""
+    project.query("create table t (id int primary key, n int)")
+    ends = "current_setting('batch.first')::int and current_setting('batch.last')::int"
+    project.file("V1__a.sql", "create table a ()")
+    project.file(
+        "V2__fill.sql",
+        f"-- runner: batch=t.id, background\nupdate t set n = 1 where id between {ends}",
+    )
+    project.file("V3__b.sql", "create table b ()")
+    digest = call("plan")["data"]["digest"]
+    first, again = (call("migrate", plan_digest=digest) for _ in range(2))
+    assert first["exit_code"] == again["exit_code"] == 0, again["error"]
+    assert files(first) == files(again) == ["V1__a.sql", "V3__b.sql"]
+    assert [task["file"] for task in again["held"]] == ["V2__fill.sql"]
+    assert files(call("backfill", "other")) == ["V2__fill.sql"]
+    assert call("backfill", "other")["outcome"] == "noop"
