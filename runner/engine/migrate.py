@@ -68,7 +68,7 @@ def migrate(
         if jobs:
             result.warnings += [f"ran without evidence: {said['why']}" for said in remarks.values()]
             how = _How(remarks, snapshot, single=single, on_drift=on_drift)
-            _apply(run, found, result, jobs, how)
+            _apply(once.kept_for_fleet(run, plan_digests), found, result, jobs, how)
         elif on_drift == "fail":  # whoever asks for it wants to hear of it at every run
             from runner.engine import drift
 
@@ -253,16 +253,20 @@ def _left(
 def _approve(planned: _Planned, digests: Sequence[str]) -> None:
     """Refuse anything but a plan whose digest was approved, where one was.
 
-    It may be the plan's own, or that of every target of a fleet that is in the same state.
+    It may be the plan's own, or that of every target of a fleet that is in the same state. There a
+    target that is done needs none, and one that was stopped goes on with what was approved for it.
     """
-    if not digests:
+    fleet = all(digest.startswith(once.FLEET) for digest in digests)
+    if not digests or (fleet and not planned.jobs):
         return
     from runner.engine import risk
 
     own = risk.digest(planned.jobs, risk.place(planned.session), planned.rows)
     every = risk.fleet_digest(planned.jobs, planned.rows)
     if not {own, every} & set(digests):
-        now = every if digests[0].startswith(risk.FLEET) else own
+        if fleet and once.is_rest(planned.session, digests, planned.jobs):
+            return
+        now = every if fleet else own
         raise once.not_approved(f"approved: {', '.join(digests)}", f"now:      {now}")
 
 

@@ -7,6 +7,7 @@ one version more each time, nor does an approved digest fit what is left of its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,8 +18,11 @@ from runner.result import Applied, Task
 
 if TYPE_CHECKING:
     from runner.engine.job import Job
+    from runner.engine.run import Run
 
 _Key = tuple[str, str, str]
+
+FLEET = "fleet:"  # what the digest of many targets' plans begins with
 
 
 class Earlier(NamedTuple):
@@ -65,6 +69,33 @@ def earlier(session: Session, run_id: str, asked: str) -> Earlier | None:
                 {**task, "duration_ms": took, "attempts": 1, "notices": [], **(trace or {})}
             )
     return Earlier(applied, list(tasks.values()))
+
+
+def kept_for_fleet(run: Run, digests: Sequence[str]) -> Run:
+    """Return a run that keeps what it sets out to do, where a fleet's digests approve that.
+
+    What is left of it when it stops has another digest, and nobody is to approve it again.
+    """
+    approved = bool(digests) and all(digest.startswith(FLEET) for digest in digests)
+    return run._replace(asked=_approval(digests)) if approved and run.asked is None else run
+
+
+def is_rest(session: Session, digests: Sequence[str], jobs: Sequence[Job]) -> bool:
+    """Return whether jobs are exactly what the newest run with this approval did not get to."""
+    found = read.newest_begun(session, _approval(digests))
+    if found is None:
+        return False
+    run_id, begun = found
+    done = {
+        (each.action, each.file, each.checksum)
+        for each in read.done_by(session, run_id, begun.log_id)
+    }
+    left = [_key(task) for task in begun.tasks if _key(task) not in done]
+    return left == [_key(job.describe()) for job in jobs]
+
+
+def _approval(digests: Sequence[str]) -> str:
+    return json.dumps(["approved", *sorted(digests)])
 
 
 def not_approved(*details: str) -> Refused:

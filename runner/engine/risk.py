@@ -15,6 +15,7 @@ from runner.database.sessions import longest_transaction
 from runner.engine import foresight
 from runner.engine.estimate import Pace, Work, estimate, paces
 from runner.engine.job import Job
+from runner.engine.once import FLEET
 from runner.engine.rewrites import settled
 from runner.files.code import code_digest
 from runner.history.read import slow
@@ -164,9 +165,6 @@ def digest(jobs: Iterable[Job], where: str | list[str], rows: Iterable[Row]) -> 
     history = [[row.version, row.kind, row.state, row.checksum, len(row.steps)] for row in rows]
     text = json.dumps([where, history, content], separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-FLEET = "fleet:"  # what the digest of many targets' plans begins with
 
 
 def fleet_digest(jobs: Iterable[Job], rows: Iterable[Row]) -> str:

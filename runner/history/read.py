@@ -188,6 +188,20 @@ def begun(session: Session, run_id: str) -> Begun | None:
     return Begun(*row) if row else None
 
 
+def newest_begun(session: Session, asked: str) -> tuple[str, Begun] | None:
+    """Return the id of the newest run that was asked for in this way, and how it began."""
+    if RUN not in tables(session):
+        return None
+    with _reading(session, RUN) as cursor:
+        cursor.execute(
+            f"select run_id, asked, log_id, tasks from {names(session).run} where asked = %s"
+            " order by at desc limit 1",
+            (asked,),
+        )
+        row = cursor.fetchone()
+    return (row[0], Begun(*row[1:])) if row else None
+
+
 def done_by(session: Session, run_id: str, since: int) -> list[Recorded]:
     """Return the files that a run has done, in their order.
 

@@ -136,6 +136,27 @@ def test_one_approval_is_for_all_targets_in_the_same_state(fleet: Fleet) -> None
     assert fleet.project.run("migrate", "--plan-digest", ",")["exit_code"] == 2
 
 
+def test_approval_holds_for_what_a_stopped_run_did_not_get_to_and_for_nothing_else(
+    fleet: Fleet,
+) -> None:
+    project = fleet.project
+    fleet.list(schemas=["one", "two"])
+    project.query("create schema two; create table two.u (n int)")
+    digest = fleet.run("plan")["data"]["groups"][0]["digest"]
+    again = ("migrate", "--create-schema", "--plan-digest", digest, "--tolerate", "1")
+    assert states(fleet.run(*again)) == {"one": "current", "two": "failed"}
+    assert project.history("two") == [("1", "applied")]
+    added = project.file("V3__later.sql", "select 1")
+    assert states(fleet.run(*again)) == {"one": "failed", "two": "failed"}  # approved by nobody
+    added.unlink()
+    project.query("drop table two.u")
+    done = fleet.run(*again)
+    assert (done["error"], set(states(done).values())) == (None, {"current"})
+    project.file("U2__u.sql", "drop table u")
+    project.run("rollback", "--steps", "1", "--yes", "--schema", "two")
+    assert states(fleet.run(*again)) == {"one": "current", "two": "failed"}  # it is another state
+
+
 @pytest.fixture
 def held(fleet: Fleet, bystander: Connection) -> Connection:
     """Keep `one` from being finished, whose schema is there."""
