@@ -18,7 +18,7 @@ from runner.errors import CODES, ConfigurationError, Incomplete, Interrupted, Ru
 from runner.files.folder import read_folder
 from runner.fleet.coordinator import Bounds, Coordinator
 from runner.fleet.targets import Item, of_file, of_query
-from runner.fleet.work import Answer, Asked
+from runner.fleet.work import Answer, Asked, untold
 from runner.report.wording import and_more, clean, counted_targets, duration, many
 from runner.result import Fleet, Group, Member, Result
 
@@ -127,7 +127,7 @@ class _Found:
         self._warnings: dict[str, tuple[str, int]] = {}
         self._more = 0
         self._list: FileIO | None = None
-        members = [_not_started(item) for item in items]
+        members = [untold(item, "not started") for item in items]
         self.data: Fleet = {"files": files, "groups": [], "members": members}
         result.data = self.data
 
@@ -201,20 +201,6 @@ class _Found:
         self._result.warnings += and_more(told, self._more, "warnings: see --results")
         groups = sorted(self._groups.values(), key=lambda group: -group["targets"])
         self.data["groups"] = groups
-
-
-def _not_started(item: Item) -> Member:
-    return {
-        "name": item.name,
-        "target": {"schema": item.schema} if item.schema else {},
-        "state": "not started",
-        "exit_code": None,
-        "version": None,
-        "applied": 0,
-        "pending": 0,
-        "duration_ms": 0,
-        "error": None,
-    }
 
 
 def _say(context: Context, total: int) -> Any:

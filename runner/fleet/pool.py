@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 import runner
 from runner.errors import ConfigurationError, RunnerError
 from runner.fleet.targets import Item
-from runner.fleet.work import Answer, Asked, one_line
+from runner.fleet.work import Answer, Asked, one_line, untold
 
 _READ = 1 << 16  # bytes at a time
 _SHOWN = 2_000  # bytes of what a process printed before it died
@@ -193,17 +193,8 @@ def unanswered(item: Item, error: RunnerError, took: int) -> Answer:
         took: milliseconds that it was worked on.
     """
     document = error.document()
-    return Answer(
-        {
-            "name": item.name,
-            "target": {"schema": item.schema} if item.schema else {},
-            "state": "failed",
-            "exit_code": error.exit_code,
-            "version": None,
-            "applied": 0,
-            "pending": 0,
-            "duration_ms": took,
-            "error": one_line(document),
-        },
-        error=document,
-    )
+    member = untold(item, "failed")
+    member |= {
+        "exit_code": error.exit_code, "duration_ms": took, "error": one_line(document),
+    }  # fmt: skip
+    return Answer(member, error=document)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runner.errors import Error
+from runner.fleet.targets import Item
 from runner.result import Member, MemberState
 
 _ONE_LINE = 300  # characters of an error in a line
@@ -51,6 +52,21 @@ class Answer(NamedTuple):
     files: tuple[str, ...] = ()
     error: Error | None = None
     warnings: tuple[str, ...] = ()
+
+
+def untold(item: Item, state: MemberState) -> Member:
+    """Return the entry of a target of which nothing more is known."""
+    return {
+        "name": item.name,
+        "target": {"schema": item.schema} if item.schema else {},
+        "state": state,
+        "exit_code": None,
+        "version": None,
+        "applied": 0,
+        "pending": 0,
+        "duration_ms": 0,
+        "error": None,
+    }
 
 
 def state_of(error: Error) -> MemberState:

@@ -209,7 +209,11 @@ def fleet(document: Document) -> list[str]:
         return []
     if document["command"] != "fleet plan":
         return _standing(found["members"])
-    return [line for group in found["groups"] for line in _group(group)]
+    lines = [line for group in found["groups"] for line in _group(group)]
+    digests = [group["digest"] for group in found["groups"] if group["files"]]
+    if len(digests) > 1:
+        lines += [clean(f"to approve all of them: --plan-digest {','.join(digests)}"), ""]
+    return lines
 
 
 def _standing(members: Sequence[Member]) -> list[str]:
