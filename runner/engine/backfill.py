@@ -295,7 +295,7 @@ class Backfills:
         note += f"{wording.done_of(far)} stay and are recorded; the next run goes on there"
         passed = watch.cancelled or self._conduct.deadline.passed()
         if error.pgcode == errorcodes.QUERY_CANCELED and passed:
-            if self._moved:
+            if self._moved or self._waiting.waited:
                 raise self._stopped(job) from error
             note = f"a batch takes longer than a whole run may: lower batch_size; {note}"
         raise migration_failed(

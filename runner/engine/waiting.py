@@ -47,6 +47,7 @@ class Waiting:
         self._lag = _LAG
         self._looked = float("-inf")
         self.reason: str | None = None
+        self.waited = False
         self._prepare()
 
     def _prepare(self) -> None:
@@ -75,7 +76,7 @@ class Waiting:
             return True
         told = None
         while (reason := next(self._reasons(), None)) is not None:
-            self.reason = reason[1]
+            self.reason, self.waited = reason[1], True
             if reason[0] != told:
                 self._conduct.progress.note(f"{name} waits: {reason[1]}")
                 told = reason[0]

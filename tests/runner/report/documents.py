@@ -229,6 +229,13 @@ def backfilling() -> Document:
     return document(outcome="incomplete", exit_code=8, pending=[left], error=found)
 
 
+def holding() -> Document:
+    """Return a run that went on beside a backfill."""
+    begun = task("V005__fill.sql", transactional=False, backfill=dict(BACKFILL), why="goes on")
+    waits = task("V006__not_null.sql", why="waits for V005__fill.sql, for it names orders")
+    return document(outcome="applied", applied=[entry("V007__b.sql")], held=[begun, waits])
+
+
 def unreachable() -> Document:
     """Return a command whose server did not answer."""
     found = error("unreachable", "cannot connect to db.example:5432", fix="check host and port")
@@ -289,7 +296,7 @@ def fleet_status() -> Document:
 ALL = {
     "fleet": fleet, "fleet_planned": fleet_planned, "fleet_status": fleet_status,
     "undoing": undoing, "undone": undone, "drifted": drifted, "incomplete": incomplete,
-    "backfilling": backfilling,
+    "backfilling": backfilling, "holding": holding,
     "unreachable": unreachable, "made": made,
     "run": run, "carried": carried, "failed": failed, "verified": verified, "planned": planned,
     "noop": document,
