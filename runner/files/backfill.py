@@ -64,9 +64,11 @@ def _moves(statement: Statement, batch: Batch) -> bool:
 
 
 def _same(name: str, table: str) -> bool:
-    return [unquoted(part) for part in name.split(".")] == [
-        unquoted(part) for part in table.split(".")
-    ]
+    """Return whether two names are of one table, as far as texts tell."""
+    first, second = ([unquoted(part) for part in text.split(".")] for text in (name, table))
+    return (first[1:] if first[0] == "public" else first) == (
+        second[1:] if second[0] == "public" else second
+    )
 
 
 def _sets(tokens: list[str], column: str) -> bool:

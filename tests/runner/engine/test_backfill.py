@@ -448,6 +448,10 @@ TEXTS = {
         f"insert into t select id + 1000 from t where id {RANGE.format('int')}",
         "the backfill may meet again",
     ),
+    "rows above, of the table by its schema": (
+        f"insert into public.t select id + 1000 from t where id {RANGE.format('int')}",
+        "the backfill may meet again",
+    ),
     "another key": (
         f"update t set done = 1, id = id + 1 where id {RANGE.format('int')}",
         "the backfill may meet again",
@@ -592,6 +596,20 @@ def test_replicas_that_the_login_cannot_see_are_not_taken_for_none(limited: Proj
     limited.file("V2__done.sql", backfill())
     document = limited.run("migrate", "--batch-lag", "5s")
     assert document["error"]["fix"].startswith("grant pg_read_all_stats")
+
+
+def test_lag_of_aurora_is_that_of_its_readers(
+    rows: Project, waiting: Callable[[Throttle], Waiting]
+) -> None:
+    """They share the storage: nothing is streamed to them."""
+    rows.query(
+        "set allow_system_table_mods = on; create function pg_catalog.aurora_replica_status"
+        "(out session_id text, out replica_lag_in_msec float8) returns setof record language sql"
+        " as $$ values ('MASTER_SESSION_ID', 99999::float8), ('reader', 7000) $$"
+    )
+    found = waiting(Throttle(lag=5000))
+    assert list(found._reasons()) == [("lag", "a replica is 7.0 s behind, more than 5.0 s")]
+    assert list(waiting(Throttle(lag=8000))._reasons()) == []
 
 
 def sleep(connection: Bystander) -> None:
