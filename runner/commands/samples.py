@@ -52,7 +52,7 @@ def prove(run: Run, session: Session, folder: Folder, entries: list[Proof]) -> N
     It ends at the first file that fails on rows, since those after it have nothing to stand on.
     """
     by_key = {entry["version"]: entry for entry in entries}
-    for migration in folder.versioned:
+    for migration in (*folder.prompt, *folder.held):
         entry = by_key[migration.key]
         entry["unsampled"] = fill(session)
         before = contents(session)

@@ -17,7 +17,8 @@ from runner.history import read
 from runner.history.table import Row
 from runner.result import Backfill, Result, Standing
 
-PENDING = {"pending", "to run again", "half applied", "half undone"}
+HELD = "waits for the deploy"
+PENDING = {"pending", HELD, "to run again", "half applied", "half undone"}
 
 
 def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
@@ -45,7 +46,9 @@ def status(run: Run, *, check_only: bool, with_drift: bool = False) -> Result:
         if check_only and problems:
             raise ValidationFailed("files and history do not fit", details=tuple(problems))
         if check_only and pending:
-            raise Behind(f"not applied: {', '.join(pending)}", fix="runner migrate")
+            held = {entry["state"] for entry in standings} & PENDING == {HELD}
+            more = " --after-deploy, once the new code is there" if held else ""
+            raise Behind(f"not applied: {', '.join(pending)}", fix=f"runner migrate{more}")
         if drifted:
             raise drift.drifted(drifted)
     return result
@@ -99,8 +102,7 @@ def _entry(
 
 def _state(key: str, file: Migration | None, row: Row | None, floor: Version) -> str:
     if row is None:
-        below = not key.startswith("R__") and parse_version(key) <= floor
-        return "below the baseline" if below else "pending"
+        return _to_come(key, file, floor)
     if row.kind == "baseline":
         return "baseline"
     if row.state != "applied":
@@ -110,3 +112,10 @@ def _state(key: str, file: Migration | None, row: Row | None, floor: Version) ->
     if row.checksum == file.checksum:
         return "applied"
     return "to run again" if row.kind == "repeatable" else "applied, file changed"
+
+
+def _to_come(key: str, file: Migration | None, floor: Version) -> str:
+    """Return the state of a file that the history does not know."""
+    if not key.startswith("R__") and parse_version(key) <= floor:
+        return "below the baseline"
+    return HELD if file and file.directives.after_deploy else "pending"

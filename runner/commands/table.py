@@ -78,6 +78,7 @@ def _policy(options: Options) -> Policy:
         out_of_order=options.get("allow_out_of_order", False),
         ahead=options.get("allow_ahead", False),
         others=options.get("allow_other_history", False),
+        after_deploy=options.get("after_deploy", False),
     )
 
 
@@ -298,6 +299,7 @@ _BOTH = _FILES | _DATABASE
 
 _POLICY = (
     Option("target", "the last version to apply", "V", str, parse_version, once=True),
+    Option("after_deploy", "the new code is there: also the files that wait for it", once=True),
     Option("allow_out_of_order", "apply versions older than the newest", rare=True),
     Option("allow_ahead", "accept a database newer than every file", rare=True),
     Option("allow_other_history", "begin beside another tool's history", once=True, rare=True),

@@ -121,7 +121,11 @@ def _verify(run: Run, lent: Lent | None, *, sample_rows: bool) -> Result:
         result.warnings += [f"assumed to be there: {what}" for what in assumed]
         entries: list[Proof] = []
         with scratch(run, result, lent) as session:
-            _prove_each(run, session, folder, entries)
+            _prove_each(run, session, folder, entries, folder.prompt)
+            if folder.held:  # as migrate does it: what they take away is used by none of these
+                for migration in folder.repeatable:
+                    run_one(run, session, "repeat", migration)
+            _prove_each(run, session, folder, entries, folder.held)
             _prove_whole(run, session, folder, entries)
         if sample_rows:
             with scratch(run, result, lent) as session:
@@ -193,14 +197,24 @@ def _let_in(run: Run) -> None:
         connection.cursor().execute("; ".join(sql))
 
 
-def _prove_each(run: Run, session: Session, folder: Folder, entries: list[Proof]) -> None:
-    """Prove the versions one after the other, each on what those before it left."""
+def _prove_each(
+    run: Run,
+    session: Session,
+    folder: Folder,
+    entries: list[Proof],
+    files: Sequence[Migration],
+) -> None:
+    """Prove versions one after the other, each on what those before it left."""
     before = schema(session)
-    for migration in folder.versioned:
+    for migration in files:
         entry = _entry(folder, migration)
         entries.append(entry)
         undo = folder.undo.get(migration.key)
-        applied = run_one(run, session, "apply", migration)
+        try:
+            applied = run_one(run, session, "apply", migration)
+        except MigrationFailed as error:
+            _refuse_early(run, session, folder, migration, error)
+            raise
         entry["up_ms"] = applied["duration_ms"]
         for name in _TRACED:
             if name in applied:
@@ -212,6 +226,30 @@ def _prove_each(run: Run, session: Session, folder: Folder, entries: list[Proof]
             entry["problems"].append("there is no U file")
         entry["proved"] = bool(undo) and not entry["problems"]
         before = schema(session)
+
+
+def _refuse_early(
+    run: Run, session: Session, folder: Folder, migration: Migration, error: MigrationFailed
+) -> None:
+    """Refuse a file that fails, and would not if a held one of before had gone first.
+
+    The database is a scratch one, in which nothing else runs after a failure.
+    """
+    earlier = [file for file in folder.held if file.version < migration.version]
+    if migration in folder.held or not earlier:
+        return
+    try:
+        for file in (*earlier, migration):
+            run_one(run, session, "apply", file)
+    except RunnerError:
+        return
+    names = ", ".join(file.name for file in earlier)
+    raise NotProved(
+        f"{migration.name} cannot run before {names}, which waits for the new code, and migrate"
+        f" runs it first: {error.message}",
+        fix=f"let it wait for that one: put '-- runner: needs={earlier[-1].key}' on top of it, or"
+        " '-- runner: after deploy'; or write it so that it needs nothing of that one",
+    ) from error
 
 
 def _round(
@@ -255,7 +293,7 @@ def _prove_whole(run: Run, session: Session, folder: Folder, entries: list[Proof
     before = schema(session)
     undone: list[Migration] = []
     by_key = {entry["version"]: entry for entry in entries}
-    for migration in reversed(folder.versioned):
+    for migration in reversed((*folder.prompt, *folder.held)):
         undo = folder.undo.get(migration.key)
         if undo is None:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from runner.errors import ConfigurationError, Refused
@@ -17,11 +18,11 @@ class Evidence(NamedTuple):
     promoted: str | None = None
     without: str | None = None
 
-    def hold(self, files: str) -> dict[str, dict[str, str]]:
+    def hold(self, files: Collection[str]) -> dict[str, dict[str, str]]:
         """Return what the history is to say: why nothing is asked for, where all is not told.
 
         Parameters:
-            files: the digest of the files that would run now.
+            files: the digests that these files go by, of which one is told.
 
         Raises:
             Refused: other files were proved, or applied.
@@ -36,10 +37,10 @@ class Evidence(NamedTuple):
                 )
             return {"without-evidence": {"why": self.without}}
         for what, digest in told.items():
-            if digest not in (None, files):
+            if digest is not None and digest not in files:
                 raise Refused(
                     f"these are not the files that were {what}",
-                    details=(f"{what}: {digest}", f"here: {files}"),
+                    details=(f"{what}: {digest}", f"here: {', '.join(sorted(files))}"),
                     fix="let the pipeline carry them from its beginning",
                 )
         return {}

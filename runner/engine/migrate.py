@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runner.database.session import Session
 from runner.engine import once
 from runner.engine.evidence import Evidence
-from runner.engine.plan import Policy, Task, late, newest, plan_migrate, plan_rollback
+from runner.engine.plan import Policy, Task, late, newest, plan_migrate, plan_rollback, waiting
 from runner.engine.run import Files, Run, opened, reported
 from runner.engine.snapshot import NONE, Snapshot
 from runner.files.folder import Folder, Migration, Version, read_folder
@@ -57,13 +57,12 @@ def migrate(
         snapshot: of the database as it is before, or that one is required.
     """
     result = Result("migrate", run.run_id)
-    with reported(result), _planned(run, result, _pending(policy), locked=not dry_run) as found:
+    with reported(result), _open(run, result, policy, locked=not dry_run) as found:
         if dry_run:
             _approve(found, plan_digests)
             _preview(result, found.jobs)
             return result
-        files = found.folder.digest()
-        remarks = evidence.hold(files) if evidence else {}
+        remarks = evidence.hold(_digests(found)) if evidence else {}
         jobs = _left(run, found, result, plan_digests)
         if jobs:
             result.warnings += [f"ran without evidence: {said['why']}" for said in remarks.values()]
@@ -73,14 +72,15 @@ def migrate(
             from runner.engine import drift
 
             drift.check(found.session, on_drift, left=run.conduct.deadline.left())
-        result.data = None if policy.target or result.held else {"files": files}
+        left = bool(policy.target) or len(result.held) > len(found.waits)
+        result.data = None if left else {"files": found.folder.digest(held=not found.waits)}
     return result
 
 
 def plan(run: Run, policy: Policy) -> Result:
     """Show what migrate would do to this database, and its digest; nothing is locked."""
     result = Result("plan", run.run_id)
-    with reported(result), _planned(run, result, _pending(policy), locked=False) as found:
+    with reported(result), _open(run, result, policy, locked=False) as found:
         _look(run, result, found)
     return result
 
@@ -91,11 +91,11 @@ def look(run: Run, policy: Policy) -> tuple[Result, str | None]:
     Nothing is locked, and nothing but the history is looked at.
     """
     result, digest = Result("plan", run.run_id), None
-    with reported(result), _planned(run, result, _pending(policy), locked=False) as found:
+    with reported(result), _open(run, result, policy, locked=False) as found:
         from runner.engine import risk
 
         result.planned = True
-        digest = risk.fleet_digest(found.jobs, found.rows)
+        digest = risk.fleet_digest(found.jobs, found.rows, after_deploy=found.after_deploy)
     return result, digest
 
 
@@ -112,7 +112,8 @@ def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Resu
         from runner.engine import risk
 
         files = Files(read_folder(folder), {})
-        now, held = _split(files.folder, (), plan_migrate(files.folder, (), policy=policy))
+        waits = waiting(files.folder, (), policy)
+        now, held = _split(files.folder, (), plan_migrate(files.folder, (), policy=policy), waits)
         jobs = _prepared([*now, *held], files)
         for job in jobs[len(now) :]:
             result.hold(job.describe())
@@ -120,7 +121,7 @@ def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Resu
         result.target = {"dbname": database}
         result.planned = True
         result.await_tasks(job.describe() for job in jobs)
-        result.data = risk.first(jobs, database)
+        result.data = risk.first(jobs, database, after_deploy=policy.after_deploy)
     return result
 
 
@@ -153,13 +154,27 @@ def rollback(
     return result
 
 
-def _pending(policy: Policy) -> _Planner:
+@contextmanager
+def _open(run: Run, result: Result, policy: Policy, *, locked: bool) -> Iterator[_Planned]:
+    """Open the target, and give what a policy lets migrate do there."""
+
     def planner(session: Session, folder: Folder, rows: Sequence[Row]) -> list[Task]:
         if not rows and not policy.others:
             others.refuse(session)
         return plan_migrate(folder, rows, policy=policy, excused=_excused)
 
-    return planner
+    with _planned(run, result, planner, locked=locked, policy=policy) as found:
+        yield found._replace(after_deploy=policy.after_deploy)
+
+
+def _digests(found: _Planned) -> set[str]:
+    """Return the digests of files that may be proved elsewhere for what is done here.
+
+    Where the new code is still to come, an environment in which it is there as well as one in
+    which it is not have had all that runs here.
+    """
+    every = {found.folder.digest()}
+    return every if found.after_deploy else {*every, found.folder.digest(held=False)}
 
 
 def _to_undo(
@@ -197,6 +212,8 @@ class _Planned(NamedTuple):
     folder: Folder
     jobs: list[Job]
     rows: tuple[Row, ...]
+    waits: Mapping[str, str] = {}
+    after_deploy: bool = False
 
 
 class _How(NamedTuple):
@@ -232,7 +249,9 @@ def _look(run: Run, result: Result, planned: _Planned) -> None:
 
     throttle = run.conduct.throttle.words()
     result.planned = True
-    result.data = risk.document(planned.session, planned.jobs, planned.rows, throttle)
+    result.data = risk.document(
+        planned.session, planned.jobs, planned.rows, throttle, after_deploy=planned.after_deploy
+    )
 
 
 def _left(
@@ -261,8 +280,9 @@ def _approve(planned: _Planned, digests: Sequence[str]) -> None:
         return
     from runner.engine import risk
 
-    own = risk.digest(planned.jobs, risk.place(planned.session), planned.rows)
-    every = risk.fleet_digest(planned.jobs, planned.rows)
+    jobs, rows, after = planned.jobs, planned.rows, planned.after_deploy
+    own = risk.digest(jobs, risk.place(planned.session), rows, after_deploy=after)
+    every = risk.fleet_digest(jobs, rows, after_deploy=after)
     if not {own, every} & set(digests):
         if fleet and once.is_rest(planned.session, digests, planned.jobs):
             return
@@ -271,7 +291,9 @@ def _approve(planned: _Planned, digests: Sequence[str]) -> None:
 
 
 @contextmanager
-def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> Iterator[_Planned]:
+def _planned(
+    run: Run, result: Result, planner: _Planner, *, locked: bool, policy: Policy | None = None
+) -> Iterator[_Planned]:
     """Open the target, read its history, and give what remains to be done there."""
     files = run.files or Files(read_folder(run.sql_dir), {})
     began = time.monotonic()
@@ -281,7 +303,8 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
         folder, rows = files.folder, read.read(session)
         result.version = newest(rows)
         result.warnings += late(folder, rows, partial(read.baselined, session))
-        now, held = _split(folder, rows, planner(session, folder, rows))
+        waits = waiting(folder, rows, policy) if policy else {}
+        now, held = _split(folder, rows, planner(session, folder, rows), waits)
         jobs = _prepared([*now, *held], files)
         for job in jobs[len(now) :]:
             result.hold(job.describe())
@@ -291,17 +314,30 @@ def _planned(run: Run, result: Result, planner: _Planner, *, locked: bool) -> It
 
             require(session, run.conduct, jobs)
         result.await_tasks(job.describe() for job in jobs)
-        yield _Planned(session, folder, jobs, rows)
+        yield _Planned(session, folder, jobs, rows, waits)
 
 
-def _split(folder: Folder, rows: Sequence[Row], tasks: list[Task]) -> tuple[list[Task], list[Task]]:
-    """Return the tasks for now, and those that wait for a backfill in the background or are one."""
+def _split(
+    folder: Folder, rows: Sequence[Row], tasks: list[Task], waits: Mapping[str, str]
+) -> tuple[list[Task], list[Task]]:
+    """Return the tasks for now, and those that wait for the new code, or for a backfill or are one.
+
+    Parameters:
+        waits: what waits for the new code, by version, and why.
+    """
+    held = [
+        task._replace(why=waits[task.migration.key])
+        for task in tasks
+        if task.migration.key in waits
+    ]
+    left = [task for task in tasks if task.migration.key not in waits]
     undo = any(task.action == "undo" for task in tasks)
     if undo or not any(_in_background(file) for file in folder.versioned):
-        return tasks, []
+        return left, held
     from runner.engine.held import split
 
-    return split(folder, rows, tasks)
+    now, later = split(folder, rows, left)
+    return now, [*later, *held]
 
 
 def _in_background(file: Migration) -> bool:

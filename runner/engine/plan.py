@@ -32,13 +32,14 @@ class Policy(NamedTuple):
 
     `target` is the last version to apply; `ahead` allows a history with versions newer than
     every file, as a rolled-back deployment finds it; `others` another tool that keeps a history
-    of its own in the database.
+    of its own in the database; `after_deploy` also the files that wait for the new code.
     """
 
     target: Version | None = None
     out_of_order: bool = False
     ahead: bool = False
     others: bool = False
+    after_deploy: bool = False
 
 
 def plan_migrate(
@@ -48,7 +49,7 @@ def plan_migrate(
     policy: Policy,
     excused: Callable[[Folder], Collection[str]] = lambda _: (),
 ) -> list[Task]:
-    """Return the files to run, in order.
+    """Return the files that are pending, in order: those that wait for the new code last.
 
     Parameters:
         excused: gives the versions that may come after newer ones, because they had to wait.
@@ -58,17 +59,10 @@ def plan_migrate(
         ValidationFailed: files and history do not fit; every reason is listed.
     """
     rows = {row.version: row for row in history}
-    floor = baseline(history)
     _known_target(folder, rows, policy.target)
     problems = [*_half_undone(history), *check(folder, history, ahead=policy.ahead)]
-    pending = [
-        migration
-        for migration in folder.versioned
-        if migration.version > floor
-        and rows_state(rows, migration.key) != "applied"
-        and (policy.target is None or migration.version <= policy.target)
-    ]
-    late = _out_of_order(pending, rows.values(), policy)
+    prompt, held = (_pending(files, history, policy) for files in (folder.prompt, folder.held))
+    late = _out_of_order(prompt, rows.values(), policy)
     allowed = excused(folder) if late else ()
     problems += [problem for key, problem in late.items() if key not in allowed]
     if problems:
@@ -77,9 +71,49 @@ def plan_migrate(
             details=tuple(problems),
             fix="nothing was run; each line says what to do",
         )
-    tasks = [_apply(migration, rows.get(migration.key)) for migration in pending]
-    # A repeatable may need the newest versions, so it waits where a target leaves some out.
-    return tasks + ([] if policy.target else list(_repeatables(folder, rows)))
+    # A repeatable may need the newest versions, so it waits where a target leaves some out. One
+    # that rested on what a held file takes away is another by then, and goes before it.
+    again = [] if policy.target else _repeatables(folder, rows)
+    return [
+        *(_apply(migration, rows.get(migration.key)) for migration in prompt),
+        *again,
+        *(_apply(migration, rows.get(migration.key)) for migration in held),
+    ]
+
+
+def waiting(folder: Folder, history: Sequence[Row], policy: Policy) -> dict[str, str]:
+    """Return the pending files that wait for the new code, by version, and why.
+
+    Not one that has begun: whoever began it knew that the code was there.
+    """
+    waits: dict[str, str] = {}
+    if policy.after_deploy:
+        return waits
+    begun = {row.version for row in history}
+    names = {file.key: file.name for file in folder.held}
+    for file in _pending(folder.held, history, policy):
+        needs = file.directives.needs
+        other = canonical(parse_version(needs)) if needs else ""
+        if file.key in begun:
+            continue
+        if file.directives.after_deploy:
+            waits[file.key] = "waits until the new code is deployed: run migrate --after-deploy"
+        elif other in waits:
+            waits[file.key] = f"waits for {names[other]}, which it needs"
+    return waits
+
+
+def _pending(files: Iterable[Migration], history: Sequence[Row], policy: Policy) -> list[Migration]:
+    """Return the files that are not in force, as far as the policy goes."""
+    applied = {row.version for row in history if row.state == "applied"}
+    floor, target = baseline(history), policy.target
+    return [
+        file
+        for file in files
+        if file.version > floor
+        and file.key not in applied
+        and (target is None or file.version <= target)
+    ]
 
 
 def plan_rollback(
@@ -236,11 +270,6 @@ def late(
         for migration in below
         if known is not None and migration.key not in known
     ]
-
-
-def rows_state(rows: dict[str, Row], key: str) -> str | None:
-    """Return the state of a migration in the history, None where it is not there."""
-    return rows[key].state if key in rows else None
 
 
 def _known_target(folder: Folder, rows: dict[str, Row], target: Version | None) -> None:

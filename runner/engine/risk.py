@@ -67,12 +67,20 @@ class _Text(NamedTuple):
     opaque: bool
 
 
-def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row], throttle: str) -> Plan:
+def document(
+    session: Session,
+    jobs: Sequence[Job],
+    rows: Iterable[Row],
+    throttle: str,
+    *,
+    after_deploy: bool = False,
+) -> Plan:
     """Return the plan as the result document carries it.
 
     Parameters:
         rows: the history that the jobs were planned on.
         throttle: what slows backfills down, in words.
+        after_deploy: it is of what runs when the new code is there.
     """
     backfills = foresight.expected(session, jobs)
     read = [_look(job) for job in jobs]
@@ -80,7 +88,7 @@ def document(session: Session, jobs: Sequence[Job], rows: Iterable[Row], throttl
     read = [one._replace(locks=settled(session, one.locks)) for one in read]
     known = paces(slow(session, _TELLING) if relations else ())
     return {
-        "digest": digest(jobs, place(session), rows),
+        "digest": digest(jobs, place(session), rows, after_deploy=after_deploy),
         "runner": code_digest(),
         "longest_transaction": _longest(session),
         "files": [
@@ -120,10 +128,10 @@ def _loses(job: Job, found: _Text, there: Container[str]) -> bool:
     )
 
 
-def first(jobs: Sequence[Job], database: str) -> Plan:
+def first(jobs: Sequence[Job], database: str, *, after_deploy: bool = False) -> Plan:
     """Return the plan for a database that is still to be made: nothing is there to wait for."""
     return {
-        "digest": digest(jobs, database, ()),
+        "digest": digest(jobs, database, (), after_deploy=after_deploy),
         "runner": None,
         "longest_transaction": None,
         "files": [_file(job, _look(job), {}, paces(())) for job in jobs],
@@ -150,29 +158,38 @@ def place(session: Session) -> str | list[str]:
     return [session.server.database, schema] if schema else session.server.database
 
 
-def digest(jobs: Iterable[Job], where: str | list[str], rows: Iterable[Row]) -> str:
+def digest(
+    jobs: Iterable[Job],
+    where: str | list[str],
+    rows: Iterable[Row],
+    *,
+    after_deploy: bool = False,
+) -> str:
     """Return the digest of exactly what would run, where, and how: what an approver approves.
 
     Parameters:
         where: the name of the database, and of the schema where it is for one.
         rows: the history that the jobs were planned on. Sizes and traffic are not of it: they
             change by themselves.
+        after_deploy: it is of what runs when the new code is there, which nobody has approved who
+            approved what runs before, though the files be the same.
     """
     content = [
         [job.task.action, job.migration.name, job.migration.checksum, job.transactional]
         for job in jobs
     ]
     history = [[row.version, row.kind, row.state, row.checksum, len(row.steps)] for row in rows]
-    text = json.dumps([where, history, content], separators=(",", ":"))
+    phase = ["after deploy"] if after_deploy else []
+    text = json.dumps([where, history, content, *phase], separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def fleet_digest(jobs: Iterable[Job], rows: Iterable[Row]) -> str:
+def fleet_digest(jobs: Iterable[Job], rows: Iterable[Row], *, after_deploy: bool = False) -> str:
     """Return the digest of exactly what would run, and how, in any target in the same state.
 
     Approved, it lets the same files run wherever they would run on the same history.
     """
-    return FLEET + digest(jobs, [], rows)
+    return FLEET + digest(jobs, [], rows, after_deploy=after_deploy)
 
 
 class _Counted(NamedTuple):

@@ -18,8 +18,9 @@ _WAIVERS = 200  # of one file: the linter asks for each that answers nothing whe
 _KNOWN = (
     "no-transaction, out-of-order, lock_timeout=5s, statement_timeout=10min, irreversible: why,"
     " allow rule: why, batch=table.key, batch_size=5000,"
-    " background, needs=7"
+    " background, needs=7, after deploy"
 )
+_after_deploy = re.compile(r"(?<![\w-])after[ \t]+deploy(?![\w-])")
 # Words are parted by commas and blanks, which a quoted name may hold.
 _words = re.compile(r'(?:"[^"]*"|[^",\s])+|"').findall
 _part = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
@@ -44,7 +45,8 @@ class Directives(NamedTuple):
 
     The timeouts are milliseconds. `allow` is for the linter: rules that the file breaks with a
     reason, as (rule, reason). `batch` makes a backfill of the file: it runs range after range.
-    `needs` is a version without which the file must not run.
+    `needs` is a version without which the file must not run; `after_deploy` holds it until the
+    application that can do without what it takes away runs.
     """
 
     no_transaction: bool = False
@@ -55,6 +57,7 @@ class Directives(NamedTuple):
     allow: tuple[tuple[str, str], ...] = ()
     batch: Batch | None = None
     needs: str | None = None
+    after_deploy: bool = False
 
 
 def parse(head: str) -> Directives:
@@ -106,12 +109,13 @@ def _parse_directive(body: str) -> list[tuple[str, Any]]:
                 "allow needs one rule and a reason: -- runner: allow <rule>: <why>"
             )
         return [(_ALLOW + rule[1], reason.strip())]
+    body = _after_deploy.sub("after-deploy", body)
     return [_parse_word(word) for word in _words(body)] or [_parse_word(body)]
 
 
 def _parse_word(word: str) -> tuple[str, Any]:
     name, equals, value = word.partition("=")
-    if word in {"no-transaction", "out-of-order", "background"}:
+    if word in {"no-transaction", "out-of-order", "background", "after-deploy"}:
         return word.replace("-", "_"), True
     if name in {"lock_timeout", "statement_timeout"} and equals:
         try:

@@ -122,9 +122,34 @@ class Folder(NamedTuple):
         """Return V and R files by their name in the history."""
         return {migration.key: migration for migration in (*self.versioned, *self.repeatable)}
 
-    def digest(self) -> str:
-        """Return the digest of all files, by name and content: the same files have the same."""
-        files = (*self.versioned, *self.undo.values(), *self.repeatable)
+    @property
+    def prompt(self) -> tuple[Migration, ...]:
+        """The V files that do not wait for the new code, in order."""
+        held = {file.key for file in self.held}
+        return tuple(file for file in self.versioned if file.key not in held)
+
+    @property
+    def held(self) -> tuple[Migration, ...]:
+        """The V files that wait for it, and those that need one of them: they run last."""
+        found: dict[str, Migration] = {}
+        for file in self.versioned:
+            needs = file.directives.needs
+            if file.directives.after_deploy or (needs and canonical(parse_version(needs)) in found):
+                found[file.key] = file
+        return tuple(found.values())
+
+    def digest(self, *, held: bool = True) -> str:
+        """Return the digest of all files, by name and content: the same files have the same.
+
+        Parameters:
+            held: with those that wait for the new code.
+        """
+        left_out = set() if held else {file.key for file in self.held}
+        files = (
+            *(file for file in self.versioned if file.key not in left_out),
+            *(file for key, file in self.undo.items() if key not in left_out),
+            *self.repeatable,
+        )
         content = sorted([composed(migration.name), migration.checksum] for migration in files)
         text = json.dumps(content, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -262,6 +287,13 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+# Why a file of another kind than V cannot wait for a deploy.
+_NOT_HELD = {
+    "U": "after deploy is for V files: rollback says when a U file runs",
+    "R": "after deploy is for V files: a repeatable is what the code of now wants, at every run",
+}
+
+
 def _read(folder: Path, name: str) -> Migration:
     match = _NAME.fullmatch(name.rpartition("/")[2])
     if not match:
@@ -276,6 +308,8 @@ def _read(folder: Path, name: str) -> Migration:
     )
     version = parse_version(written) if written else ()
     asked = directives.parse(head)
+    if asked.after_deploy and kind != "V":
+        raise ConfigurationError(_NOT_HELD[kind])
     if asked.batch and kind == "R":
         raise ConfigurationError("a repeatable runs as a whole: a backfill is a V or a U file")
     if asked.batch and asked.batch.background and kind == "U":

@@ -12,6 +12,7 @@ from runner.files.folder import Folder, Migration, read_folder
 from runner.lint.advice import advised
 from runner.lint.base import Base, compare, read_base
 from runner.lint.findings import OWN_RULES, Found, Judged, unwaived
+from runner.lint.phases import advice
 from runner.lint.squawk import squawk, unknown
 from runner.lint.waivers import Waivers, read_waivers
 from runner.report.wording import many
@@ -42,6 +43,7 @@ def lint(sql_dir: Path, run_id: str, *, base: str | None, server_version: str) -
     waivers = read_waivers(sql_dir)
     findings = sorted(_judge(folder, sources, known, waivers, server_version))
     result.data = [found.finding() for found in findings]
+    result.warnings += advice(_judged(sources, known, waivers))
     if findings:
         files = len({finding.file for finding in findings})
         result.error = Refused(
@@ -56,11 +58,7 @@ def _judge(
     folder: Folder, sources: list[Judged], base: Base | None, waivers: Waivers, version: str
 ) -> Iterator[Found]:
     """Yield every finding that has no waiver."""
-    judged = [
-        source
-        for source in sources
-        if not (waivers.leaves_out(source) or (base and base.has(source)))
-    ]
+    judged = _judged(sources, base, waivers)
     found = [finding for source in judged for finding in _own(folder, source)]
     # A U file undoes: what squawk warns of is its purpose.
     found += squawk([s for s in judged if s.migration.kind != "U"], version)
@@ -74,6 +72,15 @@ def _judge(
     yield from waivers.strays(folder)
     for rest in by_file.values():
         yield from rest
+
+
+def _judged(sources: list[Judged], base: Base | None, waivers: Waivers) -> list[Judged]:
+    """Return what can still be changed."""
+    return [
+        source
+        for source in sources
+        if not (waivers.leaves_out(source) or (base and base.has(source)))
+    ]
 
 
 def _no_rule(rule: str) -> bool:
