@@ -211,10 +211,12 @@ class Open(TypedDict):
 class Plan(TypedDict):
     """The data of `plan`: the files that would run, and the digest that can be approved.
 
-    `runner` is the digest of the code that made it, null where there is no function yet.
+    `runner` is the digest of the code that made it, null where there is no function yet;
+    `after_deploy` is there for what runs when the new code is deployed.
     """
 
     digest: str
+    after_deploy: NotRequired[Literal[True]]
     runner: str | None
     longest_transaction: Open | None
     files: list[Planned]
@@ -236,7 +238,10 @@ class Rehearsal(TypedDict):
 
 
 class Carried(TypedDict):
-    """The data of a `migrate` that left nothing: the digest of the files, all of them in force."""
+    """The data of a `migrate` that left nothing: the digest of the files, all of them in force.
+
+    Where files wait for the new code, it is the digest of the others.
+    """
 
     files: str
 

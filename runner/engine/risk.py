@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 import psycopg2
 
@@ -89,6 +89,7 @@ def document(
     known = paces(slow(session, _TELLING) if relations else ())
     return {
         "digest": digest(jobs, place(session), rows, after_deploy=after_deploy),
+        **_phase(after_deploy=after_deploy),
         "runner": code_digest(),
         "longest_transaction": _longest(session),
         "files": [
@@ -132,10 +133,19 @@ def first(jobs: Sequence[Job], database: str, *, after_deploy: bool = False) -> 
     """Return the plan for a database that is still to be made: nothing is there to wait for."""
     return {
         "digest": digest(jobs, database, (), after_deploy=after_deploy),
+        **_phase(after_deploy=after_deploy),
         "runner": None,
         "longest_transaction": None,
         "files": [_file(job, _look(job), {}, paces(())) for job in jobs],
     }
+
+
+class _Phase(TypedDict):
+    after_deploy: NotRequired[Literal[True]]
+
+
+def _phase(*, after_deploy: bool) -> _Phase:
+    return {"after_deploy": True} if after_deploy else {}
 
 
 def _longest(session: Session) -> Open | None:

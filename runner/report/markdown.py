@@ -117,7 +117,7 @@ def _facts(document: Document) -> str:
     line = " · ".join(part for part in parts if part)
     if not (plan := wording.plan(document)):
         return line
-    command = code(f"runner migrate --plan-digest {plan['digest']}")
+    command = code(wording.approved(plan))
     return f"{line}\n\nTo run exactly this: {command}"
 
 

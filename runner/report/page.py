@@ -122,6 +122,7 @@ def _environment() -> Environment:
     found.globals |= {
         "place": wording.place, "remarks": wording.remarks, "failure": wording.failure,
         "unproved": wording.unproved, "who": wording.who, "takes": wording.takes,
+        "approved": wording.approved,
         "WIDTH": _WIDTH, "UNFOLDED": _UNFOLDED,
     }  # fmt: skip
     return found

@@ -347,6 +347,12 @@ def unfinished(task: Task) -> str:
     return f"goes on after {backfill(found)}" if found and found["rows"] else "not run"
 
 
+def approved(plan: Plan) -> str:
+    """Return the command that runs exactly what a plan shows."""
+    phase = "--after-deploy " if "after_deploy" in plan else ""
+    return f"runner migrate {phase}--plan-digest {plan['digest']}"
+
+
 def held(document: Document) -> list[Task]:
     """Return the files that a run leaves for later on purpose."""
     return document.get("held", [])

@@ -73,6 +73,7 @@ def test_an_approval_of_one_phase_is_none_of_the_other(contracting: Project) -> 
     before = contracting.run("plan")["data"]
     after = contracting.run("plan", "--after-deploy")["data"]
     assert [file["file"] for file in before["files"]] == [file["file"] for file in after["files"]]
+    assert ("after_deploy" in before, after["after_deploy"]) == (False, True)
     digest = before["digest"]
     refused = contracting.run("migrate", "--after-deploy", "--plan-digest", digest)
     assert refused["exit_code"] == 7
