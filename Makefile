@@ -40,6 +40,7 @@ OF_check := check
 OF_compare := deploy
 OF_deploy := deploy
 OF_look := deploy
+OF_snapshot := deploy
 OF_update := deploy
 OF_plan := invoke
 OF_migrate := invoke
@@ -99,6 +100,15 @@ pipeline-report: setup  ## make reports/*.html of what a step has saved (the pip
 CASES := JUNIT_OUTPUT_DIR=reports JUNIT_HIDE_TASK_ARGUMENTS=true
 REPORTED := ANSIBLE_CALLBACKS_ENABLED=junit $(CASES)
 
+define snapshot
+	@mkdir -p build reports; case "$${MAY_LOSE-no}" in \
+	    no) echo "export SNAPSHOT=none" > build/told.sh ;; \
+	    yes) $(REPORTED) $(BIN)/ansible-playbook playbooks/snapshot.yml -i "inventories/$${ENVIRONMENT:?which}" \
+	        -e "run_id=$${RUN_ID:?the name of this run}" -e "told=$(CURDIR)/build/told.sh" ;; \
+	    *) echo "MAY_LOSE is '$$MAY_LOSE', where the plan says yes or no" >&2; exit 2 ;; \
+	esac
+endef
+
 # The pipeline itself is changed by operators, and by another pipeline: the roles of these builds may not.
 # Where the plan may lose what no undo brings back, a snapshot is taken before anything of it runs.
 .PHONY: pipeline-deploy
@@ -106,12 +116,12 @@ pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
 	@mkdir -p reports
 	$(REPORTED) $(BIN)/ansible-playbook site.yml --skip-tags pipeline \
 	    -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
-	@mkdir -p build; case "$${MAY_LOSE-no}" in \
-	    no) echo "export SNAPSHOT=none" > build/told.sh ;; \
-	    yes) $(REPORTED) $(BIN)/ansible-playbook playbooks/snapshot.yml -i "inventories/$$ENVIRONMENT" \
-	        -e "run_id=$${RUN_ID:?the name of this run}" -e "told=$(CURDIR)/build/told.sh" ;; \
-	    *) echo "MAY_LOSE is '$$MAY_LOSE', where the plan says yes or no" >&2; exit 2 ;; \
-	esac
+	$(snapshot)
+
+# Before what waits for the new code runs: the snapshot of the deployment is older than that code.
+.PHONY: pipeline-snapshot
+pipeline-snapshot: setup  ## take a snapshot of ENVIRONMENT where MAY_LOSE says yes (the pipeline calls this)
+	$(snapshot)
 
 # What a playbook would change, as a role that only looks: its number and the tasks' names for whoever
 # approves, the whole difference in the build's log, which the link leads to.
@@ -165,22 +175,23 @@ endef
 # pipeline this Makefile is the planner's, and what was pushed lies beside it, as data. Where there is
 # none yet, everything is new: the digest is that of a database without a history. What the approval
 # shows goes into build/told.sh, from where the build exports it; its link is this build's page, which
-# stays.
+# stays. CONTRACTS: the stage goes on to what is held, and so asks for it as well.
 .PHONY: pipeline-plan
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
 	$(invoke) --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
-	    --first "$${RUNNER_DATABASE:?the name of its database}" plan --save build/plan.json \
-	    --junit reports/plan.xml
+	    --first "$${RUNNER_DATABASE:?the name of its database}" plan $${AFTER_DEPLOY:+--after-deploy} \
+	    --save build/plan.json --junit reports/plan.xml
 	$(BIN)/runner report build/plan.json --variables build/told.sh \
 	    --source-code "$${CODEBUILD_SRC_DIR_source:-.}"
 	@$(link)
-	@. build/told.sh; case "$$PLAN_PENDING $${CHANGED:?how many tasks would change something}" in \
-	    "0 0") asks=no ;; *) asks=yes ;; esac; echo "export PLAN_ASKS=$$asks" >> build/told.sh
+	@. build/told.sh; held=$${CONTRACTS:+$$HELD}; \
+	    case "$$PLAN_PENDING $${held:-0} $${CHANGED:?how many tasks would change something}" in \
+	    "0 0 0") asks=no ;; *) asks=yes ;; esac; echo "export PLAN_ASKS=$$asks" >> build/told.sh
 
 # What is empty is passed on as it is: the function refuses it, as it refuses what is missing.
 .PHONY: pipeline-migrate
 pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
-	$(invoke) migrate $${PLAN_DIGEST+--plan-digest "$$PLAN_DIGEST"} \
+	$(invoke) migrate $${AFTER_DEPLOY:+--after-deploy} $${PLAN_DIGEST+--plan-digest "$$PLAN_DIGEST"} \
 	    $${PROVED+--proved "$$PROVED"} $${PROMOTED+--promoted "$$PROMOTED"} \
 	    $${SNAPSHOT+--snapshot "$$SNAPSHOT"} \
 	    --save build/migrate.json --junit reports/migrate.xml

@@ -17,8 +17,8 @@ def variables(document: Document, remarks: Sequence[str] = ()) -> str:
     """Return as lines that a shell reads what a result tells later steps.
 
     Of a plan what an approval shows: digest, number of files, risk; and whether it may lose what no
-    undo brings back. Of a proof and of a run that
-    left nothing the digest of their files: PROVED, APPLIED.
+    undo brings back. Of a proof and of a run that left nothing the digest of their files: PROVED,
+    APPLIED. HELD: how many files wait for the new code.
 
     Parameters:
         remarks: what else who approves a plan must know.
@@ -37,16 +37,18 @@ def variables(document: Document, remarks: Sequence[str] = ()) -> str:
 
 def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
     name = {"verify": "PROVED", "migrate": "APPLIED"}.get(document["command"])
+    held = {"HELD": str(len(document.get("held", [])))}
     if name and isinstance(data := document["data"], dict) and "files" in data:
-        return {name: str(data["files"])}
+        return {name: str(data["files"]), **({} if name == "PROVED" else held)}
     found = plan(document)
-    if found is None:
-        return {}
+    if found is None:  # a run that held something for another reason left no digest
+        return held if document["command"] == "migrate" and "held" in document else {}
     return {
         "PLAN_DIGEST": found["digest"],
         "PLAN_PENDING": str(len(found["files"])),
         "PLAN_RISK": _line(document, found, remarks),
         "PLAN_MAY_LOSE": "yes" if any(file["may_lose"] for file in found["files"]) else "no",
+        **held,
     }
 
 
@@ -57,6 +59,8 @@ def _line(document: Document, found: Plan, remarks: Sequence[str]) -> str:
     forever = [file["file"] for file in found["files"] if file["irreversible"]]
     if forever:
         said.append(f"{many(len(forever), 'file')} cannot be undone: {', '.join(forever)}")
+    if waiting := document.get("held"):
+        said.append(f"{many(len(waiting), 'file')} held until the new code is deployed")
     hazards = [hazard for file in found["files"] for hazard in file["hazards"]]
     lost = [hazard["text"] for hazard in hazards if hazard["kind"] == "data"]
     if lost:

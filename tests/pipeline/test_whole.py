@@ -291,6 +291,43 @@ def test_a_change_of_the_pipeline_itself_waits_for_its_own_approval(line: Line) 
     line.play("dev", "playbooks/pipeline.yml")
 
 
+def test_what_waits_goes_when_somebody_says_that_the_new_code_is_there(line: Line) -> None:
+    """In dev, then in prod, where it is a plan of its own that is approved."""
+    path = "inventories/dev/group_vars/pipeline.yml"
+    kept = (line.folder / path).read_text()
+    contracting = re.sub(r"(region: [\w-]+)", r"\1, contract: true", kept)
+    held = "-- runner: after deploy\nalter table customer drop column note;\n"
+    source = line.commit(
+        **{
+            path: contracting,
+            "sql/V005__drop_note.sql": held,
+            "sql/U005__drop_note.sql": "alter table customer add column note text;\n",
+            "sql/V006__add_remark.sql": "alter table customer add column remark text;\n",
+            "sql/U006__add_remark.sql": "alter table customer drop column remark;\n",
+        }
+    )
+    line.play("dev", "playbooks/pipeline.yml")
+    asked: list[tuple[str, list[str], list[str]]] = []
+
+    def approve(question: str) -> bool:
+        asked.append((question, line.applied("dev"), line.applied("prod")))
+        return True
+
+    steps = ("Check", "Plan", "Approve", "Deploy", "Migrate", "PlanContract", "Deployed")
+    assert line.run(source, approve, *steps, "Snapshot", "Contract")
+    ask = "is the new application deployed, and the old one gone? Then "
+    before, after = ["1", "2", "3", "4", "6"], ["1", "2", "3", "4", "5", "6"]
+    dev, prod, gone = asked
+    assert (dev[0].strip(), dev[1]) == (f"dev: {ask}1 held", before)
+    assert re.match(r"prod: .+: 2 files to run; 1 file held until the new code is de", prod[0])
+    assert prod[1:] == (after, ["1", "2", "3"])
+    assert re.match(rf"prod: {re.escape(ask)}.+; 1 pending, digest sha256:[0-9a-f]{{64}} ", gone[0])
+    assert gone[1:] == (after, before)
+    assert line.applied("prod") == after
+    line.commit(**{path: kept})
+    line.play("dev", "playbooks/pipeline.yml")
+
+
 # What a build says of what it never did. Of the pipeline it says that it is what the commit asks
 # for, or nothing after Check would run.
 LIES = {

@@ -40,7 +40,7 @@ def exported(text: str) -> dict[str, str]:
     told = subprocess.run(
         ["sh", "-c", f"{text}\nenv -0"], env={}, capture_output=True, text=True, check=True
     ).stdout
-    names = ("PLAN_", "PROVED", "APPLIED")
+    names = ("PLAN_", "PROVED", "APPLIED", "HELD")
     pairs = (pair.split("=", 1) for pair in told.split("\0") if pair.startswith(names))
     return dict(pairs)
 
@@ -52,12 +52,20 @@ def test_digest_number_and_risk_are_told() -> None:
         "PLAN_PENDING": "2",
         "PLAN_RISK": "Would block: 2 files to run, 1 would block others",
         "PLAN_MAY_LOSE": "no",
+        "HELD": "0",
     }
 
 
 def test_whether_something_may_be_lost_for_good_is_told() -> None:
     shown = exported(variables(planned(file("V1__a.sql"), file("V2__b.sql", may_lose=True))))
     assert shown["PLAN_MAY_LOSE"] == "yes"
+
+
+def test_what_waits_for_the_new_code_is_told() -> None:
+    held = {"version": "2", "description": "b", "file": "V2__b.sql"}
+    shown = exported(variables({**planned(file("V1__a.sql")), "held": [held]}))
+    assert shown["HELD"] == "1"
+    assert shown["PLAN_RISK"].endswith("; 1 file held until the new code is deployed")
 
 
 def test_what_cannot_be_undone_is_told() -> None:
@@ -110,7 +118,8 @@ def test_what_tells_nothing_is_refused(other: Document) -> None:
 def test_proof_and_run_tell_the_digest_of_their_files() -> None:
     proofs = {"server_version": "17.7", "files": "sha256:1a", "migrations": []}
     assert exported(variables(document(command="verify", data=proofs))) == {"PROVED": "sha256:1a"}
-    assert exported(variables(document(data={"files": "sha256:2b"}))) == {"APPLIED": "sha256:2b"}
+    applied = exported(variables(document(data={"files": "sha256:2b"})))
+    assert applied == {"APPLIED": "sha256:2b", "HELD": "0"}
 
 
 @pytest.mark.parametrize("change", [None, "more", "lint"])
