@@ -14,7 +14,6 @@ from runner.syntax import modes
 
 LIMIT = 60_000  # characters; GitHub takes 65,536
 _SQL = 4_000  # of one file
-_MEMBERS = 50  # targets of a fleet that are told with their error
 _CUT = "\n\n… cut here: a comment is limited. The page (`runner report -o`) has everything.\n"
 _SIGNS: dict[Risk, str] = {"none": "✓", "notice": "⚠", "block": "✗"}
 
@@ -45,7 +44,7 @@ def _sections(document: Document) -> Iterator[str]:
 
 
 def _fleet(document: Document) -> Iterator[str]:
-    """Yield what would run in how many targets, how many are where, and who needs somebody."""
+    """Yield what would run in how many targets, and how many are where; the error says who."""
     found = wording.fleet(document)
     if found is None:
         return
@@ -61,14 +60,6 @@ def _fleet(document: Document) -> Iterator[str]:
     yield from table(
         ("state", "version", "targets"),
         [(plain(state), plain(version or "none"), f"{count:,}") for state, version, count in where],
-    )
-    yield from table(
-        ("target", "state", "why"),
-        [
-            (code(member["name"]), plain(member["state"]), plain(member["error"]))
-            for member in found["members"]
-            if member["error"]
-        ][:_MEMBERS],
     )
 
 
