@@ -64,7 +64,7 @@ def copied(run: Run) -> Iterator[Run]:
         Refused: somebody is connected to the database, so that it cannot be copied.
         Unreachable: the login may make no database.
     """
-    source = _name_of(run)
+    source = name_of(run)
     name = f"{_NAMED}{secrets.token_hex(6)}"
     with _administrator(run) as cursor:
         _sweep(cursor)
@@ -98,7 +98,8 @@ def _identity(run: Run) -> Any:
         return cursor.fetchone()
 
 
-def _name_of(run: Run) -> str:
+def name_of(run: Run) -> str:
+    """Return the name of a run's database, which the target may leave to the server."""
     found: str = _identity(run)[0]
     return found
 

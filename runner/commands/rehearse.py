@@ -7,12 +7,12 @@ of production, and whoever reads a rehearsal may not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from psycopg2 import errorcodes
 
-from runner.commands.copies import copied, refuse_reaching, refuse_the_same
+from runner.commands.copies import copied, name_of, refuse_reaching, refuse_the_same
 from runner.database.connection import connect
 from runner.engine.drift import schema
 from runner.engine.migrate import migrate
@@ -75,13 +75,12 @@ def rehearse(
     run = database(None)
     result = Result("rehearse", run.run_id)
     with reported(result):
-        if copy:
-            given = database(copy)
-            refuse_the_same(run, given)
-        with nullcontext(given) if copy else copied(run) as there:
+        with _named(run, database(copy)) if copy else copied(run) as there:
             if not copy:
                 refuse_reaching(_pending(there, policy), "rehearsed")
             found, error = _measured(there, policy, result)
+        if not copy:  # it is gone, and its name told nobody anything
+            result.target = {**result.target, "dbname": name_of(run)}
         result.planned, result.data = True, found
         if error:
             raise _without_data(error)
@@ -93,6 +92,13 @@ def rehearse(
                 fix="runner lint shows the safe way of risky statements; or raise the limit",
             )
     return result
+
+
+@contextmanager
+def _named(run: Run, there: Run) -> Iterator[Run]:
+    """Give a copy that somebody made, and that is none of ours to drop."""
+    refuse_the_same(run, there)
+    yield there
 
 
 def _pending(there: Run, policy: Policy) -> list[Migration]:

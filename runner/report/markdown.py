@@ -190,7 +190,7 @@ def _run(document: Document) -> Iterator[str]:
     rows = [
         (
             code(entry["file"]),
-            "✓ undone" if entry["action"] == "undo" else "✓ applied",
+            f"✓ {wording.done(document, entry)}",
             duration(entry["duration_ms"]),
             _lock(entry),
         )

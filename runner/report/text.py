@@ -12,11 +12,10 @@ from runner.errors import Error
 from runner.report import wording
 from runner.report.columns import table
 from runner.report.wording import ToRun, and_more, clean, duration, many, place, remarks
-from runner.result import Action, Document, Group, Member, Plan
+from runner.result import Document, Group, Member, Plan
 
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
 _MOMENTS = frozenset({"at", "applied_at"})  # columns that say when
-_VERBS: dict[Action, str] = {"apply": "applied", "repeat": "applied", "undo": "undone"}
 
 
 # Controls beyond ASCII, and what turns the direction of text or hides in it. Lone halves of pairs
@@ -107,7 +106,7 @@ def _applied(document: Document, screen: Screen) -> list[str]:
         (
             clean(entry["version"]),
             clean(entry["description"]),
-            _VERBS[entry["action"]]
+            wording.done(document, entry)
             + (f", attempt {entry['attempts']}" if entry["attempts"] > 1 else ""),
             duration(entry["duration_ms"]),
         )

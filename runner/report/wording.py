@@ -246,7 +246,7 @@ def takes(found: Estimate | None) -> str:
     if found is None:
         return ""
     if found.get("rehearsed"):
-        return f"took {duration(found['ms'])} on a copy, with its locks"
+        return f"worked, and held its locks, for {duration(found['ms'])} on a copy"
     if found["most_ms"] < _MOMENT:
         return "expected to take a moment"
     between = f"{_about(found['least_ms'])} to {_about(found['most_ms'])}"
@@ -255,7 +255,7 @@ def takes(found: Estimate | None) -> str:
         if found["runs"]
         else "guessed from the size of its tables, for no earlier run tells"
     )
-    return f"expected to take {_about(found['ms'])} ({between}), with its locks: {why}"
+    return f"expected to work, and hold its locks, for {_about(found['ms'])} ({between}): {why}"
 
 
 def _about(milliseconds: float) -> str:
@@ -297,6 +297,13 @@ def ran(document: Document) -> list[Applied]:
     """Return the files that were run, on the target or on its copy."""
     found = rehearsal(document)
     return found["files"] if found else document["applied"]
+
+
+def done(document: Document, entry: Applied) -> str:
+    """Return what was done with a file, in one word."""
+    if rehearsal(document):
+        return "rehearsed"
+    return "undone" if entry["action"] == "undo" else "applied"
 
 
 def used(found: Rehearsal) -> str:

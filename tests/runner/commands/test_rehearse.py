@@ -46,6 +46,7 @@ def test_files_are_measured_on_a_copy_with_the_rows_and_the_target_stays_as_it_i
     )
     assert third["duration_ms"] >= 0
     assert document["data"]["grown_bytes"] > 0
+    assert document["target"]["dbname"] == orders.url.rpartition("/")[2].partition("?")[0]
     assert orders.history() == [("1", "applied")]
     assert copies(orders) == []
 
@@ -227,5 +228,5 @@ def test_a_plan_shows_what_its_rehearsal_measured_of_files_that_are_still_the_sa
         "--rehearsal", str(tmp_path / "rehearse.json"), "--markdown", str(comment),
     )  # fmt: skip
     second, third = (line for line in comment.read_text().splitlines() if "sql` |" in line)
-    assert re.search(r"took \d+ ms on a copy", second)
+    assert re.search(r"for \d+ ms on a copy", second)
     assert "expected to take a moment" in third
