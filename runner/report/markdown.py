@@ -105,6 +105,8 @@ def _facts(document: Document) -> str:
         plain(wording.moment(document["started_at"])),
         f"took {duration(document['duration_ms'])}" if document["duration_ms"] else "",
     ]
+    if found := wording.rehearsal(document):
+        parts.append(plain(wording.used(found)))
     line = " · ".join(part for part in parts if part)
     if not (plan := wording.plan(document)):
         return line

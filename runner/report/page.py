@@ -81,6 +81,7 @@ def page(document: Document) -> str:
         verdict=wording.verdict(document),
         target=wording.target(document),
         plan=wording.plan(document),
+        rehearsal=wording.rehearsal(document),
         fleet=fleet.shown(document),
         files=[_file(file) for file in wording.planned(document)],
         proofs={
@@ -121,8 +122,8 @@ def _environment() -> Environment:
     }  # fmt: skip
     found.globals |= {
         "place": wording.place, "remarks": wording.remarks, "failure": wording.failure,
-        "unproved": wording.unproved, "who": wording.who, "takes": wording.takes,
-        "approved": wording.approved,
+        "unproved": wording.unproved, "who": wording.who, "used": wording.used,
+        "takes": wording.takes, "approved": wording.approved,
         "WIDTH": _WIDTH, "UNFOLDED": _UNFOLDED,
     }  # fmt: skip
     return found

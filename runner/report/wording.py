@@ -394,8 +394,8 @@ def findings(document: Document) -> list[Finding]:
 
 def said(document: Document) -> list[str]:
     """Return the data of the commands that answer in lines of text."""
-    texts = document["command"] not in _RUNS | _TABLES
-    return cast(list[str], document["data"] or []) if texts else []
+    data, texts = document["data"], document["command"] not in _RUNS | _TABLES
+    return cast(list[str], data) if texts and isinstance(data, list) else []
 
 
 def _of(command: str, document: Document) -> object:
@@ -491,7 +491,8 @@ def _ran(document: Document) -> Verdict:
 def _rehearsed(found: Rehearsal) -> Verdict:
     if not found["files"]:
         return Verdict("calm", "=", "Nothing to do", "No file is to run")
-    return Verdict("good", "✓", "Rehearsed", f"On a copy {used(found)}")
+    count = many(len(found["files"]), "file")
+    return Verdict("good", "✓", "Rehearsed", f"{count} ran on a copy, and went over no limit")
 
 
 def _done(document: Document) -> str:
@@ -552,6 +553,8 @@ def _stopped(document: Document, error: Error) -> Verdict:
     what = f"{name} failed" if name else error["message"]
     if document["command"] == "drift" and error["kind"] == "validation":
         return Verdict("bad", "!", "Drift", what)
+    if rehearsal(document):
+        return Verdict("bad", "✗", "Failed", f"On a copy: {what}")
     if not (applied or document["pending"]):
         if document["outcome"] == "incomplete":
             return Verdict("warn", "…", "Incomplete", what)

@@ -211,6 +211,16 @@ def test_page_and_comment_show_what_a_rehearsal_measured(orders: Project) -> Non
         assert "Rehearsed" in shown
         assert "total.sql" in shown
         assert "ACCESS EXCLUSIVE" in shown
+        assert "of temporary files, the copy grew by" in shown
+        assert "temporary_bytes" not in shown
+
+
+def test_page_and_comment_say_which_limit_a_rehearsal_went_over(orders: Project) -> None:
+    orders.file("V2__slow.sql", SLOW)
+    document = orders.run("rehearse", "--held", "100ms")
+    for shown in (page(document), markdown(document)):
+        assert "On a copy: the rehearsal went over 1 limit" in shown
+        assert "100 ms is the limit" in shown
 
 
 def test_a_plan_shows_what_its_rehearsal_measured_of_files_that_are_still_the_same(

@@ -59,6 +59,19 @@ def run() -> Document:
     return document(outcome="applied", applied=[entry("V003__add_orders.sql"), touched])
 
 
+def rehearsed() -> Document:
+    """Return a rehearsal that went over a limit."""
+    held = "V004__add_status.sql held ACCESS EXCLUSIVE on orders for 9.0 s, and 2.0 s is the limit"
+    data = {
+        "files": run()["applied"], "duration_ms": 160, "temporary_bytes": 24_000_000,
+        "grown_bytes": 9_000_000, "fingerprint": "pg17:9f", "over": [held],
+    }  # fmt: skip
+    return document(
+        command="rehearse", outcome="failed", exit_code=7, data=data,
+        error=error("refused", "the rehearsal went over 1 limit", details=[held], fix="raise it"),
+    )  # fmt: skip
+
+
 def failed() -> Document:
     """Return a run whose second file failed."""
     found = error(
@@ -299,6 +312,7 @@ ALL = {
     "backfilling": backfilling, "holding": holding,
     "unreachable": unreachable, "made": made,
     "run": run, "carried": carried, "failed": failed, "verified": verified, "planned": planned,
+    "rehearsed": rehearsed,
     "noop": document,
     "status": status, "history": history, "linted": linted, "validated": validated,
     "repaired": repaired, "unrepaired": unrepaired,
