@@ -1,12 +1,19 @@
-"""Standard streams that are closed, full, or read no further: none of them stops the work."""
+"""Standard streams that are closed, full, or read no further: none of them stops the work.
+
+And what libraries write to standard error by themselves: nobody but us writes to a terminal.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import threading
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
+
+_STDERR = 2
+_PIPE = 1 << 20  # bytes; no pipe holds more by itself
 
 
 def ensure() -> None:
@@ -36,3 +43,61 @@ def _encodable(text: str, stream: TextIO) -> str:
     except UnicodeEncodeError:
         return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
     return text
+
+
+class Overheard:
+    """Keeps from standard error what a library writes to it while inside, as libpq at a login.
+
+    The process has one standard error: threads that are inside at once share what is heard, and
+    the last of them to leave gives it back. What is more than a pipe holds is lost.
+    """
+
+    _entering = threading.Lock()
+    _inside = 0
+    _true: int | None = None  # standard error, while something else has its number
+    _heard = -1
+
+    def __enter__(self) -> Self:
+        cls = type(self)
+        with cls._entering:
+            if not cls._inside:
+                cls._begin()
+            cls._inside += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        cls = type(self)
+        with cls._entering:
+            self.text = cls._take()
+            cls._inside -= 1
+            if not cls._inside:
+                cls._end()
+
+    @classmethod
+    def _begin(cls) -> None:
+        try:
+            cls._true = os.dup(_STDERR)
+        except OSError:  # it is closed, and nobody sees what is written to it
+            return
+        cls._heard, written = os.pipe()
+        for end in (cls._heard, written):
+            os.set_blocking(end, False)
+        os.dup2(written, _STDERR)
+        os.close(written)
+
+    @classmethod
+    def _take(cls) -> str:
+        if cls._true is None:
+            return ""
+        try:
+            return os.read(cls._heard, _PIPE).decode(errors="replace").strip()
+        except BlockingIOError:
+            return ""
+
+    @classmethod
+    def _end(cls) -> None:
+        if cls._true is not None:
+            os.dup2(cls._true, _STDERR)
+            os.close(cls._true)
+            os.close(cls._heard)
+            cls._true = None

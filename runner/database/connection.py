@@ -15,7 +15,9 @@ from psycopg2.extensions import parse_dsn
 from runner.database import credentials
 from runner.deadline import backoff
 from runner.errors import ConfigurationError, Unreachable
+from runner.report import wording
 from runner.result import Target as Described
+from runner.streams import Overheard
 
 # Seconds. libpq's own waits and the server's watch for a client that is gone.
 _CONNECT_TIMEOUT = 10
@@ -23,6 +25,7 @@ _CLIENT_CHECK = "5s"
 LOCK = 10  # that a statement of ours may wait for a lock, on the history above all
 _LOOK = "5s"  # that a look of a second connection may take
 _PATIENCE, _PATIENCE_HERE = 60.0, 10.0
+_SAID = 2_000  # characters of what the server says at a login
 _PAUSES = (0.25, 5.0)  # first and longest pause between two tries to connect
 
 # What an administrator may want to see in pg_stat_activity; the run id follows it.
@@ -200,7 +203,8 @@ def connect(
         run_id: shown in pg_stat_activity's application_name.
         wait: seconds to go on trying while the server does not answer; authentication errors
             are final at once, but for one fresh look at a secret that was just rotated.
-        progress: told why it waits.
+        progress: told why it waits, and what the server says at the login: libpq would write
+            it to standard error as it is, before anybody can ask for it.
 
     Raises:
         Unreachable: with the last reason.
@@ -209,8 +213,10 @@ def connect(
     pauses = backoff(*_PAUSES)
     fetched_again = False
     while True:
+        parameters = _parameters(to, run_id, wait)
         try:
-            opened = _opened(_parameters(to, run_id, wait), _path_option(to))
+            with Overheard() as login:
+                opened = _opened(parameters, _path_option(to))
         except psycopg2.OperationalError as error:
             reason = _reason(error)
             if to.secret_arn and _WRONG_PASSWORD.search(reason) and not fetched_again:
@@ -222,6 +228,9 @@ def connect(
             progress(f"waiting for the database (up to {left:.0f} s more): {reason}")
             time.sleep(min(next(pauses), left))
         else:
+            if login.text:
+                said = wording.bounded(login.text, _SAID)
+                progress(f"at the login the server says: {said}")
             opened.autocommit = True
             return opened
 
