@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from runner.errors import ConfigurationError, Unreachable, extra
+from runner.aws import calling
+from runner.errors import ConfigurationError
 
 # Seconds. A network without a way to S3 lets a connection wait.
 _CONNECT_TIMEOUT = 5
@@ -25,7 +26,7 @@ def put(bucket: str, data: bytes, *, region: str | None) -> str:
 
     Raises:
         Unreachable: S3 refuses or does not answer.
-        ConfigurationError: there is no region.
+        ConfigurationError: there is no region, or there are no credentials.
     """
     name = hashlib.sha256(data).hexdigest()
     with _calling(f"s3:PutObject on {bucket}", region) as client:
@@ -53,17 +54,11 @@ def get(bucket: str, name: str, *, most: int) -> bytes:
 
 @contextmanager
 def _calling(what: str, region: str | None) -> Iterator[Any]:
-    """Give a client of S3, and tell what it takes where a call fails."""
-    with extra("aws", what="an object of S3"):
-        import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
+    """Give a client of S3, and tell what hinders a call."""
+    with calling("S3 does not let us pass what is too large for an event", may=what) as boto3:
         from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    settings = Config(connect_timeout=_CONNECT_TIMEOUT, retries={"total_max_attempts": _ATTEMPTS})
-    try:
+        settings = Config(
+            connect_timeout=_CONNECT_TIMEOUT, retries={"total_max_attempts": _ATTEMPTS}
+        )
         yield boto3.Session().client("s3", region_name=region, config=settings)
-    except (BotoCoreError, ClientError) as error:
-        raise Unreachable(
-            f"S3 does not let us pass what is too large for an event: {error}",
-            fix=f"let this role {what}, and its network reach S3 in that region",
-        ) from error

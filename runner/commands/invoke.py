@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from runner import bucket
+from runner.aws import calling, failures, hindrance, went_out
 from runner.commands.table import COMMANDS
 from runner.deadline import backoff
-from runner.errors import CODES, ConfigurationError, NotThere, Unproved, Unreachable, extra
+from runner.errors import CODES, ConfigurationError, NotThere, Unproved, Unreachable
 from runner.files.folder import read_folder
 from runner.files.packing import packed
 from runner.result import SUCCESS, VERSION, Document
@@ -48,6 +49,8 @@ _NOT_READY = {
 }
 # Said of a function and of an alias alike; who may not call it is told that, whether or not it is.
 _NOT_THERE = "ResourceNotFoundException"
+
+_NOT_CALLED, _INVOKE = "Lambda cannot be called", "lambda:InvokeFunction"
 
 
 def invoke(
@@ -117,39 +120,31 @@ def _sent(client: Any, function: str, data: bytes) -> str | dict[str, str]:
 
 def _bucket(client: Any, function: str) -> str | None:
     """Return from where a function takes files, by its own word."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import ClientError  # noqa: PLC0415
 
-    try:
-        settings = client.get_function_configuration(FunctionName=function)
-    except ClientError as error:
-        raise _refused(error, function, "lambda:GetFunctionConfiguration") from error
-    except BotoCoreError as error:
-        raise Unreachable(f"{function} cannot be looked at: {error}") from error
+    may = "lambda:GetFunctionConfiguration"
+    with calling(f"{function} cannot be looked at", may=may):
+        try:
+            settings = client.get_function_configuration(FunctionName=function)
+        except ClientError as error:
+            raise _refused(error, function, may) from error
     found: str | None = settings.get("Environment", {}).get("Variables", {}).get("FILES_BUCKET")
     return found
 
 
 def _client(function: str) -> Any:
-    with extra("aws", what="invoke"):
-        import boto3  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-
-    settings = Config(
-        connect_timeout=10,
-        read_timeout=_READ_TIMEOUT,
-        retries={"total_max_attempts": 1},
-        tcp_keepalive=True,
-    )
     # An ARN says its region, and Lambda serves no other; a bare name means the environment's.
     region = function.split(":")[3] if function.startswith("arn:") else None
-    try:
+    with calling(_NOT_CALLED, may=_INVOKE) as boto3:
+        from botocore.config import Config  # noqa: PLC0415
+
+        settings = Config(
+            connect_timeout=10,
+            read_timeout=_READ_TIMEOUT,
+            retries={"total_max_attempts": 1},
+            tcp_keepalive=True,
+        )
         client = boto3.Session().client("lambda", region_name=region, config=settings)
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(
-            f"Lambda cannot be called: {error}",
-            fix="name the function by its ARN, or set AWS_REGION",
-        ) from error
     # botocore has a setting for whether there is keepalive, and none for when.
     options = client._endpoint.http_session._socket_options  # noqa: SLF001
     options += [
@@ -164,7 +159,7 @@ def _call(
     client: Any, function: str, payload: bytes, progress: Callable[[str], None]
 ) -> dict[str, Any]:
     """Call the function, again while it has not begun, and return boto3's answer."""
-    from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError  # noqa: PLC0415
+    from botocore.exceptions import ClientError  # noqa: PLC0415
 
     until = time.monotonic() + _READY_WAIT
     pauses = backoff(*_READY_PAUSES)
@@ -176,10 +171,12 @@ def _call(
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code not in _NOT_READY or time.monotonic() > until:
-                raise _refused(error, function, "lambda:InvokeFunction") from error
+                raise _refused(error, function, _INVOKE) from error
             progress(f"{function} is not ready ({code}): waiting")
             time.sleep(next(pauses))
-        except (ReadTimeoutError, BotoCoreError) as error:
+        except failures() as error:
+            if not went_out(error):
+                raise hindrance(error, _NOT_CALLED, may=_INVOKE) from error
             raise Unproved(
                 f"no answer from {function}: {error}",
                 fix="it may still run; see what it did with --command status before running it"

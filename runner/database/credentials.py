@@ -9,7 +9,8 @@ import hmac
 import json
 from collections.abc import Mapping
 
-from runner.errors import ConfigurationError, Unreachable, extra
+from runner.aws import calling
+from runner.errors import ConfigurationError
 
 
 def secret(arn: str) -> dict[str, str]:
@@ -17,29 +18,25 @@ def secret(arn: str) -> dict[str, str]:
 
     Raises:
         Unreachable: Secrets Manager refuses or does not answer.
-        ConfigurationError: the secret is none of a database's.
+        ConfigurationError: AWS cannot be called, or the secret is none of a database's.
     """
-    with extra("aws", what="a database secret"):
-        import boto3  # noqa: PLC0415 - half a second of import that only AWS needs
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
     # An ARN says its region; a bare name means the environment's.
     region = arn.split(":")[3] if arn.count(":") > 5 else None  # noqa: PLR2004
-    try:
+    may = f"secretsmanager:GetSecretValue on {arn}"
+    with calling("the database secret cannot be read", may=may) as boto3:
         client = boto3.Session().client("secretsmanager", region_name=region)
         answer = client.get_secret_value(SecretId=arn)
-        body = json.loads(answer["SecretString"])
-        return {"user": body["username"], "password": body["password"]}
-    except (BotoCoreError, ClientError) as error:
-        raise Unreachable(
-            f"the database secret cannot be read: {error}",
-            fix=f"check that this role may call secretsmanager:GetSecretValue on {arn}",
-        ) from error
-    except (KeyError, ValueError):
-        # A traceback of the parser's would show the secret.
-        raise ConfigurationError(
-            f"the secret {arn} is not JSON with username and password"
-        ) from None
+    match _body(answer.get("SecretString", "")):
+        case {"username": str(user), "password": str(password)}:
+            return {"user": user, "password": password}
+    raise ConfigurationError(f"the secret {arn} is not JSON with username and password")
+
+
+def _body(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # whose traceback would show the secret
+        return None
 
 
 def derived(password: str, user: str) -> str:
@@ -56,12 +53,9 @@ def token(parameters: Mapping[str, str]) -> str:
     """Make a token of IAM database authentication: local, no request, valid 15 minutes.
 
     Raises:
-        ConfigurationError: the parameters name no host or no user, or several.
+        ConfigurationError: the parameters name no host or no user, or several, or region or
+            credentials are missing.
     """
-    with extra("aws", what="IAM authentication"):
-        import boto3  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-
     try:
         host, user = parameters["host"], parameters["user"]
         port = int(parameters.get("port", "5432"))
@@ -69,15 +63,10 @@ def token(parameters: Mapping[str, str]) -> str:
         raise ConfigurationError(
             "IAM authentication needs one host, its port and a user: a token is made for those"
         ) from error
-    try:
+    with calling("a token of IAM authentication cannot be made", may="rds-db:connect") as boto3:
         token: str = (
             boto3.Session()
             .client("rds")
             .generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
         )
-    except BotoCoreError as error:
-        raise ConfigurationError(
-            f"a token of IAM authentication cannot be made: {error}",
-            fix="set AWS_REGION, and credentials of a role that may rds-db:connect",
-        ) from error
     return token

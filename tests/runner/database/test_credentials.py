@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import os
 import socketserver
 import struct
 import threading
@@ -112,16 +113,57 @@ def test_wrong_secret_is_tried_twice_and_no_more(
     assert len(asked) == 2
 
 
-def test_secret_that_is_no_json_is_refused_without_being_shown(
-    project: Project, aws: Stack, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("body", ["hunter2", '["hunter2", "x"]', "null", "4711", "[" * 100_000])
+def test_secret_of_another_form_is_refused_without_being_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
     without_password(project)
-    monkeypatch.setenv("DATABASE_SECRET_ARN", "arn")
-    with secrets_manager("hunter2") as (endpoint, _):
+    for name, value in {**SOME_AWS, "DATABASE_SECRET_ARN": "arn"}.items():
+        monkeypatch.setenv(name, value)
+    with secrets_manager(body) as (endpoint, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint)
         document = project.run("status")
     assert document["exit_code"] == 2
+    assert "is not JSON with username and password" in document["error"]["message"]
     assert "hunter2" not in json.dumps(document)
+
+
+# What an environment lacks or has wrong, before anything of AWS is asked.
+HINDRANCES = {
+    "no region": {"AWS_DEFAULT_REGION": "", "AWS_REGION": ""},
+    "no credentials": {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+    "no address": {"AWS_ENDPOINT_URL": "garbage"},
+    "no file of a token": {
+        "AWS_ACCESS_KEY_ID": "", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nope", "AWS_ROLE_ARN": "arn:x",
+    },
+}  # fmt: skip
+SOME_AWS = {
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "y",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+@pytest.mark.parametrize("login", ["DATABASE_SECRET_ARN", "DATABASE_IAM_AUTH", "invoke"])
+def test_environment_without_a_way_to_aws_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, login: str, hindrance: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    wanted = {**SOME_AWS, login: "true", **HINDRANCES[hindrance]}
+    for name, value in wanted.items():
+        if value:
+            monkeypatch.setenv(name, value)
+    project.url = "postgresql://u@127.0.0.1:1/d"
+    asked = ["invoke", "--function", "f", "status"] if login == "invoke" else ["status"]
+    document = project.run("--connect-wait", "0", *asked)
+    assert document["exit_code"] == 2
+    assert "set AWS_REGION, and credentials of a role that may" in document["error"]["fix"]
 
 
 @contextlib.contextmanager
