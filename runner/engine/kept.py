@@ -14,6 +14,9 @@ from typing import NamedTuple
 from runner.database.quoting import literal
 from runner.database.session import Session
 from runner.history.table import Left, Step
+from runner.syntax.lexer import unquoted
+from runner.syntax.remains import COMPUTED
+from runner.syntax.scanner import Statement
 
 # What the runner sets for each statement, and what a transaction has for itself.
 _OURS = {
@@ -27,8 +30,36 @@ _WHO = ("session_authorization", "role")
 _NAMED = r"""set(?:_config\s*\(\s*e?'|\s+(?:session\s+)?)([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)"""
 _IN_FUNCTIONS = f"""
     select pg_catalog.array_agg(distinct m[1]) from pg_catalog.pg_proc p
-    cross join pg_catalog.regexp_matches(p.prosrc, $pattern${_NAMED}$pattern$, 'gi') m
+    cross join pg_catalog.regexp_matches({{body}}, $pattern${_NAMED}$pattern$, 'gi') m
     where p.pronamespace <> 'pg_catalog'::regnamespace
+"""
+_BODY = "p.prosrc"
+_BODY_FROM_14 = "coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)"
+
+# Nor where from there: a function may compute the name. These are the names by which a statement
+# would run such code: its own, those of functions that name it, and of tables and views that it is
+# a trigger, default or part of.
+_COMPUTING = rf"""
+    with recursive named (name) as (
+        select p.proname from pg_catalog.pg_proc p
+        where p.pronamespace <> 'pg_catalog'::regnamespace
+          and {{body}} ~* $pattern${COMPUTED}$pattern$
+        union
+        select more.name from named n cross join lateral (
+            select p.proname from pg_catalog.pg_proc p
+            where p.pronamespace <> 'pg_catalog'::regnamespace and {{body}} ~* pg_catalog.concat(
+                '\m', pg_catalog.regexp_replace(n.name, '(\W)', '\\\1', 'g'), '\M')
+            union all
+            select c.relname from pg_catalog.pg_proc p
+            join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_proc'::regclass
+                and d.refobjid = p.oid
+            join pg_catalog.pg_depend e on e.classid = d.classid and e.objid = d.objid
+                and e.refclassid = 'pg_catalog.pg_class'::regclass
+            join pg_catalog.pg_class c on c.oid = e.refobjid
+            where p.proname = n.name
+        ) more (name)
+    )
+    select pg_catalog.array_agg(pg_catalog.lower(name)) from named
 """
 
 # The path may be anybody's here: every operator says its schema.
@@ -67,10 +98,11 @@ class Kept:
 
     def __init__(self, session: Session, text: str, done: Sequence[Step]):
         self._session = session
-        named = session.look(_IN_FUNCTIONS, ())[0] or []
+        named = self._asked(_IN_FUNCTIONS)
         in_text = re.findall(_NAMED, text, re.IGNORECASE)
         self._named = [*sorted({name.lower() for name in (*named, *in_text)}), *_WHO]
         self._first = self._look()
+        self._computing: frozenset[str] | None = None
         self._before = next((s.left for s in reversed(done) if s.left is not None), Left({}, []))
 
     def left(self) -> Left:
@@ -90,6 +122,20 @@ class Kept:
     def is_gone(self, step: Step) -> Sequence[str]:
         """Return what a finished statement left that no session can be given again."""
         return sorted(set(step.left.temporary if step.left else ()) & set(self._before.temporary))
+
+    def unseen(self, statement: Statement) -> str | None:
+        """Return by whose code a finished statement may have set what nothing lists."""
+        if self._computing is None:
+            self._computing = frozenset(self._asked(_COMPUTING))
+        if not self._computing:
+            return None
+        names = {unquoted(token).lower() for token in statement.tokens()}
+        return min(names & self._computing, default=None)
+
+    def _asked(self, sql: str) -> list[str]:
+        body = _BODY_FROM_14 if self._session.server.version >= 140000 else _BODY  # noqa: PLR2004
+        asked = sql.replace("{body}", body).replace("%", "%%")
+        return self._session.look(asked, ())[0] or []
 
     def restore(self) -> None:
         """Give the session the settings that the finished statements had made.

@@ -141,6 +141,8 @@ class Steps:
         if lost := self._kept.is_gone(done):
             what = and_more(lost[:_SOME], len(lost[_SOME:]), "objects")
             raise gone(job, statement.start, ", ".join(what))
+        if name := self._kept.unseen(statement):
+            raise gone(job, statement.start, f"a setting whose name code of {name} computes")
         left = remains(statement)
         if left == "again" or (left == "set" and done.left is None):
             self._session.run(statement.text)

@@ -17,8 +17,13 @@ _AGAIN = {"DEALLOCATE", "LISTEN", "LOAD", "PREPARE", "UNLISTEN"}
 _SET = {"RESET", "SET"}
 _TEMPORARY = {"TEMP", "TEMPORARY"}
 _LITERAL = re.compile(r"(?:[eE]?'.*'|TRUE|FALSE|NULL)", re.DOTALL).fullmatch
-# A setting whose name is computed: nobody knows which one to look at.
-_COMPUTED = re.compile(r"""set_config"?\s*\((?!\s*e?'[^']*'\s*,)""", re.IGNORECASE).search
+# A setting whose name is computed: nobody knows which one to look at. Python and the server read
+# the pattern alike.
+COMPUTED = (
+    r"""set_config"?\s*\((?!\s*e?'[^']*'(?:::text)?\s*,)"""
+    r"""|execute\s[^;]{0,200}'\s*set\s+(?:session\s+)?[\w.$]*(?:'|%)"""
+)
+_COMPUTED = re.compile(COMPUTED, re.IGNORECASE).search
 
 
 def remains(statement: Statement) -> Remains | None:

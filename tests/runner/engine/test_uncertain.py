@@ -177,6 +177,48 @@ def test_setting_whose_name_was_computed_stops_the_file(effects: Project) -> Non
     assert "repair --forget 2" in document["error"]["fix"]
 
 
+# How a function computes the name of a setting, and how a finished statement reaches it.
+COMPUTED = {
+    "called": "select hidden('x')",
+    "in dynamic SQL": "select dynamic('x')",
+    "by another function": "select outside()",
+    "by a trigger": "insert into watched values (1)",
+    "in a view": "select * from seen",
+    "in a block": "do $$ begin execute 'set my.' || 'x = 1'; end $$",
+}
+
+
+@pytest.mark.parametrize("how", COMPUTED)
+def test_setting_whose_name_a_function_computes_stops_the_file(effects: Project, how: str) -> None:
+    effects.query("""
+        create function hidden(name text) returns text language sql as
+        $$ select set_config('my.' || name, '1', false) $$;
+        create function dynamic(name text) returns void language plpgsql as
+        $$ begin execute format('set %I.%I = 1', 'my', name); end $$;
+        create function outside() returns void language plpgsql as
+        $$ begin perform Hidden('x'); end $$;
+        create table watched (n int);
+        create function watch() returns trigger language plpgsql as
+        $$ begin perform outside(); return new; end $$;
+        create trigger w before insert on watched for each row execute function watch();
+        create view seen as select hidden('x')
+    """)
+    stop_half_way(effects, COMPUTED[how])
+    document = effects.run("migrate")
+    assert (document["exit_code"], document["error"]["line"]) == (4, 2), document["error"]
+
+
+def test_function_that_computes_a_name_stops_no_file_that_does_not_run_it(
+    effects: Project,
+) -> None:
+    effects.query(
+        "create function hidden(name text) returns text language sql as"
+        " $$ select set_config('my.' || name, '1', false) $$; create table other (n int)"
+    )
+    stop_half_way(effects, "insert into other select 1")
+    assert effects.run("migrate")["exit_code"] == 0
+
+
 TEMPORARY = {
     "by itself": "create temp table x (n int)",
     "by into": "select 1 as n into temp x",
