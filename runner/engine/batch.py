@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -48,7 +49,6 @@ _speaks = re.compile(
     r"\b(if|cascade|insert|update|delete|merge|truncate|refresh|drop|function|procedure)\b",
     re.IGNORECASE,
 ).search
-_END = "runner: end of "
 _MAX_NOTICES = 200  # of one file
 
 
@@ -61,6 +61,8 @@ class Batches:
         self._transactions = transactions
         self._count = _FIRST
         self._blocked: Job | None = None
+        # What ends a file's notices. Code that it runs may say anything, but not know this.
+        self._end = f"runner: end of {secrets.token_hex(8)} "
 
     def take(self, jobs: Sequence[Job], place: int) -> Sequence[Job]:
         """Return the jobs from a place on that shall share a message, none if the first may not."""
@@ -137,7 +139,7 @@ class Batches:
             message += self._opening(job, prepared)
             starts.append(len(message))
             # The file's last line may be a comment, and its last statement may lack its end.
-            message += f"{job.text}\n;{_marked(number) if _speaks(job.text) else ''}"
+            message += f"{job.text}\n;{self._marked(number) if _speaks(job.text) else ''}"
             same = f"{prepared.call(f'select {guard.SAME}')}; "
             closing = self._transactions.closing(job, prepared, 0, same)
             message += f"{closing}; commit; {DISCARD_BUT_PREPARED}"
@@ -162,12 +164,16 @@ class Batches:
         said: dict[int, list[str]] = {}
         waiting: list[str] = []
         for text in self._session.notices():
-            if _END in text:
-                said[int(text.rpartition(_END)[2])] = first(waiting, _MAX_NOTICES, "notices")
+            number = text.rpartition(self._end)[2]
+            if self._end in text and number.isdecimal():
+                said[int(number)] = first(waiting, _MAX_NOTICES, "notices")
                 waiting = []
             else:
                 waiting.append(text)
         return said
+
+    def _marked(self, number: int) -> str:
+        return f"do $mark$ begin raise notice '{self._end}{number}'; end $mark$; "
 
     def _adapt(self, seconds: float, *, failed: bool) -> None:
         """Let the next message hold as many files as a watcher has patience for."""
@@ -175,7 +181,3 @@ class Batches:
             self._count = max(2, self._count // 2)
         elif seconds < _LONG / 2:
             self._count = min(_MOST, self._count * 2)
-
-
-def _marked(number: int) -> str:
-    return f"do $mark$ begin raise notice '{_END}{number}'; end $mark$; "

@@ -301,6 +301,24 @@ def test_repeatable_runs_after_the_versions_and_again_when_changed(project: Proj
     assert [entry["version"] for entry in project.run("migrate")["applied"]] == ["R__b"]
 
 
+def test_notices_of_code_that_a_file_runs_are_the_files_whatever_they_say(
+    project: Project,
+) -> None:
+    """Files share a message, in which marks of ours end the notices of each."""
+    project.query("""
+        create table t (n int);
+        create function greet() returns trigger language plpgsql as
+        $$ begin raise notice 'runner: end of the world'; raise notice 'runner: end of 1';
+           return new; end $$;
+        create trigger greet before insert on t for each row execute function greet()
+    """)
+    for number in "123":
+        project.file(f"V{number}__t.sql", f"insert into t values ({number})")
+    document = project.run("migrate")
+    said = ["NOTICE:  runner: end of the world", "NOTICE:  runner: end of 1"]
+    assert [entry["notices"] for entry in document["applied"]] == [said] * 3
+
+
 def test_notices_are_shown(project: Project) -> None:
     project.file("V1__a.sql", "do $$ begin raise notice 'hello from the file'; end $$")
     assert "hello from the file" in project.text("migrate")[2]
