@@ -168,6 +168,7 @@ class _Source:
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._checksum = Checksum()
+        self._left = migration.size  # bytes: a file that still grows need never end
         self.ended = False
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             file.seek(0)
@@ -184,12 +185,16 @@ class _Source:
         content = self._file.read(_READ)
         self.ended = not content
         self._checksum.add(content)
-        if self.ended and self._checksum.named() != self._migration.checksum:
+        self._left -= len(content)
+        if self._left < 0 or (self.ended and not self._is_what_was_planned()):
             raise changed(self._migration)
         try:
             return self._decoder.decode(content, final=self.ended)
         except UnicodeDecodeError as error:
             raise changed(self._migration) from error
+
+    def _is_what_was_planned(self) -> bool:
+        return self._checksum.named() == self._migration.checksum
 
 
 class _Cut:

@@ -142,6 +142,19 @@ def test_a_file_that_changes_while_it_is_read_is_refused_at_its_end(file: Path) 
         list(found)
 
 
+def test_a_file_that_never_ends_is_refused_where_it_had_ended(file: Path) -> None:
+    file.write_text("select 1;\n" * 50)
+    (migration,) = read_folder(file.parent).versioned
+
+    def grow() -> None:
+        for _ in pieces_of_large(migration):
+            with file.open("a") as more:
+                more.write("select 2;\n" * 20)
+
+    with pytest.raises(ConfigurationError, match="was changed while the runner was reading"):
+        grow()
+
+
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_a_place_in_a_large_file_has_the_line_and_column_of_the_whole(
     ends: str, file: Path
