@@ -15,7 +15,7 @@ from torture.world import LOGIN, PASSWORD, Ended
 _TRIES = 8  # runs after which a person would give up
 _ATTENTION = 4
 _REFUSED = {2, 6}
-_LATE = 3.0  # seconds that a busy machine may add to a deadline
+_LATE = 20.0  # seconds that a machine with far too much to do may add to a deadline
 _LINGERING = 15.0  # seconds after which a session of a runner that is gone must be gone
 
 _HALF_DONE = """

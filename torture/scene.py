@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -117,20 +118,23 @@ class Scene:
         """Hold a lock on one of the tables for so long, if it is to be had."""
         table, mode = self.chance.choice(_TABLES), self.chance.choice(_MODES)
         self._beside(
-            f"set local lock_timeout = '100ms'; lock table {table} in {mode} mode",
-            f"select pg_sleep({seconds})",
+            f"set local lock_timeout = '100ms'; lock table {table} in {mode} mode", seconds
         )
 
     def cross(self) -> None:
         """Take a table, and then one that the run may have, while that wants the first."""
         taken = self._beside(
             "lock table thing in share mode nowait",
-            "select pg_sleep(0.03); lock table mark in access exclusive mode",
+            0.03,
+            "lock table mark in access exclusive mode",
         )
         taken.wait()
 
-    def _beside(self, first: str, then: str) -> threading.Event:
+    def _beside(self, first: str, seconds: float, then: str = "") -> threading.Event:
         """Run SQL in a transaction of another session, which is rolled back; give way to errors.
+
+        Parameters:
+            seconds: between the two parts, by a clock that nobody sets: pg_sleep has none.
 
         Returns:
             What says that the first part has ended.
@@ -143,7 +147,8 @@ class Scene:
                 try:
                     cursor.execute(f"begin; {first}")
                     over.set()
-                    cursor.execute(then)
+                    time.sleep(seconds)
+                    cursor.execute(f"{then}; rollback")
                 except psycopg2.Error:  # it is the victim, or the table is not there
                     over.set()
 
