@@ -108,16 +108,17 @@ def _answered(item: Item, result: Result) -> Answer:
     document = result.document()
     error, applied = document["error"], document["applied"]
     files = tuple(task["file"] for task in document["pending"])
+    left = len(files) + len(document.get("held", []))  # what waits for the new code as well
     versions = [entry["version"] for entry in applied if entry["action"] == "apply"]
     return Answer(
         {
             "name": item.name,
             "target": document["target"],
-            "state": state_of(error) if error else "behind" if files else "current",
+            "state": state_of(error) if error else "behind" if left else "current",
             "exit_code": document["exit_code"],
             "version": _newest([*versions, *filter(None, [result.version])]),
             "applied": len(applied),
-            "pending": len(files),
+            "pending": left,
             "duration_ms": document["duration_ms"],
             "error": one_line(error) if error else None,
         },

@@ -170,7 +170,7 @@ class _Found:
 
     def _warned(self, item: Item, warning: str) -> None:
         """Take a warning; one that others have too, but for the schema, is told once."""
-        same = warning.replace(item.schema, "…") if item.schema else warning
+        same = warning.replace(f"schema {item.schema}", "schema …")
         if same in self._warnings or len(self._warnings) < _SHOWN:
             said, count = self._warnings.get(same, (f"{item.name}: {warning}", 0))
             self._warnings[same] = said, count + 1

@@ -136,6 +136,16 @@ def test_one_approval_is_for_all_targets_in_the_same_state(fleet: Fleet) -> None
     assert fleet.project.run("migrate", "--plan-digest", ",")["exit_code"] == 2
 
 
+def test_files_that_wait_for_the_new_code_leave_targets_behind_and_the_fleet_green(
+    fleet: Fleet,
+) -> None:
+    fleet.list(schemas=["a", "b"])
+    fleet.project.file("V3__d.sql", "-- runner: after deploy\ndrop table u")
+    for options, state in ((("--create-schema",), "behind"), (("--after-deploy",), "current")):
+        document = fleet.run("migrate", *options)
+        assert (document["error"], set(states(document).values())) == (None, {state})
+
+
 def test_approval_holds_for_what_a_stopped_run_did_not_get_to_and_for_nothing_else(
     fleet: Fleet,
 ) -> None:
