@@ -126,7 +126,8 @@ def target(
     if not is_given(url, environ):
         raise ConfigurationError(
             "no database given",
-            fix="pass --database-url postgresql://user@host/db, or set DATABASE_URL or PGHOST, …",
+            fix="pass --database-url postgresql://user@host/db, or set DATABASE_URL or PGHOST, …;"
+            " or try it without one: --embedded keeps a database in this folder",
         )
     try:
         parameters = parse_dsn(text) if text else {}
