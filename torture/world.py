@@ -128,7 +128,9 @@ class World:
 
     def connect(self, database: str) -> Connection:
         """Return a new session of the superuser, in autocommit."""
-        connection: Connection = psycopg2.connect(self.server.url(database))
+        connection: Connection = psycopg2.connect(
+            self.server.url(database), options="-c synchronous_commit=on"
+        )  # or a crash loses what a scene was given
         connection.autocommit = True
         return connection
 
