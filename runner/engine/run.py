@@ -17,7 +17,7 @@ from runner.database.session import Session
 from runner.database.watch import cut_at
 from runner.engine import lock
 from runner.engine.conduct import Conduct
-from runner.errors import ConfigurationError, Interrupted, RunnerError, Unreachable
+from runner.errors import ConfigurationError, Incomplete, Interrupted, RunnerError, Unreachable
 from runner.history import owner
 from runner.result import Result
 
@@ -143,5 +143,12 @@ def opened(run: Run, result: Result, *, locked: bool, what: str = lock.RUN) -> I
             yield session
     except psycopg2.errors.LockNotAvailable as error:  # of a statement of ours
         raise lock.unavailable(session, error) from error
+    except psycopg2.Error as error:
+        if deadline.passed():  # the statement was ended for it, or the connection cut
+            raise Incomplete(
+                "the deadline came while the database was looked at",
+                fix="run again with more time; runner status tells where it stands",
+            ) from error
+        raise
     finally:
         session.close()

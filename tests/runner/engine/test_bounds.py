@@ -39,6 +39,19 @@ def test_lock_on_the_history_is_not_waited_for_long_and_its_holder_is_named(
     assert f"pid {bystander.info.backend_pid}" in document["error"]["details"][0]
 
 
+def test_look_that_the_deadline_ends_is_named_by_it(project: Project, bystander: Bystander) -> None:
+    """A plan asks for the size of a table that somebody rewrites, and gives way only after 2 s."""
+    project.file("V1__big.sql", "create table big (id int)")
+    project.run("migrate")
+    project.file("V2__c.sql", "alter table big add column c int")
+    bystander.cursor().execute("lock table big in access exclusive mode")
+    error = project.run("plan", "--deadline", "8")["error"]
+    assert (error["kind"], error["message"]) == (
+        "incomplete",
+        "the deadline came while the database was looked at",
+    )
+
+
 def test_server_that_does_not_answer_is_waited_for_until_the_deadline_only(tmp_path: Path) -> None:
     project = Project(tmp_path / "sql", f"postgresql://u@127.0.0.1:{free_port()}/d")
     project.file("V1__a.sql", "select 1")
