@@ -49,8 +49,8 @@ def misfit(value: object, kind: Any, path: str = "$") -> str | None:
     if is_typeddict(kind):
         return _object(value, kind, path)
     if origin is Literal:
-        fits = type(value) is str and value in inside
-        return None if fits else f"{path}: not one of {', '.join(inside)}"
+        fits = any(type(value) is type(one) and value == one for one in inside)
+        return None if fits else f"{path}: not one of {', '.join(map(str, inside))}"
     return None if kind is object or _is(value, kind) else f"{path}: not {_named(kind)}"
 
 

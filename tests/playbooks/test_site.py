@@ -169,7 +169,7 @@ def test_runner_is_released_for_the_lambda_processor(provisioned: Stack, env: st
         "PGSSLMODE",
         "FILES_BUCKET",
         "DATABASE_SECRET_ARN",
-        *(["REQUIRE_PLAN_DIGEST", "REQUIRE_EVIDENCE"] if env == "prod" else []),
+        *(["REQUIRE_PLAN_DIGEST", "REQUIRE_EVIDENCE", "REQUIRE_SNAPSHOT"] if env == "prod" else []),
         "DATABASE_ROLE",
     }
     aliases = functions.list_aliases(FunctionName=name)["Aliases"]
@@ -277,6 +277,7 @@ def test_migrate_action_names_function_role_and_run(provisioned: Stack) -> None:
         "PLAN_DIGEST": "#{ProdPlan.PLAN_DIGEST}",
         "PROVED": "#{Check.PROVED}",
         "PROMOTED": "#{DevMigrate.APPLIED}",
+        "SNAPSHOT": "#{ProdDeploy.SNAPSHOT}",
     }
 
 

@@ -36,6 +36,13 @@ def test_other_shape_is_told_by_its_path(change: dict[str, Any], said: str) -> N
     assert found.startswith(said)
 
 
+@pytest.mark.parametrize(("value", "fits"), [(True, True), (False, False), ("True", False)])
+def test_a_truth_value_that_only_one_is_right_of(value: object, fits: bool) -> None:
+    document = documents.planned()
+    document["data"]["after_deploy"] = value
+    assert (misfit(document, Document) is None) == fits
+
+
 def test_missing_key_is_told() -> None:
     document = documents.document()
     del document["pending"]

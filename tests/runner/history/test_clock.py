@@ -16,7 +16,9 @@ _TIME_OF_DAY = re.compile(
 _SHOWN = {
     "commands/new.py": "versions that are a time, which are after the newest file's in any case",
     "database/sessions.py": "how long others are in a transaction",
+    "engine/standing.py": "when a backfill is expected to end",
     "engine/trace.py": "how long a file took, in a transaction that knows no other clock",
+    "engine/waiting.py": "in which hours of the day a backfill may work, as it is told to",
     "handler.py": "when a metric was measured",
     "history/table.py": "when rows were written",
     "history/write.py": "the same, of rows that are written again",
