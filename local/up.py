@@ -24,6 +24,7 @@ _SEEN_TO = {
     "LocalLook.CHANGED": "0",
     "LocalLook.CHANGES": "nothing would change",
     "LocalLook.REPORT_URL": "no build",
+    "LocalDeploy.SNAPSHOT": "none",
 }
 # What the bootstrap's outcome depends on, besides the emulator being this very process.
 _BOOTSTRAP_INPUTS = (
