@@ -118,7 +118,8 @@ def examine(migration: Migration, text: str, part: Part = _WHOLE) -> Checked:
     problems += unnamed + _way_back(text)
     if migration.directives.no_transaction or cannot:
         problems = [_around(problem, controls, cannot) for problem in problems] + limits
-    stray = stray_directive(text, first) if count or not part.first else None
+    top = first if part.first else 0  # of a later part nothing is the file's top
+    stray = stray_directive(text, top) if count or not part.first else None
     if stray is not None:
         problems.append(Problem(stray, "a directive works at the file's top only", ""))
     others = part != _WHOLE or len(cannot) + len(controls) < count

@@ -337,6 +337,7 @@ LIES = {
     **dict.fromkeys(("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "PLAN_ASKS", "REPORT_URL"), "x"),
     "PLAN_MAY_LOSE": "no",
     "SNAPSHOT": "none",
+    "HELD": "none",
     "PROVED": "x",
     "APPLIED": "x",
     "CHANGED": "0",
