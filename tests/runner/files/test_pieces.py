@@ -100,7 +100,7 @@ def test_a_file_read_in_parts_has_the_statements_of_the_whole(
     text=st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join), count=st.integers(1, 90)
 )
 @example(
-    text="insert into t values (1, 'x');-- runner: no-transaction\n-- runner: no-transaction\nselect 1",
+    text="insert into t values (1, 'x');" + 2 * "-- runner: no-transaction\n" + "select 1",
     count=1,
 )
 def test_what_is_right_as_a_whole_is_the_same_in_parts_and_what_is_wrong_is_refused(

@@ -345,6 +345,7 @@ def test_missing_squawk_is_an_error_that_names_the_way_out(
 
 
 def test_squawk_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(squawk, "_PATIENCE", 0.0001)
+    monkeypatch.setattr(squawk, "_PATIENCE", 0.1)
+    monkeypatch.setattr(squawk, "_program", lambda: "sleep")
     with pytest.raises(RunnerError, match="squawk has not ended"):
-        squawk._run("--version")
+        squawk._run("600")
