@@ -31,7 +31,8 @@ def write(project: Project) -> None:
         " current_setting('batch.first')::int and current_setting('batch.last')::int",
     )
     project.file("U4__fill.sql", "alter table t alter m type bigint")
-    project.file("R__f.sql", "create or replace function f() returns int return 1")
+    body = "returns int language sql as 'select 1'"
+    project.file("R__f.sql", f"create or replace function f() {body}")
 
 
 def objects(project: Project, schema: str) -> list[str]:
@@ -186,7 +187,8 @@ def test_schemas_catalog_is_that_part_of_the_databases(
             "create type mood as enum ('ok'); create domain d as int check (value > 0);"
             "create table t (n int primary key, m mood, d d unique); create index on t (m);"
             "create view v as select * from t; create sequence s; comment on table t is 'x';"
-            "create function f() returns int return 1; comment on function f() is 'y';"
+            "create function f() returns int language sql as 'select 1';"
+            "comment on function f() is 'y';"
             "create statistics st on n, m from t; comment on column t.m is 'z';"
             "create policy p on t using (true); create table part (n int) partition by list (n);"
             "create table part1 partition of part for values in (1);"
