@@ -38,7 +38,7 @@ def backfill(run: Run) -> Result:
             Task("apply", file, f"in the background, {row.progress()} done", row)
             for row in rows
             if row.state == "applying" and row.checkpoint and (file := files.get(row.version))
-            if file.directives.batch and file.directives.batch.background
+            if file.directives.in_background
         )
         result.await_tasks(job.describe() for job in jobs)
         progress, deadline = run.conduct.progress, run.conduct.deadline

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2
 
-from runner.database.connection import Target, connect
+from runner.database.connection import connect
 from runner.database.quoting import identifier
 from runner.engine.run import Run
-from runner.errors import ConfigurationError, Refused, Unreachable, ValidationFailed
-from runner.files.examine import described
-from runner.files.folder import Migration
-from runner.syntax.cluster import reaches_server
-from runner.syntax.lexer import Problem
-from runner.syntax.scanner import scan
+from runner.errors import ConfigurationError, Refused, Unreachable
 
 _NAMED = "runner_rehearsal_"
 # A template must not be connected to, so the connection that copies is to another database.
@@ -49,13 +44,6 @@ _RIGHTS = """
 """
 
 
-_ALONE = {
-    "proved": "prove them on a server of its own: runner verify without --database-url and"
-    " without DATABASE_URL or PGHOST",
-    "rehearsed": "rehearse them on a copy of the whole server, and name it: --copy URL",
-}
-
-
 @contextmanager
 def copied(run: Run) -> Iterator[Run]:
     """Give the run on a copy of its database, which is dropped whatever happens.
@@ -69,7 +57,7 @@ def copied(run: Run) -> Iterator[Run]:
     with _administrator(run) as cursor:
         _sweep(cursor)
         _copy(cursor, source, name)
-    there = run._replace(target=_to(run.target, name))
+    there = run._replace(target=run.target.elsewhere(name))
     try:
         yield there
     finally:
@@ -104,16 +92,14 @@ def name_of(run: Run) -> str:
     return found
 
 
-def _to(target: Target, name: str) -> Target:
-    return target._replace(parameters={**target.parameters, "dbname": name})
-
-
 @contextmanager
 def _administrator(run: Run) -> Iterator[Any]:
     """Give a cursor in another database of the target's server."""
     for name in _ELSEWHERE:
         try:
-            connection = connect(_to(run.target, name), run_id=run.run_id, wait=run.connect_wait)
+            connection = connect(
+                run.target.elsewhere(name), run_id=run.run_id, wait=run.connect_wait
+            )
         except Unreachable:
             if name == _ELSEWHERE[-1]:
                 raise
@@ -155,27 +141,3 @@ def _copy(cursor: Any, source: str, name: str) -> None:
     for right, role in cursor.fetchall():
         to = identifier(cursor.connection, role) if role else "public"
         cursor.execute(f"grant {right} on database {name} to {to}")
-
-
-def refuse_reaching(files: Iterable[Migration], what: str) -> None:
-    """Refuse files that would do to somebody's server what is meant for one of its databases.
-
-    Parameters:
-        what: is to be done with them, for a person.
-
-    Raises:
-        ValidationFailed: with each place that reaches further.
-    """
-    found = []
-    for migration in files:
-        text = migration.text()
-        for statement in scan(text):
-            if reached := reaches_server(statement):
-                problem = Problem(statement.start, f"{reached} reaches the whole server", "")
-                found.append(described(migration, text, problem))
-    if found:
-        raise ValidationFailed(
-            f"these files cannot be {what} on a server that has other databases",
-            details=tuple(found),
-            fix=_ALONE[what],
-        )

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from psycopg2 import errorcodes
 
-from runner.commands.copies import copied, name_of, refuse_reaching, refuse_the_same
+from runner.commands.copies import copied, name_of, refuse_the_same
+from runner.commands.validate import refuse_reaching
 from runner.database.connection import connect
 from runner.engine.drift import schema
-from runner.engine.migrate import migrate
-from runner.engine.plan import Policy, plan_migrate
+from runner.engine.migrate import look, migrate
+from runner.engine.plan import Policy
 from runner.engine.run import Run, opened, reported
 from runner.errors import MigrationFailed, NeedsAttention, Refused, RunnerError
 from runner.files.folder import Migration, read_folder
-from runner.history import read
 from runner.report import wording
 from runner.result import Applied, Rehearsal, Result
 from runner.syntax.modes import SHARE, level, words
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runner.engine.progress import Progress
 
 _STOPS_WRITES = level(SHARE)
+_ALONE = "rehearse them on a copy of the whole server, and name it: --copy URL"
 
 _USED = """
     select temp_bytes, pg_catalog.pg_database_size(datid)
@@ -77,7 +78,7 @@ def rehearse(
     with reported(result):
         with _named(run, database(copy)) if copy else copied(run) as there:
             if not copy:
-                refuse_reaching(_pending(there, policy), "rehearsed")
+                refuse_reaching(_pending(there, policy), "rehearsed", fix=_ALONE)
             found, error = _measured(there, policy, result)
         if not copy:  # it is gone, and its name told nobody anything
             result.target = {**result.target, "dbname": name_of(run)}
@@ -102,9 +103,13 @@ def _named(run: Run, there: Run) -> Iterator[Run]:
 
 
 def _pending(there: Run, policy: Policy) -> list[Migration]:
-    with opened(there, Result("rehearse", there.run_id), locked=False) as session:
-        tasks = plan_migrate(read_folder(there.sql_dir), read.read(session), policy=policy)
-    return [task.migration for task in tasks]
+    """Return the files that migrate would run."""
+    planned, _ = look(there, policy)
+    if planned.error:
+        raise planned.error
+    names = {task["file"] for task in planned.pending}
+    folder = read_folder(there.sql_dir)
+    return [file for file in (*folder.versioned, *folder.repeatable) if file.name in names]
 
 
 def _measured(there: Run, policy: Policy, result: Result) -> tuple[Rehearsal, RunnerError | None]:

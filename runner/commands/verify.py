@@ -16,9 +16,8 @@ import psycopg2
 from psycopg2 import errorcodes
 
 from runner.commands import samples
-from runner.commands.copies import refuse_reaching
 from runner.commands.lent import Lent
-from runner.commands.validate import file_problems
+from runner.commands.validate import file_problems, refuse_reaching
 from runner.database import catalog
 from runner.database.catalog import Catalog
 from runner.database.connection import connect, is_given
@@ -51,6 +50,10 @@ _LACKING = {
     errorcodes.INSUFFICIENT_PRIVILEGE, errorcodes.UNDEFINED_FUNCTION, errorcodes.UNDEFINED_OBJECT,
     errorcodes.UNDEFINED_TABLE, errorcodes.INVALID_SCHEMA_NAME,
 }  # fmt: skip
+_ALONE = (
+    "prove them on a server of its own: runner verify without --database-url and without"
+    " DATABASE_URL or PGHOST"
+)
 _LEND = (
     "correct the file; or where its databases have that, make it first: runner verify --given FILE,"
     " whose SQL a superuser runs (create role …; alter role migrator createrole; …)"
@@ -116,7 +119,7 @@ def _verify(run: Run, lent: Lent | None, *, sample_rows: bool) -> Result:
             raise ValidationFailed("the files have problems", details=tuple(problems))
         if lent is None:
             files = (*folder.versioned, *folder.undo.values(), *folder.repeatable)
-            refuse_reaching(files, "proved")
+            refuse_reaching(files, "proved", fix=_ALONE)
         assumed = lent.equip(folder) if lent else []
         result.warnings += [f"assumed to be there: {what}" for what in assumed]
         entries: list[Proof] = []
@@ -162,8 +165,7 @@ def scratch(run: Run, result: Result, lent: Lent | None) -> Iterator[Session]:
                 " on the embedded PostgreSQL",
             ) from error
         try:
-            parameters = {**run.target.parameters, "dbname": name}
-            there = run._replace(target=run.target._replace(parameters=parameters))
+            there = run._replace(target=run.target.elsewhere(name))
             _let_in(there)
             if lent:
                 lent.give(name)

@@ -79,6 +79,10 @@ class Target(NamedTuple):
         """The schema of the history."""
         return self.schema or "public"
 
+    def elsewhere(self, database: str) -> Target:
+        """Return another database of the same server, with the same login."""
+        return self._replace(parameters={**self.parameters, "dbname": database})
+
     def path(self) -> str | None:
         """Return the search_path of one schema; None: what role and database give."""
         if self.schema is None:

@@ -9,7 +9,6 @@ whatever dies, and whoever else does the same, no row is done twice by it or mis
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -31,7 +30,7 @@ from runner.engine.key import Range
 from runner.engine.lock import RUN, for_session, for_transaction
 from runner.engine.outcome import asked
 from runner.engine.standing import seen, standing
-from runner.engine.steps import finish
+from runner.engine.steps import finish, leave, told
 from runner.engine.waiting import Waiting
 from runner.errors import Incomplete, NeedsAttention, Unreachable
 from runner.files.directives import Batch
@@ -113,14 +112,8 @@ class Backfills:
             with self._alone():
                 late = finish(self._session, self._conduct, job, done, kept=same)
         finally:
-            with contextlib.suppress(psycopg2.Error):  # where the session was lost
-                self._session.rollback()
-                self._session.run(f"{self._session.reset()}{DISCARD}")
-        with held():
-            yield job, done
-            self._conduct.progress.finished(job, done.duration_ms)
-        if late:
-            raise late
+            leave(self._session)
+        yield from told(self._conduct, job, done, late)
 
     def _begin(self, job: Job, *, first: bool) -> None:
         """Find the key, and the journal, or open that."""

@@ -22,8 +22,8 @@ def split(folder: Folder, rows: Sequence[Row], tasks: list[Task]) -> tuple[list[
     """
     files = folder.by_key()
     begun = {row.version for row in rows if row.state == "applying" and row.checkpoint}
-    begun = {key for key in begun if key in files and _background(files[key])}
-    unfinished = begun | {t.migration.key for t in tasks if _background(t.migration)}
+    begun = {key for key in begun if key in files and files[key].directives.in_background}
+    unfinished = begun | {t.migration.key for t in tasks if t.migration.directives.in_background}
     if not unfinished:
         return tasks, []
     waits = _dependents((task.migration for task in tasks), unfinished)
@@ -41,7 +41,7 @@ def split(folder: Folder, rows: Sequence[Row], tasks: list[Task]) -> tuple[list[
 
 def excused(folder: Folder) -> Collection[str]:
     """Return the versions that may come after newer ones, because they had to wait."""
-    background = {file.key for file in folder.versioned if _background(file)}
+    background = {file.key for file in folder.versioned if file.directives.in_background}
     if not background:
         return ()
     first = min(file.version for file in folder.versioned if file.key in background)
@@ -99,8 +99,3 @@ def _touched(file: Migration) -> Iterator[str]:
             yield from (lock.relation for lock in locks_of(statement) if lock.relation)
             if name := made(statement):
                 yield name
-
-
-def _background(file: Migration) -> bool:
-    batch = file.directives.batch
-    return batch is not None and batch.background

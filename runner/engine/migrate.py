@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +19,7 @@ from runner.engine.evidence import Evidence
 from runner.engine.plan import Policy, Task, late, newest, plan_migrate, plan_rollback, waiting
 from runner.engine.run import Files, Run, opened, reported
 from runner.engine.snapshot import NONE, Snapshot
-from runner.files.folder import Folder, Migration, Version, read_folder
+from runner.files.folder import Folder, Version, read_folder
 from runner.history import others, read
 from runner.history.table import Row
 from runner.result import Preview, Result
@@ -113,11 +113,8 @@ def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Resu
 
         files = Files(read_folder(folder), {})
         waits = waiting(files.folder, (), policy)
-        now, held = _split(files.folder, (), plan_migrate(files.folder, (), policy=policy), waits)
-        jobs = _prepared([*now, *held], files)
-        for job in jobs[len(now) :]:
-            result.hold(job.describe())
-        jobs = jobs[: len(now)]
+        tasks = plan_migrate(files.folder, (), policy=policy)
+        jobs = _for_now(result, files, (), tasks, waits)
         result.target = {"dbname": database}
         result.planned = True
         result.await_tasks(job.describe() for job in jobs)
@@ -154,8 +151,9 @@ def rollback(
     return result
 
 
-@contextmanager
-def _open(run: Run, result: Result, policy: Policy, *, locked: bool) -> Iterator[_Planned]:
+def _open(
+    run: Run, result: Result, policy: Policy, *, locked: bool
+) -> AbstractContextManager[_Planned]:
     """Open the target, and give what a policy lets migrate do there."""
 
     def planner(session: Session, folder: Folder, rows: Sequence[Row]) -> list[Task]:
@@ -163,8 +161,7 @@ def _open(run: Run, result: Result, policy: Policy, *, locked: bool) -> Iterator
             others.refuse(session)
         return plan_migrate(folder, rows, policy=policy, excused=_excused)
 
-    with _planned(run, result, planner, locked=locked, policy=policy) as found:
-        yield found._replace(after_deploy=policy.after_deploy)
+    return _planned(run, result, planner, locked=locked, policy=policy)
 
 
 def _digests(found: _Planned) -> set[str]:
@@ -304,17 +301,29 @@ def _planned(
         result.version = newest(rows)
         result.warnings += late(folder, rows, partial(read.baselined, session))
         waits = waiting(folder, rows, policy) if policy else {}
-        now, held = _split(folder, rows, planner(session, folder, rows), waits)
-        jobs = _prepared([*now, *held], files)
-        for job in jobs[len(now) :]:
-            result.hold(job.describe())
-        jobs = jobs[: len(now)]
+        jobs = _for_now(result, files, rows, planner(session, folder, rows), waits)
         if any(job.migration.directives.batch for job in jobs):
             from runner.engine.foresight import require
 
             require(session, run.conduct, jobs)
         result.await_tasks(job.describe() for job in jobs)
-        yield _Planned(session, folder, jobs, rows, waits)
+        after_deploy = policy is not None and policy.after_deploy
+        yield _Planned(session, folder, jobs, rows, waits, after_deploy)
+
+
+def _for_now(
+    result: Result, files: Files, rows: Sequence[Row], tasks: list[Task], waits: Mapping[str, str]
+) -> list[Job]:
+    """Return the jobs that run now; those that wait are in the result, and checked as well.
+
+    Parameters:
+        waits: what waits for the new code, by version, and why.
+    """
+    now, held = _split(files.folder, rows, tasks, waits)
+    jobs = _prepared([*now, *held], files)
+    for job in jobs[len(now) :]:
+        result.hold(job.describe())
+    return jobs[: len(now)]
 
 
 def _split(
@@ -332,16 +341,12 @@ def _split(
     ]
     left = [task for task in tasks if task.migration.key not in waits]
     undo = any(task.action == "undo" for task in tasks)
-    if undo or not any(_in_background(file) for file in folder.versioned):
+    if undo or not any(file.directives.in_background for file in folder.versioned):
         return left, held
     from runner.engine.held import split
 
     now, later = split(folder, rows, left)
     return now, [*later, *held]
-
-
-def _in_background(file: Migration) -> bool:
-    return file.directives.batch is not None and file.directives.batch.background
 
 
 def _excused(folder: Folder) -> Collection[str]:

@@ -333,8 +333,7 @@ def _cannot_undo(row: Row, file: Migration | None, undo: Migration | None) -> st
     if file and file.directives.irreversible:
         return f"{file.name} is irreversible: {file.directives.irreversible}"
     if row.state == "applying":
-        batch = file.directives.batch if file else None
-        how = "backfill" if batch and batch.background else "migrate"
+        how = "backfill" if file and file.directives.in_background else "migrate"
         return f"version {row.version} is half applied: runner {how} to finish it first"
     if undo is None:
         return f"version {row.version} ({row.description}) has no U file"

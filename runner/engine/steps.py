@@ -83,14 +83,8 @@ class Steps:
             done = Done(took, trace.from_text(job), notices)
             late = finish(self._session, self._conduct, job, done)
         finally:
-            with contextlib.suppress(psycopg2.Error):  # where the session was lost
-                self._session.rollback()
-                self._session.run(f"{self._session.reset()}{DISCARD}")
-        with held():
-            yield job, done
-            self._progress.finished(job, done.duration_ms)
-        if late:
-            raise late
+            leave(self._session)
+        yield from told(self._conduct, job, done, late)
 
     def _run(self, job: Job) -> list[str]:
         """Run what is left of a job's statements and return what the server said."""
@@ -312,6 +306,24 @@ class Steps:
             note=note,
             kind=NeedsAttention,
         ) from error
+
+
+def leave(session: Session) -> None:
+    """Let nothing of a job stay in the session."""
+    with contextlib.suppress(psycopg2.Error):  # where it was lost
+        session.rollback()
+        session.run(f"{session.reset()}{DISCARD}")
+
+
+def told(
+    conduct: Conduct, job: Job, done: Done, late: BaseException | None
+) -> Iterator[tuple[Job, Done]]:
+    """Yield a job that is in force and what came of it, then raise what came too late for it."""
+    with held():
+        yield job, done
+        conduct.progress.finished(job, done.duration_ms)
+    if late:
+        raise late
 
 
 def finish(

@@ -59,6 +59,11 @@ class Directives(NamedTuple):
     needs: str | None = None
     after_deploy: bool = False
 
+    @property
+    def in_background(self) -> bool:
+        """Whether it is a backfill that what comes after it need not wait for."""
+        return self.batch is not None and self.batch.background
+
 
 def parse(head: str) -> Directives:
     """Return the directives among the blank and comment lines that a file begins with.

@@ -312,7 +312,7 @@ def _read(folder: Path, name: str) -> Migration:
         raise ConfigurationError(_NOT_HELD[kind])
     if asked.batch and kind == "R":
         raise ConfigurationError("a repeatable runs as a whole: a backfill is a V or a U file")
-    if asked.batch and asked.batch.background and kind == "U":
+    if asked.in_background and kind == "U":
         raise ConfigurationError("an undo is waited for: leave background out")
     if asked.batch and size > _CHUNK:
         raise ConfigurationError(

@@ -65,7 +65,9 @@ def test_backfill_is_finished_beside_and_what_waited_runs_though_it_is_older(
     assert [e["file"] for e in document["applied"]] == ["V2__fill.sql"], document["error"]
     assert filling.query("select count(*) from t where n = id") == [(95,)]
     assert filling.run("backfill")["outcome"] == "noop"
+    rehearsed = filling.run("rehearse")["data"]["files"]
     document = filling.run("migrate")
+    assert [e["file"] for e in rehearsed] == [e["file"] for e in document["applied"]]
     assert [e["file"] for e in document["applied"]] == [
         "V4__not_null.sql", "V5__view.sql", "V6__needs.sql", "R__r.sql",
     ]  # fmt: skip
