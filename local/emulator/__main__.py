@@ -19,6 +19,7 @@ from local.emulator import (
     patches,
     rds,
     rds_data,
+    rds_restore,
     reports,
     sessions,
     texts,
@@ -41,6 +42,7 @@ def main() -> None:
     )
     rds.patch(databases)
     rds_data.patch()
+    rds_restore.patch(databases)
     iam.patch()
     ec2.patch()
     ec2_permissions.patch()

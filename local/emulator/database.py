@@ -8,6 +8,8 @@ forgets its clusters, so creating a cluster of the same name adopts it, with a n
 import dataclasses
 import json
 import os
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -15,9 +17,11 @@ import psycopg2
 from psycopg2 import sql
 
 from local.emulator.login import IamLogin
+from local.errors import LocalError
 from local.postgres.tls import TRUSTED_ADDRESS, TlsFront
 from runner.embedded import Server, embedded_bin_dir
 from runner.embedded.ports import free_port, is_free
+from runner.embedded.privilege import unprivileged
 
 _ROLES = ("rds_superuser", "rds_iam")
 _SUPERUSER_IS = "grant pg_monitor, pg_signal_backend, pg_checkpoint to rds_superuser"
@@ -82,6 +86,31 @@ class Databases:
         (self._folder / name / "database").write_text(database or "postgres")
         self.set_password(name, user=user, password=password)
         return ports.tls
+
+    def copy(self, source: str, name: str) -> None:
+        """Put all data of a running server where that of `name` is to be; `ensure` starts it.
+
+        Raises:
+            LocalError: it cannot be copied.
+
+        """
+        server, home, way = (
+            self._server(source, self._open[source]),
+            self._folder / name,
+            unprivileged(),
+        )
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        way.give(home)
+        shutil.copy2(server.home / "password", home)
+        way.give(home / "password")
+        made = subprocess.run(
+            [*way.prefix, server.bin_dir / "pg_basebackup", f"--dbname={server.url()}",
+             f"--pgdata={home / 'data'}", "--checkpoint=fast", "--no-sync"],
+            **way.options, cwd=home, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if made.returncode:
+            raise LocalError(f"{source} cannot be copied: {' '.join(made.stderr.split())}")
 
     def set_password(self, name: str, *, user: str, password: str) -> None:
         """Give the master user a new password, and psql its password file."""

@@ -102,7 +102,7 @@ def _creating(noun: str, databases: Databases, original: Action) -> Action:
             refusal: Response = rds._error("InternalFailure", str(error), 400)
             return refusal
         _publish(record, port)
-        _complete_secret(record)
+        complete_secret(record)
         return _reply(f"CreateDB{noun}", record)
 
     return create
@@ -138,7 +138,7 @@ def _managing_the_password(original: Action) -> Action:
     return create
 
 
-def _complete_secret(record: Record) -> None:
+def complete_secret(record: Record) -> None:
     """Tag a managed secret and rotate it every week, as RDS does unless told otherwise."""
     if managed := record.get("MasterUserSecret"):
         noun = INSTANCE if "DBInstanceIdentifier" in record else CLUSTER
