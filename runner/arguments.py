@@ -137,12 +137,14 @@ def parse(
     }
     settings = read(environ, folder)
     command = _NAMES[found.pop("command")]
-    shared = {}
+    # A setting of a schema speaks of databases that are reached from here.
+    named, shared = "schema" in found, {}
     for option in (option for options in SHARED.values() for option in options):
         given = found.pop(option.name, settings.shared.get(option.name))
         shared[option.name] = option.default if given is None else option.value(given)
     if command.name == "invoke":
-        return Arguments(command, _invoked(found, settings), shared)
+        schema = {"schema": shared["schema"]} if named else {}
+        return Arguments(command, {**_invoked(found, settings), **schema}, shared)
     return Arguments(command, command.values(settings.completed(command, found)), shared)
 
 
@@ -245,6 +247,8 @@ def _add_remote(invoke: _Parser) -> None:
         if command.right:
             added = _add_named(remote, command)
             _add_shared(added, [None])
+            if Needs.DATABASE in command.needs:
+                _add(added, added, next(o for o in SHARED[Needs.DATABASE] if o.name == "schema"))
             invoke.children.append(added)
 
 

@@ -6,6 +6,14 @@ Options are those of the command line, with underscores. `files` are migrations 
 place of those that the function carries, as data: nothing of them is run. They are a JSON object
 of names and texts, compressed by gzip, in base64; or where that is too large for an event
 `{"sha256": "…"}`, the object of this name and content in the function's own FILES_BUCKET.
+
+`schema` is the option of that name: one schema of the function's database. SCHEMAS, in the
+function's environment, names those that it serves, as a JSON array in which `*` stands for any
+characters. Without it the function serves its database as a whole, and no schema; with it no call
+without a schema.
+
+`target` is an entry of a fleet's list of targets, in place of `schema`: what came of it is answered
+in a line.
 """
 
 from __future__ import annotations
@@ -22,12 +30,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from runner import bucket
-from runner.commands.command import Command, Right, named_run
-from runner.commands.table import COMMANDS
+from runner.commands.command import Command, Needs, Right, named_run
+from runner.commands.table import COMMANDS, SHARED
 from runner.errors import ConfigurationError
 from runner.files.packing import MOST, unpacked
+from runner.fleet.targets import Item, of_event
 
-_KEYS = {"command", "run_id", "options", "files"}
+_KEYS = {"command", "run_id", "options", "files", "schema", "target"}
+_FLEET = {"migrate", "plan", "status"}  # are done for a fleet
 _PLANS = {"plan", "status"}  # take files, for they run none
 
 
@@ -38,6 +48,8 @@ class Request(NamedTuple):
     run_id: str
     options: dict[str, Any]
     files: Mapping[str, str] | None
+    schema: str | None = None
+    item: Item | None = None
 
     def asked(self) -> str:
         """Return what is asked as a text: the same for the same command and options."""
@@ -80,7 +92,56 @@ def parse(event: Any, arn: str) -> Request:
     options = event.get("options", {})
     if not isinstance(options, dict):
         raise ConfigurationError("the event's options are not an object")
-    return Request(command, run_id, command.values(options), _files(command, event.get("files")))
+    values, item = command.values(options), _item(command, event)
+    schema = _served(item.schema if item else event.get("schema"))
+    return Request(command, run_id, values, _files(command, event.get("files")), schema, item)
+
+
+def _item(command: Command, event: Mapping[str, Any]) -> Item | None:
+    """Return the target of a fleet that an event names, None where it names none."""
+    if "target" not in event:
+        return None
+    if command.name not in _FLEET or {"schema", "files"} & set(event):
+        raise ConfigurationError(
+            f"a fleet's target stands without schema and files, for {', '.join(sorted(_FLEET))}"
+        )
+    return of_event(event["target"])
+
+
+def _served(given: object) -> str | None:
+    """Return the schema that is asked for, which is one that the function serves.
+
+    IAM sees who calls which alias, and no schema: without this, who may migrate one tenant could
+    make and change any schema of the database.
+    """
+    served = _schemas()
+    if given is None:
+        if served:
+            raise ConfigurationError(
+                f"this function serves the schemas {', '.join(served)}, and the call names none",
+                fix="name one with --schema",
+            )
+        return None
+    (option,) = (each for each in SHARED[Needs.DATABASE] if each.name == "schema")
+    name: str = option.value(given)
+    patterns = (re.escape(each).replace(r"\*", ".*") for each in served)
+    if not any(re.fullmatch(pattern, name, re.DOTALL) for pattern in patterns):
+        raise ConfigurationError(
+            f"this function does not serve schema {name}: {', '.join(served) or 'it serves none'}",
+            fix="name it in runner_schemas of the inventory, and deploy",
+        )
+    return name
+
+
+def _schemas() -> list[str]:
+    text = os.environ.get("SCHEMAS") or "[]"
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, str) and each for each in found):
+        raise ConfigurationError("SCHEMAS of the function's environment is no JSON array of names")
+    return found
 
 
 def _command(name: object) -> Command:

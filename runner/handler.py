@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.commands.command import Context, Needs
+from runner.commands.member import line
 from runner.commands.table import COMMANDS, SHARED
 from runner.database.connection import target
 from runner.deadline import Deadline
@@ -23,7 +24,7 @@ from runner.engine.throttle import Throttle
 from runner.errors import ConfigurationError, Refused, RunnerError
 from runner.event import Request, parse
 from runner.report import text, wording
-from runner.result import Backfill, Document, Result
+from runner.result import Backfill, Document, Line, Result
 
 # Bytes of an answer. Lambda's limit is 6 MB:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -35,8 +36,8 @@ class RunFailed(Exception):
     """Its text is the result document, so that the caller of a failed Lambda has all of it."""
 
 
-def handle(event: Any, context: Any) -> Document:
-    """Run the event's command and return the result document.
+def handle(event: Any, context: Any) -> Document | Line:
+    """Run the event's command and return the result document, or of a fleet's target the line.
 
     Parameters:
         event: what `runner.event` describes.
@@ -44,18 +45,23 @@ def handle(event: Any, context: Any) -> Document:
             function was called says which commands it serves.
 
     Raises:
-        RunFailed: with the result document as its text.
+        RunFailed: with that as its text.
     """
-    said = text.as_json(_run(event, context))
-    # Files are named as in the repository, not by where the zip was unpacked.
-    document: Document = text.fitted(json.loads(said.replace(f"{_ROOT}/", "")), _ANSWER)
+    result, told = _run(event, context)
+    document: Document = text.fitted(_as_in_repository(result), _ANSWER)
     command = COMMANDS.get(document["command"])
     _say(command.text(document) if command else text.as_text(document, text.last_line(document)))
     if document["command"] in {"migrate", "rollback", "backfill"}:
         print(metrics(document, time.time()))
+    answer = _as_in_repository(told) if told else document
     if document["error"]:
-        raise RunFailed(json.dumps(document, ensure_ascii=False))
-    return document
+        raise RunFailed(json.dumps(answer, ensure_ascii=False))
+    return answer
+
+
+def _as_in_repository(document: Any) -> Any:
+    """Return a document whose files are not named by where the zip was unpacked."""
+    return json.loads(text.as_json(document).replace(f"{_ROOT}/", ""))
 
 
 def metrics(document: Document, now: float) -> str:
@@ -102,7 +108,7 @@ def _backfilled(document: Document) -> dict[str, float]:
     return {name: number for name, number in numbers.items() if number is not None}
 
 
-def _run(event: Any, context: Any) -> Document:
+def _run(event: Any, context: Any) -> tuple[Document, Line | None]:
     try:
         request = parse(event, context.invoked_function_arn)
         _require_digest(request)
@@ -112,16 +118,22 @@ def _run(event: Any, context: Any) -> Document:
 
             def database(_: str | None) -> Run:
                 to = target(None, _environment(), verified=True)
+                if request.schema:
+                    extensions = os.environ.get("EXTENSION_SCHEMA") or None
+                    to = to._replace(schema=request.schema, extensions=extensions)
                 conduct = Conduct(deadline, _Log(), throttle=_throttle())
                 return Run(to, sql_dir, request.run_id, conduct, asked=request.asked())
 
             given = Context(request.run_id, sql_dir, database, _say)
-            return request.command.run(given, _with_required(request))
+            options = _with_required(request)
+            if request.item:
+                return line(given, request.command.name, options, request.item)
+            return request.command.run(given, options), None
     except RunnerError as error:
         asked: dict[str, Any] = event if isinstance(event, dict) else {}
         result = Result(*(_shown(asked.get(name)) for name in ("command", "run_id")))
         result.error = error
-        return result.document()
+        return result.document(), None
 
 
 def _shown(given: object) -> str:
@@ -131,8 +143,8 @@ def _shown(given: object) -> str:
 
 def _say(said: str) -> None:
     """Print lines for the log; none of them passes for the numbers that CloudWatch reads there."""
-    for line in wording.clean(said).split("\n"):
-        print(f"| {line}" if line.lstrip().startswith("{") else line)
+    for shown in wording.clean(said).split("\n"):
+        print(f"| {shown}" if shown.lstrip().startswith("{") else shown)
 
 
 def _require_digest(request: Request) -> None:

@@ -349,6 +349,25 @@ class Fleet(TypedDict):
     members: list[Member]
 
 
+class Line(TypedDict):
+    """What the Lambda answers for one target of a fleet: so little that a state machine carries it.
+
+    `files` is the digest of the function's files, `tasks` are what would run, `digest` approves
+    that in every target in this state. The log has the whole result.
+    """
+
+    result_version: int
+    command: str
+    run_id: str
+    outcome: Outcome
+    files: str
+    digest: str | None
+    member: Member
+    tasks: list[str]
+    warnings: list[str]
+    error: Error | None
+
+
 # What a command answers beside what it ran; which of them is the command's.
 Data = (
     list[Standing] | list[Event] | list[Finding] | list[Preview] | list[str]

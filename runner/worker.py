@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
-from runner.commands.status import PENDING, status
+from runner.commands.member import answered, stands
+from runner.commands.status import status
 from runner.deadline import Deadline
 from runner.engine.conduct import Conduct
 from runner.engine.migrate import look, migrate
@@ -22,13 +23,11 @@ from runner.engine.progress import Silence
 from runner.engine.run import Files, Run
 from runner.engine.throttle import Hours, Pause, Throttle
 from runner.errors import ConfigurationError, Interrupted, RunnerError
-from runner.files.folder import canonical, parse_version, read_folder
+from runner.files.folder import read_folder
 from runner.fleet.targets import Item
-from runner.fleet.work import Answer, Asked, one_line, shortened, state_of
-from runner.result import Result, Standing
+from runner.fleet.work import Answer, Asked
+from runner.result import Result
 from runner.signals import handled
-
-_DIFFERS = "applied, file "  # as the state of a migration begins that does not fit its file
 
 
 class Worker:
@@ -63,20 +62,20 @@ class Worker:
             error = raised
         result = Result(self._asked.command, self._asked.run_id)
         result.error = error
-        return _answered(item, result)
+        return answered(item, result)
 
     def _answer(self, item: Item, left: float | None) -> Answer:
         run, options = self._run(item, left), self._asked.options
         if self._asked.command == "status":
             result = status(run, check_only=False, with_drift=options["drift"])
-            return _stands(item, result)
+            return stands(item, result)
         policy = Policy(**options["policy"])
         if self._asked.command == "plan":
             result, digest = look(run, policy)
-            return _answered(item, result)._replace(digest=digest)
+            return answered(item, result)._replace(digest=digest)
         run = run._replace(create_schema=options["create_schema"])
         drift, digests = options["on_drift"], options["plan_digests"]
-        return _answered(item, migrate(run, policy, on_drift=drift, plan_digests=digests))
+        return answered(item, migrate(run, policy, on_drift=drift, plan_digests=digests))
 
     def _run(self, item: Item, left: float | None) -> Run:
         asked = self._asked
@@ -101,61 +100,6 @@ def _throttle(
     pause: Sequence[Any], lag: int | None, active: int | None, hours: Sequence[str] | None
 ) -> Throttle:
     return Throttle(Pause(*pause), lag, active, Hours(*hours) if hours else None)
-
-
-def _answered(item: Item, result: Result) -> Answer:
-    """Return the answer that a run's result is."""
-    document = result.document()
-    error, applied = document["error"], document["applied"]
-    files = tuple(task["file"] for task in document["pending"])
-    left = len(files) + len(document.get("held", []))  # what waits for the new code as well
-    versions = [entry["version"] for entry in applied if entry["action"] == "apply"]
-    return Answer(
-        {
-            "name": item.name,
-            "target": document["target"],
-            "state": state_of(error) if error else "behind" if left else "current",
-            "exit_code": document["exit_code"],
-            "version": _newest([*versions, *filter(None, [result.version])]),
-            "applied": len(applied),
-            "pending": left,
-            "duration_ms": document["duration_ms"],
-            "error": one_line(error) if error else None,
-        },
-        files=files,
-        error=error,
-        warnings=tuple(document["warnings"]),
-    )
-
-
-def _stands(item: Item, result: Result) -> Answer:
-    """Return the answer that the result of status is."""
-    answer, found = _answered(item, result), cast(list[Standing] | None, result.data)
-    if found is None:
-        return answer
-    files = tuple(entry["file"] or "" for entry in found if entry["state"] in PENDING)
-    strange = [entry for entry in found if entry["state"].startswith(_DIFFERS)]
-    member = answer.member
-    member["pending"] = len(files)
-    member["version"] = _newest(
-        entry["version"]
-        for entry in found
-        if not entry["version"].startswith("R__")
-        and entry["state"].startswith(("applied", "baseline"))
-    )
-    if result.error:
-        member |= {"state": "drifted", "error": shortened(" ".join(result.error.details[1:]))}
-    elif strange:
-        said = ", ".join(f"{entry['version']} is {entry['state']}" for entry in strange)
-        member |= {"state": "differs", "error": shortened(said)}
-    elif files:
-        member["state"] = "behind"
-    return answer._replace(files=files)
-
-
-def _newest(versions: Iterable[str]) -> str | None:
-    found = [parse_version(version) for version in versions]
-    return canonical(max(found)) if found else None
 
 
 def _lines(stream: TextIO) -> Iterator[Any]:

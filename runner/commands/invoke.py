@@ -61,12 +61,14 @@ def invoke(
     options: Mapping[str, Any],
     progress: Callable[[str], None],
     files: Path | None = None,
+    schema: str | None = None,
 ) -> Document:
     """Run a command in the Lambda, again while it says that it is incomplete.
 
     Parameters:
         function: name or ARN, with the alias that stands for the caller's right.
         files: a folder whose files the function shall plan with, in place of its own.
+        schema: one of its database that the function serves.
 
     Returns:
         The result document; its `exit_code` is 0 only where success is proved.
@@ -78,6 +80,8 @@ def invoke(
     """
     client = _client(function)
     event: dict[str, Any] = {"command": command, "run_id": run_id, "options": dict(options)}
+    if schema is not None:
+        event["schema"] = schema
     if files is not None:
         event["files"] = _sent(client, function, packed(_texts(files)))
     payload = json.dumps(event).encode()
@@ -229,6 +233,8 @@ def _problem(document: object, failed: object, event: Mapping[str, Any]) -> str 
     for name in ("run_id", "command"):
         if document[name] != event[name]:
             return f"the result is of {name} {document[name]!r}, not {event[name]!r}"
+    if "schema" in event and document["target"].get("schema") not in {None, event["schema"]}:
+        return f"the result is of schema {document['target']['schema']!r}"
     return _contradiction(cast(Document, document), event, failed=failed is not None)
 
 

@@ -30,7 +30,7 @@ from runner.engine.throttle import Pause, hours, pause
 from runner.files.directives import with_unit
 from runner.files.folder import parse_version
 from runner.report import text
-from runner.result import Document
+from runner.result import Document, Result
 
 if TYPE_CHECKING:
     from runner.engine.plan import Policy
@@ -42,13 +42,18 @@ def new_run_id() -> str:
 
 
 def _migrate(context: Context, options: Options) -> Document:
+    return migrated(context, options).document()
+
+
+def migrated(context: Context, options: Options) -> Result:
+    """Apply what is pending, as the options of migrate say."""
     from runner.engine.evidence import Evidence
     from runner.engine.migrate import migrate
 
     run = context.database(None)
     return migrate(
         run._replace(create_schema=options.get("create_schema", False)),
-        _policy(options),
+        policy(options),
         single=options.get("single_transaction", False),
         dry_run=options.get("dry_run", False),
         on_drift=options.get("on_drift", "warn"),
@@ -57,7 +62,7 @@ def _migrate(context: Context, options: Options) -> Document:
             options.get("proved"), options.get("promoted"), options.get("without_evidence")
         ),
         snapshot=_snapshot(options),
-    ).document()
+    )
 
 
 def _snapshot(options: Options) -> Snapshot:
@@ -67,10 +72,11 @@ def _snapshot(options: Options) -> Snapshot:
 def _plan(context: Context, options: Options) -> Document:
     from runner.engine.migrate import plan
 
-    return plan(context.database(None), _policy(options)).document()
+    return plan(context.database(None), policy(options)).document()
 
 
-def _policy(options: Options) -> Policy:
+def policy(options: Options) -> Policy:
+    """Return what the options of migrate and plan allow."""
     from runner.engine.plan import Policy
 
     return Policy(
@@ -109,7 +115,7 @@ def _fleet_migrate(context: Context, options: Options) -> Document:
     from runner.commands.fleet import fleet
 
     asked = {
-        "policy": _policy(options)._asdict(),
+        "policy": policy(options)._asdict(),
         "on_drift": options.get("on_drift", "warn"),
         "create_schema": options.get("create_schema", False),
         "plan_digests": options.get("plan_digest", ()),
@@ -121,7 +127,7 @@ def _fleet_migrate(context: Context, options: Options) -> Document:
 def _fleet_plan(context: Context, options: Options) -> Document:
     from runner.commands.fleet import fleet
 
-    asked = {"policy": _policy(options)._asdict()}
+    asked = {"policy": policy(options)._asdict()}
     wanted = frozenset({"current", "behind"})
     return fleet(context, "plan", options, asked=asked, wanted=wanted).document()
 
@@ -176,7 +182,7 @@ def _rehearse(context: Context, options: Options) -> Document:
     from runner.commands.rehearse import Limits, rehearse
 
     limits = Limits(options.get("held"), options.get("above", 0), options.get("took"))
-    return rehearse(context.database, _policy(options), limits, copy=options.get("copy")).document()
+    return rehearse(context.database, policy(options), limits, copy=options.get("copy")).document()
 
 
 def _lint(context: Context, options: Options) -> Document:
@@ -277,6 +283,7 @@ def _invoke(context: Context, options: Options) -> Document:
             options=options["options"],
             progress=context.progress,
             files=files,
+            schema=options.get("schema"),
         )
     except NotThere as error:
         if not first:
@@ -288,7 +295,7 @@ def _first(context: Context, options: Options, why: str) -> Document:
     from runner.engine.migrate import plan_first
 
     values = COMMANDS["plan"].values(options["options"])
-    planned = plan_first(context.sql_dir, context.run_id, _policy(values), options["first"])
+    planned = plan_first(context.sql_dir, context.run_id, policy(values), options["first"])
     planned.warnings.append(why)
     return planned.document()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,12 @@ _WHERE = ("url", "service", "host", "port", "dbname", "user")
 _OF_FILE = ("name", "schema", *_WHERE)
 # Rows may be somebody's who may not say where our login goes.
 _OF_QUERY = ("name", "schema", "dbname")
+# Of a state machine: a function knows its database, and another account's is called by a role.
+_OF_MACHINE = ("name", "schema", "function", "role")
+_ARNS = {
+    "function": re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w-]{1,64}").fullmatch,
+    "role": re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}").fullmatch,
+}
 _SECRETS = ("password", "passfile", "sslpassword")
 _LONGEST = 200  # characters of a name
 _SHOWN = 20  # problems that are listed
@@ -68,8 +74,11 @@ class Entry(NamedTuple):
     value: object
 
 
-def of_file(path: Path) -> list[Item]:
+def of_file(path: Path, *, machine: bool = False) -> list[Item]:
     """Return the targets of a file: a JSON array of objects, or an object a line.
+
+    Parameters:
+        machine: they are for a state machine, and may name a function and a role.
 
     Raises:
         ConfigurationError: it cannot be read, or holds no list of targets; every problem is named
@@ -81,7 +90,17 @@ def of_file(path: Path) -> list[Item]:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8: {error}") from error
-    return _checked(str(path), _entries(str(path), text), _OF_FILE)
+    fields = _OF_MACHINE if machine else _OF_FILE
+    return _checked(str(path), _entries(str(path), text), fields)
+
+
+def of_event(value: object) -> Item:
+    """Return the target that an event names.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    return _item(value, _OF_MACHINE)
 
 
 def of_query(common: Target, sql: str, *, run_id: str, wait: float) -> list[Item]:
@@ -128,7 +147,7 @@ def _entries(path: str, text: str) -> Iterator[Entry]:
         raise ConfigurationError(f"{path} is no JSON, from line {line} on: {error}") from error
 
 
-def _checked(source: str, entries: Iterable[Entry], fields: Iterable[str]) -> list[Item]:
+def _checked(source: str, entries: Iterable[Entry], fields: Sequence[str]) -> list[Item]:
     """Return the targets of a list, each called and there once.
 
     Raises:
@@ -162,7 +181,7 @@ def _checked(source: str, entries: Iterable[Entry], fields: Iterable[str]) -> li
     return items
 
 
-def _item(value: object, fields: Iterable[str]) -> Item:
+def _item(value: object, fields: Sequence[str]) -> Item:
     if not isinstance(value, dict):
         raise ConfigurationError("not an object")
     for name, text in value.items():
@@ -174,17 +193,29 @@ def _item(value: object, fields: Iterable[str]) -> Item:
             raise ConfigurationError(f"unknown: {name[:_LONGEST]!r}")
         if type(text) not in {str, int} or not str(text).isprintable() or text == "":
             raise ConfigurationError(f"{name} is no printable text")
-    where = {name: str(value[name]) for name in _WHERE if name in value}
+    where = {name: str(value[name]) for name in fields if name in value}
+    schema, called = where.pop("schema", None), where.pop("name", None)
     _refuse_password(where.get("url"))
-    schema = str(value["schema"]) if "schema" in value else None
+    _refuse_no_arn(where)
     if problem := schema and misnamed(schema):
         raise ConfigurationError(problem)
     if schema is None and not where:
-        raise ConfigurationError("it says neither a schema nor a database")
-    called = value.get("name", schema or where.get("dbname") or where.get("service"))
-    if called is None or len(str(called)) > _LONGEST:
+        kind = "function" if "function" in fields else "database"
+        raise ConfigurationError(f"it says neither a schema nor a {kind}")
+    called = called or schema or where.get("dbname") or where.get("service")
+    if called is None or len(called) > _LONGEST:
         raise ConfigurationError(f"it needs a name of at most {_LONGEST} characters")
-    return Item(str(called), schema, where)
+    return Item(called, schema, where)
+
+
+def _refuse_no_arn(where: Mapping[str, str]) -> None:
+    for name, fits in _ARNS.items():
+        if name in where and not fits(where[name]):
+            raise ConfigurationError(
+                f"{name} is no ARN of a {name}{', without an alias' if name == 'function' else ''}"
+            )
+    if "role" in where and "function" not in where:
+        raise ConfigurationError("it has a role, and no function to call by it")
 
 
 def _refuse_password(url: str | None) -> None:

@@ -15,7 +15,8 @@ from runner.commands.table import COMMANDS
 from runner.errors import ConfigurationError
 from runner.event import parse
 from runner.files.packing import packed
-from runner.result import Document
+from runner.result import Document, Line
+from runner.shape import misfit
 from tests.runner.project import Project
 from tests.runner.schema import conforming
 
@@ -72,6 +73,15 @@ class Context:
         ({"command": "rollback", "run_id": "r"}, "rollback takes one of --to or --steps"),
         ({"command": "baseline", "run_id": "r"}, "baseline needs version"),
         ({"command": "verify", "run_id": "r"}, "unknown command 'verify'"),
+        ({"command": "migrate", "run_id": "r", "schema": "t"}, "it serves none"),
+        ({"command": "migrate", "run_id": "r", "target": {"schema": "t"}}, "it serves none"),
+        ({"command": "migrate", "run_id": "r", "target": {"name": "t"}}, "neither a schema nor"),
+        ({"command": "migrate", "run_id": "r", "target": "t"}, "not an object"),
+        (
+            {"command": "baseline", "run_id": "r", "options": {"version": "1"}, "target": {}},
+            "stands without",
+        ),
+        ({"command": "plan", "run_id": "r", "target": {}, "schema": "t"}, "stands without"),
     ],
 )
 def test_wrong_event_is_refused(event: Any, said: str) -> None:
@@ -79,6 +89,66 @@ def test_wrong_event_is_refused(event: Any, said: str) -> None:
     alias = ALIASES.get(command, "live") if isinstance(command, str) else "live"
     with pytest.raises(ConfigurationError, match=said):
         parse(event, f"{FUNCTION}:{alias}")
+
+
+@pytest.mark.parametrize(
+    ("served", "schema", "said"),
+    [
+        ('["tenant_*"]', "billing", "does not serve schema billing"),
+        ('["tenant_*"]', "x_tenant_1", "does not serve"),
+        ('["a.c"]', "abc", "does not serve"),
+        ('["*"]', "pg_catalog", "the server's own"),
+        ('["tenant_*"]', None, "the call names none"),
+        ('["tenant_*"]', "", "--schema is empty"),
+        ('["tenant_*"]', 7, "takes a str"),
+        ("tenant_*", "tenant_1", "no JSON array"),
+        ('"tenant_1"', "tenant_1", "no JSON array"),
+    ],
+)
+def test_schema_that_a_function_does_not_serve_is_refused(
+    served: str, schema: object, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEMAS", served)
+    event = {"command": "migrate", "run_id": "r"}
+    with pytest.raises(ConfigurationError, match=said):
+        parse(event if schema is None else {**event, "schema": schema}, f"{FUNCTION}:live")
+
+
+def test_schema_that_a_function_serves_is_migrated_and_nothing_beside_it(
+    deployed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEMAS", '["tenant_*", "shared"]')
+    deployed.file("V1__a.sql", "create table a ()")
+    event = {"command": "migrate", "run_id": "r", "options": {"create_schema": True}}
+    document = conforming(handler.handle({**event, "schema": "tenant_7"}, Context()))
+    assert (document["outcome"], document["target"]["schema"]) == ("applied", "tenant_7")
+    found = "select to_regclass('tenant_7.a')::text, to_regclass('public.a')"
+    assert deployed.query(found) == [("tenant_7.a", None)]
+
+
+def test_target_of_a_fleet_is_answered_in_a_line_that_a_state_machine_carries(
+    deployed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a failure Step Functions keeps 32,768 characters, as JSON inside of JSON."""
+    monkeypatch.setenv("SCHEMAS", '["t_*"]')
+    deployed.file("V1__a.sql", "create table a ()")
+    event = {"command": "migrate", "run_id": "r", "options": {"create_schema": True}}
+    line: Any = handler.handle({**event, "target": {"schema": "t_1", "name": "T"}}, Context())
+    assert misfit(line, Line) is None
+    member = line["member"]
+    assert (member["name"], member["state"], member["version"]) == ("T", "current", "1")
+    assert (member["applied"], line["outcome"], line["error"]) == (1, "applied", None)
+    noise = "repeat('\"é', 100000)"
+    deployed.file(
+        "V2__b.sql", f"do $$ begin raise exception '%', {noise} using hint = {noise};end$$"
+    )
+    with pytest.raises(handler.RunFailed) as raised:
+        handler.handle({**event, "target": {"schema": "t_1", "name": "T"}}, Context())
+    told = json.dumps({"errorMessage": str(raised.value)})
+    assert len(told) < 32_768
+    line = json.loads(str(raised.value))
+    assert misfit(line, Line) is None
+    assert (line["member"]["state"], line["error"]["file"]) == ("failed", "sql/V2__b.sql")
 
 
 def test_right_event_is_taken() -> None:
