@@ -22,6 +22,7 @@ from local.emulator import (
     rds_restore,
     reports,
     sessions,
+    signing,
     texts,
 )
 from local.emulator.database import Databases, Ports
@@ -47,6 +48,7 @@ def main() -> None:
     ec2.patch()
     ec2_permissions.patch()
     functions.patch()
+    signing.patch()
     invocations.patch()
     codebuild.patch()
     reports.patch()

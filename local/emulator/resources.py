@@ -10,6 +10,7 @@ class Request(NamedTuple):
     """What a resource can be told from."""
 
     service: str
+    path: str
     body: Any
     parameters: Any
     region: str
@@ -44,7 +45,7 @@ def naming(name: Callable[[Request, str], str]) -> Wrapper:
         ) -> str:
             about = (service, method, path, headers, body, query_params, region, account_id)
             arn: str = original(*about, *rest, **options)
-            return name(Request(service, body, query_params, region, account_id), arn)
+            return name(Request(service, path, body, query_params, region, account_id), arn)
 
         return extract
 

@@ -15,6 +15,10 @@ from ansible_collections.migrations.aws.plugins.module_utils.converge import (
     difference,
 )
 from ansible_collections.migrations.aws.plugins.module_utils.release import Release, settled
+from ansible_collections.migrations.aws.plugins.module_utils.signing import (
+    find_config,
+    find_signed,
+)
 
 DOCUMENTATION = r"""
 module: lambda_function
@@ -25,6 +29,8 @@ description:
     nothing.
   - Then deletes the oldest versions, but never one that an alias points to.
   - A run that was interrupted between any two of these is finished by the next one.
+  - Signed code differs from the package in each signature, so that the function's tags say which
+    package it was made of (C(Package)) and which code that is (C(Signed)).
   - Instead of M(amazon.aws.lambda) and M(amazon.aws.lambda_alias). The first publishes a version
     when the code changes and none when only the configuration does; old versions stay; and
     neither finishes a run that was interrupted between publishing and pointing the alias.
@@ -47,6 +53,14 @@ options:
     type: path
   sha256:
     description: The zip's SHA-256 in base64, as M(migrations.aws.lambda_zip) returns it.
+    type: str
+  code_signing:
+    description:
+      - The name that M(migrations.aws.code_signing) was given, if the function is to take signed
+        code only. A function that is there must have that configuration already.
+    type: str
+  code_bucket:
+    description: The bucket where M(migrations.aws.signed_package) has put the signed package.
     type: str
   runtime:
     description: Lambda's name of the runtime.
@@ -121,6 +135,8 @@ SPEC = {
     "description": {"type": "str", "default": ""},
     "package": {"type": "path"},
     "sha256": {"type": "str"},
+    "code_signing": {"type": "str"},
+    "code_bucket": {"type": "str"},
     "runtime": {"type": "str"},
     "architecture": {"type": "str"},
     "handler": {"type": "str"},
@@ -207,39 +223,85 @@ class Function:
     def _ensure_code(self, *, again: bool) -> None:
         p = self.run.params
         code = {"CodeSha256": p["sha256"], "Architectures": [p["architecture"]]}
-        if update := code if again else difference(self.current, code):
+        if p["code_signing"]:
+            self._require_signing()
+        if update := code if again else difference({**self.current, **self._known()}, code):
             self.run.before |= {key: self.current.get(key) for key in update}
             self.run.after |= update
             self.run.send(
                 self.api.update_function_code,
                 **self.name,
-                ZipFile=self._package(),
+                **self._package(),
                 Architectures=code["Architectures"],
             )
             self._settle(updated=True)
+
+    def _known(self) -> Document:
+        """Return the hash of the package that signed code was made of, if that is known."""
+        if not self.run.params["code_signing"]:
+            return {}
+        same = self.tags.get("Signed") == self.current["CodeSha256"]
+        return {"CodeSha256": self.tags.get("Package") if same else None}
+
+    def _require_signing(self) -> None:
+        """End the module unless the function takes signed code only."""
+        found = self.run.read(self.api.get_function_code_signing_config, **self.name) or {}
+        if found.get("CodeSigningConfigArn") != self._config():
+            self.run.module.fail_json(
+                msg=f"The function {self.run.params['name']} takes code that nobody has signed. An "
+                "administrator changes that: ansible-playbook playbooks/bootstrap.yml"
+            )
+
+    def _config(self) -> str:
+        """Return the ARN of the code signing configuration."""
+        name = self.run.params["code_signing"]
+        if not (found := find_config(self.run, name)):
+            self.run.module.fail_json(
+                msg=f"There is no code signing configuration '{name}'. An administrator makes it: "
+                "ansible-playbook playbooks/bootstrap.yml, with runner_signed: true"
+            )
+            raise AssertionError
+        return str(found["CodeSigningConfigArn"])
 
     def ensure_tags(self) -> None:
         """Add the tags that are missing, of which no version has any."""
         if not self.current:
             return
-        wanted = self.run.params["tags"]
+        wanted = {**self.run.params["tags"], **self._signed_tags()}
         if missing := {k: v for k, v in wanted.items() if self.tags.get(k) != v}:
             self.run.send(self.api.tag_resource, Resource=self.current["FunctionArn"], Tags=missing)
 
-    def _package(self) -> bytes:
-        """Return the zip, which check mode has not written."""
-        check = self.run.module.check_mode
-        return b"" if check else Path(self.run.params["package"]).read_bytes()
+    def _signed_tags(self) -> dict[str, str]:
+        p = self.run.params
+        if not p["code_signing"]:
+            return {}
+        return {"Package": p["sha256"], "Signed": self.current["CodeSha256"]}
+
+    def _package(self) -> Document:
+        """Return the zip or where it is signed; check mode has written and signed none."""
+        p = self.run.params
+        if not p["code_signing"]:
+            check = self.run.module.check_mode
+            return {"ZipFile": b"" if check else Path(p["package"]).read_bytes()}
+        key = find_signed(self.run, p["code_bucket"], p["sha256"])
+        if not key and not self.run.module.check_mode:
+            self.run.module.fail_json(
+                msg=f"Nobody has signed {p['package']}: {p['code_bucket']} does not have it. Run "
+                "playbooks/sign.yml, as the role that may; in the pipeline the action Sign does"
+            )
+        return {"S3Bucket": p["code_bucket"], "S3Key": key or ""}
 
     def _create(self, want: Document) -> None:
         p = self.run.params
         self.run.after = {"present": True, **want}
         request = {
             **want,
-            "Code": {"ZipFile": self._package()},
+            "Code": self._package(),
             "Architectures": [p["architecture"]],
             "Tags": p["tags"],
         }
+        if p["code_signing"]:
+            request["CodeSigningConfigArn"] = self._config()
         self.current = self._send_with_role(self.api.create_function, **request)
         self.tags = p["tags"]
         self._settle(updated=True)
@@ -264,7 +326,8 @@ class Function:
 
 def main() -> None:
     """Run the module."""
-    run = Converge(SPEC, required_if=[("state", "present", REQUIRED)])
+    together = [("code_signing", "code_bucket")]
+    run = Converge(SPEC, required_if=[("state", "present", REQUIRED)], required_together=together)
     if run.params["keep_versions"] < 1:
         run.module.fail_json(msg="keep_versions is less than 1: the aliases need a version")
     function = Function(run)
