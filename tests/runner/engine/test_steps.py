@@ -1,5 +1,6 @@
 """Files without a transaction: the journal, going on, and what a statement left half-way."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -407,6 +408,26 @@ def test_leftovers_of_a_failed_reindex_are_dropped(
     assert steps.run("migrate")["outcome"] == "applied"
     assert steps.query(left) == [(0,)]
     assert steps.query(VALID) == [(True,)]
+
+
+def test_leftover_that_the_migrating_role_may_not_drop_stops_no_other_reindex(
+    project: Project, bystander: Bystander, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a superuser may drop what is left of a table's TOAST, and RDS has none to log in as."""
+    project.query("create role reindexer; grant all on schema public to reindexer")
+    monkeypatch.setenv("DATABASE_ROLE", "reindexer")
+    project.file("V1__t.sql", "create table t (note text);")
+    project.run("migrate")
+    project.file("V2__r.sql", "-- runner: lock_timeout=300ms\nreindex table concurrently t")
+    bystander.cursor().execute("insert into t values ('x')")
+    assert project.run("migrate", "--lock-attempts", "1")["error"]["sqlstate"] == "55P03"
+    bystander.rollback()
+    code, _, said = project.text("migrate")
+    toast = "select count(*) from pg_class c where relname ~ '_ccnew' and relkind = 'i'"
+    assert (code, project.query(toast)) == (0, [(1,)])
+    assert re.search(r"pg_toast_\d+_index_ccnew is invalid, .+; it stays \(permission denied", said)
+    project.query("alter table t alter note type text using note || ''")
+    assert project.query(toast) == [(0,)]
 
 
 def test_statement_that_only_the_server_knows_to_be_alone(partitioned: Project) -> None:
