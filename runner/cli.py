@@ -140,7 +140,8 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
             lock_wait=shared["lock_wait"],
         )
 
-    return Context(run_id, shared["sql_dir"], database, _say, shared["database_url"])
+    given_url, deadline = shared["database_url"], shared["deadline"]
+    return Context(run_id, shared["sql_dir"], database, _say, given_url, deadline)
 
 
 def _embedded(stack: ExitStack, url: str | None) -> Target:

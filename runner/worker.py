@@ -17,10 +17,12 @@ from runner.commands.member import answered, stands
 from runner.commands.status import status
 from runner.deadline import Deadline
 from runner.engine.conduct import Conduct
+from runner.engine.evidence import Evidence
 from runner.engine.migrate import look, migrate
 from runner.engine.plan import Policy
 from runner.engine.progress import Silence
 from runner.engine.run import Files, Run
+from runner.engine.snapshot import Snapshot
 from runner.engine.throttle import Hours, Pause, Throttle
 from runner.errors import ConfigurationError, Interrupted, RunnerError
 from runner.files.folder import read_folder
@@ -75,7 +77,15 @@ class Worker:
             return answered(item, result)._replace(digest=digest)
         run = run._replace(create_schema=options["create_schema"])
         drift, digests = options["on_drift"], options["plan_digests"]
-        return answered(item, migrate(run, policy, on_drift=drift, plan_digests=digests))
+        result = migrate(
+            run,
+            policy,
+            on_drift=drift,
+            plan_digests=digests,
+            evidence=Evidence(*options["evidence"]),
+            snapshot=Snapshot(options["snapshot"]),
+        )
+        return answered(item, result)
 
     def _run(self, item: Item, left: float | None) -> Run:
         asked = self._asked

@@ -16,6 +16,7 @@ from local.emulator import (
     functions,
     iam,
     invocations,
+    machines,
     patches,
     rds,
     rds_data,
@@ -50,6 +51,7 @@ def main() -> None:
     functions.patch()
     signing.patch()
     invocations.patch()
+    machines.patch()
     codebuild.patch()
     reports.patch()
     sessions.patch()

@@ -7,7 +7,8 @@ iam:PassRole on the role, with the service as iam:PassedToService. The rows are 
 Authorization Reference (dependent actions of CreateFunction, AddRoleToInstanceProfile, RunInstances
 and AssociateIamInstanceProfile), and where that is silent from the services' own guides: CodeBuild,
 Identity-based policies ("iam:PassRole" to create and to change projects), EventBridge, Using IAM
-roles (targets with a RoleArn), Lambda, UpdateFunctionConfiguration (the Role of the request).
+roles (targets with a RoleArn), Lambda, UpdateFunctionConfiguration (the Role of the request), Step
+Functions, Creating IAM roles (who makes or changes a state machine passes its role).
 """
 
 import contextvars
@@ -31,6 +32,8 @@ _JSON = {
     "lambda:UpdateFunctionConfiguration": ("Role", "lambda.amazonaws.com"),
     "codebuild:CreateProject": ("serviceRole", "codebuild.amazonaws.com"),
     "codebuild:UpdateProject": ("serviceRole", "codebuild.amazonaws.com"),
+    "states:CreateStateMachine": ("roleArn", "states.amazonaws.com"),
+    "states:UpdateStateMachine": ("roleArn", "states.amazonaws.com"),
     "events:PutTargets": ("Targets.RoleArn", "events.amazonaws.com"),
 }
 _FORMS = {

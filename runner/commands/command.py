@@ -87,7 +87,8 @@ class Context(NamedTuple):
     """What every command may use of its caller.
 
     `database` gives the run on the target, and raises ConfigurationError where nothing says
-    which that is; `url` is where the caller names it, `progress` is told what happens.
+    which that is; `url` is where the caller names it, `progress` is told what happens, `deadline`
+    is the seconds that the caller gives.
     """
 
     run_id: str
@@ -95,6 +96,7 @@ class Context(NamedTuple):
     database: Callable[[str | None], Run]
     progress: Callable[[str], None]
     url: str | None = None
+    deadline: float | None = None
 
 
 # The options that were given, by name, as the command takes them.

@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2.extensions import make_dsn
 
 from runner.commands.command import Context
+from runner.commands.table import COMMANDS
+from runner.deadline import Deadline
 from runner.engine.run import Run, reported
 from runner.errors import CODES, ConfigurationError, Incomplete, Interrupted, RunnerError
 from runner.files.folder import read_folder
 from runner.fleet.coordinator import Bounds, Coordinator
+from runner.fleet.machine import Ask, Machine
+from runner.fleet.pool import Ended
 from runner.fleet.targets import Item, of_file, of_query
 from runner.fleet.work import Answer, Asked, untold
 from runner.report.wording import and_more, clean, counted_targets, duration, many
@@ -56,39 +60,81 @@ def fleet(
     """
     result = Result(f"fleet {command}", context.run_id)
     with reported(result):
-        folder = read_folder(context.sql_dir)
-        common, items = _targets(context, options)
-        run = common or context.database(items[0].text(None))
-        work = Asked(
-            command=command,
-            run_id=context.run_id,
-            sql_dir=str(context.sql_dir),
-            files=folder.digest(),
-            url=make_dsn(**common.target.parameters) if common else None,
-            schema=run.target.schema,
-            extensions=run.target.extensions,
-            connect_wait=run.connect_wait,
-            lock_wait=run.lock_wait,
-            lock_timeout=run.conduct.lock_timeout,
-            lock_attempts=run.conduct.lock_attempts,
-            throttle=run.conduct.throttle,
-            options=asked,
-        )
-        for item in items:
-            item.target(work.url, work.schema, work.extensions)
-        bounds = _bounds(command, options, len(items))
-        coordinator = Coordinator(items, bounds, run.conduct.deadline, context.progress)
-        found = _Found(result, items, work.files, _say(context, len(items)))
+        way = (_there if options.get("state_machine") else _here)(context, command, options, asked)
+        found = _Found(result, way.items, way.files, _say(context, len(way.items)))
         with found.written_to(options.get("results")):
-            for ended in coordinator.work(work):
+            for ended in way.ended:
                 found.take(ended.item, ended.answer)
         found.finish()
         result.planned = command == "plan"
         result.changed = command == "migrate" and any(
             member["applied"] for member in found.data["members"]
         )
-        _judge(found.data["members"], wanted, coordinator)
+        _judge(found.data["members"], wanted, way.coordinator)
     return result
+
+
+class _Way(NamedTuple):
+    """How the targets are worked through: who they are, the digest of the files, what ends."""
+
+    items: list[Item]
+    files: str
+    coordinator: Coordinator | Machine
+    ended: Iterator[Ended]
+
+
+def _here(
+    context: Context, command: str, options: Mapping[str, Any], asked: Mapping[str, Any]
+) -> _Way:
+    """Have processes of this machine do it."""
+    folder = read_folder(context.sql_dir)
+    common, items = _targets(context, options)
+    run = common or context.database(items[0].text(None))
+    work = Asked(
+        command=command,
+        run_id=context.run_id,
+        sql_dir=str(context.sql_dir),
+        files=folder.digest(),
+        url=make_dsn(**common.target.parameters) if common else None,
+        schema=run.target.schema,
+        extensions=run.target.extensions,
+        connect_wait=run.connect_wait,
+        lock_wait=run.lock_wait,
+        lock_timeout=run.conduct.lock_timeout,
+        lock_attempts=run.conduct.lock_attempts,
+        throttle=run.conduct.throttle,
+        options=asked,
+    )
+    for item in items:
+        item.target(work.url, work.schema, work.extensions)
+    bounds = _bounds(command, options, len(items))
+    coordinator = Coordinator(items, bounds, run.conduct.deadline, context.progress)
+    return _Way(items, work.files, coordinator, coordinator.work(work))
+
+
+def _there(
+    context: Context, command: str, options: Mapping[str, Any], _: Mapping[str, Any]
+) -> _Way:
+    """Have a state machine do it, which has bounds and files of its own."""
+    if options.get("at_once"):
+        raise ConfigurationError(
+            "--at-once is of this machine; a state machine has fleet_at_once of its inventory"
+        )
+    if sql := options.get("targets_query"):
+        run = context.database(None)
+        items = of_query(run.target, sql, run_id=run.run_id, wait=run.connect_wait, machine=True)
+    else:
+        items = of_file(options["targets"], machine=True)
+    bounds = _bounds(command, options, len(items))
+    machine = Machine(
+        options["state_machine"], items, bounds, Deadline(context.deadline), context.progress
+    )
+    known = {option.name for option in COMMANDS[command].options} - {"check"}
+    given = {name: value for name, value in options.items() if name in known and value is not None}
+    if digests := given.get("plan_digest"):
+        given["plan_digest"] = ",".join(digests)
+    ask = Ask(command, context.run_id, given)
+    return _Way(items, "", machine, machine.work(ask))
 
 
 def _targets(context: Context, options: Mapping[str, Any]) -> tuple[Run | None, list[Item]]:
@@ -150,6 +196,7 @@ class _Found:
         member = answer.member
         self.data["members"][self._places[item.name]] = member
         self._count += 1
+        self.data["files"] = self.data["files"] or answer.folder or ""
         self._say(self._count, member)
         if self._list:
             more = {"error": answer.error, "warnings": answer.warnings, "files": answer.files}
@@ -223,7 +270,9 @@ def _in_words(member: Member) -> str:
     return ", ".join(said)
 
 
-def _judge(members: list[Member], wanted: frozenset[str], coordinator: Coordinator) -> None:
+def _judge(
+    members: list[Member], wanted: frozenset[str], coordinator: Coordinator | Machine
+) -> None:
     """Raise what the states of a fleet mean.
 
     Raises:
@@ -231,6 +280,7 @@ def _judge(members: list[Member], wanted: frozenset[str], coordinator: Coordinat
         Interrupted, Incomplete: some were not started, and those that were are.
     """
     bad = [m for m in members if m["state"] not in {*wanted, "not started"}]
+    bad.sort(key=lambda member: member["state"] == "incomplete")  # what failed says more
     left = len(coordinator.waiting)
     said = counted_targets(members)
     fix = "look at the first of them; mended, run again: what is done costs a look"

@@ -119,6 +119,8 @@ def _fleet_migrate(context: Context, options: Options) -> Document:
         "on_drift": options.get("on_drift", "warn"),
         "create_schema": options.get("create_schema", False),
         "plan_digests": options.get("plan_digest", ()),
+        "evidence": [options.get(option.name) for option in _EVIDENCE],
+        "snapshot": options.get("snapshot"),
     }
     wanted = frozenset({"current", "behind"})
     return fleet(context, "migrate", options, asked=asked, wanted=wanted).document()
@@ -328,6 +330,12 @@ _FLEET = (
         str,
         one_of="who",
     ),
+    Option(
+        "state_machine",
+        "have this one do it, on AWS; targets then have name, schema, function, role",
+        "ARN",
+        str,
+    ),
     Option("at_once", "how many at the same time (one for each processor)", "N", int, positive),
     Option("results", "also write what came of each, a line of JSON as it ends", "FILE", str, Path),
 )
@@ -335,6 +343,15 @@ _SNAPSHOT = (
     Option("snapshot", "that of before this run (or: none), for who must go back", "ARN",
            str, snapshot_arn, once=True, rare=True),
     Option("require_snapshot", "refuse without one what may lose data for good", rare=True),
+)  # fmt: skip
+
+_EVIDENCE = (
+    Option("proved", "run only if the files' digest is this, of verify", "D", str, once=True,
+           rare=True),
+    Option("promoted", "run only if the files' digest is this, of a migrate elsewhere", "D", str,
+           once=True, rare=True),
+    Option("without_evidence", "in an emergency: run without those two; why, for the history",
+           "WHY", str, once=True, rare=True),
 )  # fmt: skip
 
 _ALL = (
@@ -347,12 +364,7 @@ _ALL = (
             Option("single_transaction", "all pending files in one transaction", rare=True),
             Option("plan_digest", "run only the plan of this digest (see plan), or of these: D,D",
                    "D", str, digests, once=True, rare=True),
-            Option("proved", "run only if the files' digest is this, of verify", "D", str,
-                   once=True, rare=True),
-            Option("promoted", "run only if the files' digest is this, of a migrate elsewhere",
-                   "D", str, once=True, rare=True),
-            Option("without_evidence", "in an emergency: run without those two; why, for the"
-                   " history", "WHY", str, once=True, rare=True),
+            *_EVIDENCE,
             Option("on_drift", "what to do about changes made outside the migrations (warn)",
                    kind=str, choices=("warn", "fail", "ignore")),
             *_SNAPSHOT,
@@ -405,6 +417,8 @@ _ALL = (
                    kind=str, choices=("warn", "fail", "ignore")),
             Option("create_schema", "make the schemas that are not there"),
             *_POLICY[1:],
+            *_EVIDENCE,
+            _SNAPSHOT[0],
         ),
         needs=_BOTH, lines=text.fleet, summary=text.members, one_needed=True,
     ),

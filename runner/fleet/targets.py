@@ -103,8 +103,13 @@ def of_event(value: object) -> Item:
     return _item(value, _OF_MACHINE)
 
 
-def of_query(common: Target, sql: str, *, run_id: str, wait: float) -> list[Item]:
+def of_query(
+    common: Target, sql: str, *, run_id: str, wait: float, machine: bool = False
+) -> list[Item]:
     """Return the targets that a query lists, in a session that can only read.
+
+    Parameters:
+        machine: they are for a state machine, whose function knows its database.
 
     Raises:
         ConfigurationError: it fails, or lists no targets; every problem is named with its row.
@@ -122,7 +127,7 @@ def of_query(common: Target, sql: str, *, run_id: str, wait: float) -> list[Item
     entries = (
         Entry(f"row {number}", dict(_given(names, row))) for number, row in enumerate(rows, 1)
     )
-    return _checked("the query", entries, _OF_QUERY)
+    return _checked("the query", entries, ("name", "schema") if machine else _OF_QUERY)
 
 
 def _given(names: Iterable[str], row: Iterable[Any]) -> Iterator[tuple[str, str]]:

@@ -44,7 +44,8 @@ class Asked(NamedTuple):
 class Answer(NamedTuple):
     """What came of a target: its entry in the result, and what only the list of answers has.
 
-    `digest` is that of all targets in its state, `files` what would run there.
+    `digest` is that of all targets in its state, `files` what would run there, `folder` the digest
+    of the files that it was given, where that is not known before.
     """
 
     member: Member
@@ -52,6 +53,7 @@ class Answer(NamedTuple):
     files: tuple[str, ...] = ()
     error: Error | None = None
     warnings: tuple[str, ...] = ()
+    folder: str | None = None
 
 
 def untold(item: Item, state: MemberState) -> Member:

@@ -110,12 +110,17 @@ def policies() -> tuple[Policy, ...]:
 
 def rendered(path: Path, env: str, variant: str = "", **changes: Any) -> Policy:
     """Return the policy of a template, with an inventory's variables and changes to them."""
+    name = path.name.removesuffix(".yml.j2")
+    return Policy(path.parts[-3], name, variant, tuple(document(path, env, **changes)["Statement"]))
+
+
+def document(path: Path, env: str, **changes: Any) -> dict[str, Any]:
+    """Return what a template is, with an inventory's variables and changes to them."""
     loader = prepared()
     templar = Templar(loader=loader, variables={**variables(loader, env), **changes})
     expression = f"{{{{ lookup('ansible.builtin.template', '{path}') | from_yaml }}}}"
-    document = json.loads(json.dumps(templar.template(trust_as_template(expression))))
-    name = path.name.removesuffix(".yml.j2")
-    return Policy(path.parts[-3], name, variant, tuple(document["Statement"]))
+    found: dict[str, Any] = json.loads(json.dumps(templar.template(trust_as_template(expression))))
+    return found
 
 
 @cache

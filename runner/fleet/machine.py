@@ -1,0 +1,279 @@
+"""A fleet by Step Functions: a state machine calls the Lambda for each target of a list in S3.
+
+It is started, followed, stopped where somebody wants that, and believed in nothing but what it
+wrote of each target. Nothing depends on this process: killed, the execution goes on, and the same
+run id follows it again. One that failed or was stopped is followed by another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, NamedTuple
+
+from runner import bucket
+from runner.aws import calling
+from runner.deadline import Deadline, backoff
+from runner.errors import ConfigurationError, RunnerError, Unproved
+from runner.fleet.coordinator import Bounds
+from runner.fleet.lines import failed, read
+from runner.fleet.pool import Ended
+from runner.fleet.targets import Item
+from runner.signals import SIGNALS
+
+_ARN = re.compile(r"arn:aws[\w-]*:states:([\w-]+):\d{12}:stateMachine:([\w-]{1,80})").fullmatch
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,70}").fullmatch  # of an execution, with room for a number
+_INPUT = 262_144  # bytes
+_LOOKS = (0.5, 10.0)  # seconds between looks: first and longest
+_WRITTEN = 60.0  # seconds that results may take after the end
+_ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
+# What a target's failure ends: no other error of an execution is the fleet's own.
+_TOO_MANY = "States.ExceedToleratedFailureThreshold"
+
+
+class Ask(NamedTuple):
+    """What is asked for every target: an event of the Lambda, without the target."""
+
+    command: str
+    run_id: str
+    options: Mapping[str, Any]
+
+
+class Machine:
+    """Has a state machine work through targets: first the canaries, then the others.
+
+    Parameters:
+        arn: of the state machine.
+        bounds: how many canaries, and how many may fail; at once are as many as the machine has it.
+        progress: is told how far it is.
+
+    Raises:
+        ConfigurationError: it is no ARN of a state machine.
+    """
+
+    def __init__(
+        self,
+        arn: str,
+        items: Sequence[Item],
+        bounds: Bounds,
+        deadline: Deadline,
+        progress: Callable[[str], None],
+    ):
+        if not (found := _ARN(arn)):
+            raise ConfigurationError(
+                f"{arn} is no ARN of a state machine",
+                fix="arn:aws:states:REGION:ACCOUNT:stateMachine:…",
+            )
+        self._arn, (self._region, self._name) = arn, found.groups()
+        self._bounds, self._deadline, self._progress = bounds, deadline, progress
+        self._waiting = {item.name: item for item in items}
+        self._items = tuple(items)
+        self.stopped: str | None = None
+        self.interrupted = False
+        self._said = ""
+
+    @property
+    def waiting(self) -> Sequence[Item]:
+        """The targets that were not started, or of which nothing was told."""
+        return [*self._waiting.values()]
+
+    def work(self, ask: Ask) -> Iterator[Ended]:
+        """Do what is asked in each target; give what came of it when all have ended.
+
+        Raises:
+            ConfigurationError: the run id was used for something else, or an option is too long.
+            Unreachable: AWS refuses, or does not answer.
+            Unproved: the execution failed by itself, or wrote what is no result of ours.
+        """
+        states = self._client("stepfunctions")
+        with self._calling("states:DescribeStateMachine"):
+            machine = states.describe_state_machine(stateMachineArn=self._arn)
+        where = _bucket(machine["definition"])
+        execution = self._started(states, where, ask)
+        with self._told_of_signals():
+            end = self._followed(states, execution)
+        by_itself = end["status"] == "FAILED" and end.get("error") != _TOO_MANY
+        try:
+            yield from self._results(states, where, execution, ask)
+        except RunnerError:
+            if not by_itself:
+                raise
+        if by_itself:
+            raise Unproved(
+                f"{execution}: {end.get('error')}: {end.get('cause', '')[:2000]}",
+                fix="mend that and run again: what is done costs a look",
+            )
+        if self._waiting and not self.stopped:
+            self.stopped = f"the execution is {end['status']}"
+
+    def _client(self, service: str) -> Any:
+        with calling(f"{self._name} cannot be reached", may="use it") as boto3:
+            return boto3.Session().client(service, region_name=self._region)
+
+    def _calling(self, right: str) -> contextlib.AbstractContextManager[Any]:
+        return calling(f"{self._name} does not take the fleet", may=right)
+
+    def _started(self, states: Any, where: str, ask: Ask) -> str:
+        """Start an execution, or find the one of this run id that goes on or has succeeded."""
+        begin = ask.run_id if _NAME(ask.run_id) else hashlib.sha256(ask.run_id.encode()).hexdigest()
+        asked: dict[str, Any] = {**ask._asdict(), "tolerated": self._bounds.tolerated}
+        canaries = self._bounds.canaries
+        lists = {"canaries": self._items[:canaries], "others": self._items[canaries:]}
+        asked |= {kind: self._put(where, items) for kind, items in lists.items() if items}
+        for number in itertools.count(1):
+            name = begin if number == 1 else f"{begin}.{number}"
+            text = json.dumps({**asked, "results": f"fleets/{self._name}/{name}"})
+            if arn := self._start(states, name, text):
+                self._progress(f"{arn}: {len(self._items):,} targets")
+                return arn
+        raise AssertionError
+
+    def _start(self, states: Any, name: str, text: str) -> str | None:
+        """Return an execution of this name and input, None where that has failed before."""
+        if len(text) > _INPUT:
+            raise ConfigurationError(
+                f"what is asked has {len(text):,} bytes, and Step Functions takes {_INPUT:,}",
+                fix="name fewer digests",
+            )
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{name}"
+        with self._calling("states:StartExecution, states:DescribeExecution"):
+            try:
+                states.start_execution(stateMachineArn=self._arn, name=name, input=text)
+            except states.exceptions.ExecutionAlreadyExists as error:
+                found = states.describe_execution(executionArn=arn)
+                if json.loads(found["input"]) != json.loads(text):
+                    raise ConfigurationError(
+                        f"an execution {name} of {self._name} was asked for something else",
+                        fix="run again with another --run-id",
+                    ) from error
+                return arn if found["status"] in {"RUNNING", "SUCCEEDED"} else None
+        return arn
+
+    def _put(self, where: str, items: Sequence[Item]) -> str:
+        lines = [
+            {"name": item.name, **({"schema": item.schema} if item.schema else {}), **item.where}
+            for item in items
+        ]
+        data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        return bucket.put(where, data, region=self._region, folder=f"fleets/{self._name}/")
+
+    def _followed(self, states: Any, execution: str) -> dict[str, Any]:
+        """Wait for an execution's end, and tell how far it is; stop it where that is wanted."""
+        pauses, asked = backoff(*_LOOKS), False
+        while True:
+            with self._calling("states:DescribeExecution"):
+                found: dict[str, Any] = states.describe_execution(executionArn=execution)
+            if found["status"] in _ENDED:
+                return found
+            if self._deadline.passed() and not self.stopped:
+                self.stopped = "the deadline came"
+            if self.stopped and not asked:
+                self._progress(f"{self.stopped}: no more are started; what runs ends by itself")
+                with self._calling("states:StopExecution"):
+                    states.stop_execution(executionArn=execution, cause=self.stopped)
+                asked = True
+                continue
+            self._tell(states, execution)
+            time.sleep(next(pauses))
+
+    def _tell(self, states: Any, execution: str) -> None:
+        counts = [run["itemCounts"] for run in self._runs(states, execution)]
+        done = sum(each["succeeded"] + each["failed"] for each in counts)
+        failed, running = (sum(each[name] for each in counts) for name in ("failed", "running"))
+        said = f"{done:,} of {len(self._items):,} done, {failed:,} failed, {running:,} under way"
+        if said != self._said:
+            self._said = said
+            self._progress(said)
+
+    def _runs(self, states: Any, execution: str) -> list[dict[str, Any]]:
+        with self._calling("states:ListMapRuns, states:DescribeMapRun"):
+            runs = states.list_map_runs(executionArn=execution)["mapRuns"]
+            return [states.describe_map_run(mapRunArn=run["mapRunArn"]) for run in runs]
+
+    def _results(self, states: Any, where: str, execution: str, ask: Ask) -> Iterator[Ended]:
+        """Give what the execution wrote of each target."""
+        prefix = f"fleets/{self._name}/{execution.rpartition(':')[2]}"
+        store, files = self._client("s3"), None
+        for run in self._ended_runs(states, execution):
+            of = f"{prefix}/{run['mapRunArn'].rpartition(':')[2]}"
+            manifest = self._manifest(store, where, f"{of}/manifest.json")
+            for kind in ("SUCCEEDED", "FAILED"):
+                for file in manifest["ResultFiles"].get(kind, []):
+                    for entry in self._entries(store, where, file["Key"]):
+                        item = self._item(entry)
+                        answer, of_files = read(entry, item, ask.command, ask.run_id)
+                        files = files or of_files
+                        if of_files not in {files, None}:
+                            answer = failed(item, _other_files())
+                        yield Ended(item, answer._replace(folder=of_files))
+
+    def _ended_runs(self, states: Any, execution: str) -> list[dict[str, Any]]:
+        """Return the runs of the maps, once each has ended, as it does when it has written."""
+        until, pauses = time.monotonic() + _WRITTEN, backoff(*_LOOKS)
+        while True:
+            runs = self._runs(states, execution)
+            if all(run["status"] in _ENDED for run in runs) or time.monotonic() > until:
+                return runs
+            time.sleep(next(pauses))
+
+    def _manifest(self, store: Any, where: str, key: str) -> dict[str, Any]:
+        with self._calling(f"s3:GetObject on {where}/{key}"):
+            found: dict[str, Any] = json.load(store.get_object(Bucket=where, Key=key)["Body"])
+        return found
+
+    def _entries(self, store: Any, where: str, key: str) -> Iterator[dict[str, Any]]:
+        with self._calling(f"s3:GetObject on {where}/{key}"):
+            for line in store.get_object(Bucket=where, Key=key)["Body"].iter_lines(1 << 16):
+                yield json.loads(line)
+
+    def _item(self, entry: Mapping[str, Any]) -> Item:
+        """Return the target that an entry is of, which each has one of."""
+        try:
+            return self._waiting.pop(json.loads(entry["Input"])["target"]["name"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unproved(
+                f"{self._name} wrote of a target that it was not given, or twice"
+            ) from error
+
+    @contextlib.contextmanager
+    def _told_of_signals(self) -> Iterator[None]:
+        """Let a signal stop the execution."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = [(number, signal.signal(number, self._signalled)) for number in SIGNALS]
+        try:
+            yield
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
+
+    def _signalled(self, _: int, __: FrameType | None) -> None:
+        self.interrupted, self.stopped = True, "interrupted"
+
+
+def _bucket(definition: str) -> str:
+    """Return the bucket that a state machine of ours reads its lists from."""
+    try:
+        states = json.loads(definition)["States"]
+        found: str = states["Others"]["ItemReader"]["Parameters"]["Bucket"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            "it is no state machine of a fleet", fix="deploy one: fleet_wanted in the inventory"
+        ) from error
+    return found
+
+
+def _other_files() -> RunnerError:
+    return RunnerError(
+        "it got other files than the first target: the function was deployed meanwhile",
+        fix="run again: it goes on with the files that are there now",
+    )
