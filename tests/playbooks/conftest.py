@@ -95,6 +95,7 @@ CHANGES = {
     "database_max_capacity": 2,
     "database_rotation_days": 14,
     "database_log_days": 60,
+    "fleet_at_once": 3,
     "runner_memory": 1024,
     "runner_keep_versions": 1,
     "runner_folders": ["runner", "sql", "docs"],

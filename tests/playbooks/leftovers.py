@@ -28,6 +28,7 @@ KINDS = (
     ("secretsmanager", "list_secrets", "SecretList"),
     ("sns", "list_subscriptions", "Subscriptions"),
     ("sns", "list_topics", "Topics"),
+    ("stepfunctions", "list_state_machines", "stateMachines"),
 )
 
 # What bootstrap makes, and destroy leaves: service, operation, how it is asked, and where the

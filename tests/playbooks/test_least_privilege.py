@@ -20,7 +20,7 @@ from tests.policies import reference
 from tests.roles.readme import listed
 
 LOCAL = ACCOUNTS["local"]
-OUTCOMES = ("network", "database", "runner", "bastion", "pipeline")
+OUTCOMES = ("network", "database", "runner", "bastion", "fleet", "pipeline")
 # The roles that act: what playbooks/destroy.yml does is done as the second one. What changes the
 # pipeline is a policy of its operators.
 KINDS = ("deploy", "destroy")
@@ -84,7 +84,8 @@ def action(request: Request) -> str:
     name = request.operation
     if request.service == "s3":
         name = S3_ACTIONS.get(name, name)
-    return f"{request.service}:{name}"
+    service = "states" if request.service == "stepfunctions" else request.service
+    return f"{service}:{name}"
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
     "read": {"item": "read"},
     "iam-login": {"runner_auth": "iam"},
+    "fleet": {
+        "fleet_wanted": True,
+        "fleet_roles": ["arn:aws:iam::222233334444:role/shop-invoke"],
+    },
+    "fleet-read": {"fleet_wanted": True, "item": "read"},
     "connection": {
         "pipeline_source": {"connection_arn": CONNECTION, "repository": "o/n", "branch": "main"}
     },

@@ -37,6 +37,8 @@ REASONS = {
     ("runner-policy*", "ec2:*NetworkInterface"): LAMBDA_INTERFACES,
     ("runner-policy*", "ec2:CreateNetworkInterface needs ec2:CreateTags"): "Lambda tags none",
     ("*", "ec2:RunInstances needs ssm:GetParameters"): "the image is named by its id",
+    ("fleet-deploy-policy*", "* needs states:PublishStateMachineVersion"): "none is published",
+    ("*", "states:* on express*"): "an execution of ours is of a STANDARD machine",
     ("*-operator-policy", "kms:DescribeKey"): "asked by an alias, before there is a key",
     ("*-teardown-policy", "kms:DescribeKey"): "asked by an alias",
     ("*-teardown-policy", "rds:Describe*"): LOOKING,
