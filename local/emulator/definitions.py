@@ -76,7 +76,9 @@ def _state(state: Any, at: str, states: dict[str, Any]) -> Iterator[str]:
     if kind not in _STATES:
         yield f"{at}: a state of type {kind} is unknown"
         return
-    yield from _fields(state, _STATES[kind], at)
+    if wrong := list(_fields(state, _STATES[kind], at)):
+        yield from wrong
+        return
     yield from (f"{at}: {name} is missing" for name in _NEEDED.get(kind, ()) if name not in state)
     if kind in {"Task", "Map"} and ("Next" in state) == (state.get("End") is True):
         yield f"{at}: exactly one of Next and End"

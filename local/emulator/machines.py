@@ -385,6 +385,8 @@ class MapRun:
             with self._changed:
                 if child["status"] == "RUNNING":
                     self._move(child, **ended, stopDate=states.now_iso())
+                if self._counts["failed"] > self._tolerated:
+                    self._next = len(self._children)
                 self._changed.notify()
 
     def _ended(self, child: Data) -> Data:
