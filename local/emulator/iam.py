@@ -30,6 +30,8 @@ _PARAMETERS = {
         "DBClusterSnapshotIdentifier": "arn:aws:rds:{scope}:cluster-snapshot:{name}",
     },
 }
+# What a field names.
+_FIELDS = {"lambda": ("FunctionName", "function:"), "events": ("Rule", "rule/")}
 _ALIAS_ACTIONS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
 
 
@@ -78,10 +80,11 @@ def _resource(service: str, body: Any, parameters: Any, scope: str) -> str:
     query, field = actions._query_param, actions._safe_json_field
     if service == "kms" and (name := field(body, "AliasName")):
         return f"arn:aws:kms:{scope}:{name}"
-    if service == "lambda" and (name := field(body, "FunctionName")):
-        return f"arn:aws:lambda:{scope}:function:{name}"
-    if service == "events" and (name := field(body, "Rule")):
-        return f"arn:aws:events:{scope}:rule/{name}"
+    if service == "states" and (arn := field(body, "resourceArn") or field(body, "mapRunArn")):
+        return str(arn)
+    parameter, kind = _FIELDS.get(service, ("", ""))
+    if name := field(body, parameter):
+        return f"arn:aws:{service}:{scope}:{kind}{name}"
     if service == "codebuild" and (name := field(body, "name") or _first(field(body, "names"))):
         return f"arn:aws:codebuild:{scope}:project/{name}"
     for parameter, arn in _PARAMETERS.get(service, {}).items():
