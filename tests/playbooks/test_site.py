@@ -77,6 +77,7 @@ def test_changed_settings_change_what_they_are_about_and_nothing_else(changed: l
         "runner : Build the package",
         "runner : Ensure the function and its release",
         "runner : Ensure that somebody hears of failures",
+        "fleet : Ensure the state machines",
         "pipeline : Ensure the logs of the builds",
         "pipeline : Ensure that somebody hears of failures and of what waits for approval",
         "pipeline : Ensure the pipeline",
