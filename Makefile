@@ -43,6 +43,7 @@ OF_look := deploy
 OF_snapshot := deploy
 OF_update := deploy
 OF_plan := invoke
+OF_rehearse := invoke
 OF_migrate := invoke
 LOCK := $(if $(OF_$(STEP)),locks/$(OF_$(STEP)).txt,requirements.lock)
 
@@ -90,9 +91,11 @@ pipeline-check: setup  ## validate, prove and lint the migrations (the pipeline 
 .PHONY: pipeline-report
 pipeline-report: setup  ## make reports/*.html of what a step has saved (the pipeline calls this)
 	@for result in build/*.json; do \
-	    name=$$(basename "$$result" .json); \
-	    case $$name in verify | plan | migrate) \
-	        $(BIN)/runner report "$$result" -o "reports/$$name.html" --markdown "reports/$$name.md" ;; \
+	    name=$$(basename "$$result" .json); tried=; \
+	    if [ "$$name" = plan ] && [ -f build/rehearse.json ]; then tried=build/rehearse.json; fi; \
+	    case $$name in verify | plan | rehearse | migrate) \
+	        $(BIN)/runner report "$$result" $${tried:+--rehearsal "$$tried"} \
+	            -o "reports/$$name.html" --markdown "reports/$$name.md" ;; \
 	    esac; \
 	done
 
@@ -167,9 +170,13 @@ define invoke
 	@mkdir -p build reports
 	@printf '[profile invoke]\nrole_arn = %s\ncredential_source = EcsContainer\nregion = %s\n' \
 	    "$$INVOKE_ROLE_ARN" "$$(cut -d: -f4 <<<"$$RUNNER_FUNCTION")" > build/invoke.ini
-	AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke $(BIN)/runner invoke \
-	    --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID"
+	$(as_invoker) --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID"
 endef
+as_invoker := AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke $(BIN)/runner invoke
+
+# Where there is no function yet, all of them are new.
+pushed_files := --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
+    --first "$${RUNNER_DATABASE:?the name of its database}"
 
 # The function of the environment, as it is now, plans the new files and runs none of them. In the
 # pipeline this Makefile is the planner's, and what was pushed lies beside it, as data. Where there is
@@ -178,8 +185,7 @@ endef
 # stays. CONTRACTS: the stage goes on to what is held, and so asks for it as well.
 .PHONY: pipeline-plan
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
-	$(invoke) --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
-	    --first "$${RUNNER_DATABASE:?the name of its database}" plan $${AFTER_DEPLOY:+--after-deploy} \
+	$(invoke) $(pushed_files) plan $${AFTER_DEPLOY:+--after-deploy} \
 	    --save build/plan.json --junit reports/plan.xml
 	$(BIN)/runner report build/plan.json --variables build/told.sh \
 	    --source-code "$${CODEBUILD_SRC_DIR_source:-.}"
@@ -187,6 +193,24 @@ pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pi
 	@. build/told.sh; held=$${CONTRACTS:+$$HELD}; \
 	    case "$$PLAN_PENDING $${held:-0} $${CHANGED:?how many tasks would change something}" in \
 	    "0 0 0") asks=no ;; *) asks=yes ;; esac; echo "export PLAN_ASKS=$$asks" >> build/told.sh
+
+# What is pending is run on a copy of the database, which is made for it and removed, by a function
+# that reaches nothing else. Without anything pending, or a function yet, no copy is made. The plan is
+# asked for once more: its page, with what each file took, belongs to this build.
+.PHONY: pipeline-rehearse
+pipeline-rehearse: setup  ## rehearse these files on a copy, for an approval (the pipeline calls this)
+	@: "$${REHEARSAL_LIMITS?what makes it fail}"
+	$(invoke) $(pushed_files) plan --save build/plan.json --junit reports/plan.xml
+	@$(BIN)/runner report build/plan.json --variables build/told.sh
+	@. build/told.sh; if [ "$$PLAN_PENDING" = 0 ]; then \
+	    echo "export REHEARSAL='nothing to rehearse'" > build/told.sh; \
+	else \
+	    $(as_invoker) --function "$${RUNNER_FUNCTION%:read}-rehearsal:rehearse" \
+	        --run-id "$$RUN_ID" $(pushed_files) rehearse $$REHEARSAL_LIMITS \
+	        --save build/rehearse.json --junit reports/rehearse.xml; \
+	    $(BIN)/runner report build/rehearse.json --variables build/told.sh; \
+	fi
+	@$(link)
 
 # What is empty is passed on as it is: the function refuses it, as it refuses what is missing.
 .PHONY: pipeline-migrate

@@ -14,6 +14,9 @@ without a schema.
 
 `target` is an entry of a fleet's list of targets, in place of `schema`: what came of it is answered
 in a line.
+
+A rehearsal also says on which copy of the database, as `copy`: `host`, `port` and `secret_arn`. A
+function for rehearsals can reach nothing else, and its role opens no other secret.
 """
 
 from __future__ import annotations
@@ -36,9 +39,13 @@ from runner.errors import ConfigurationError
 from runner.files.packing import MOST, unpacked
 from runner.fleet.targets import Item, of_event
 
-_KEYS = {"command", "run_id", "options", "files", "schema", "target"}
+_KEYS = {"command", "run_id", "options", "files", "schema", "target", "copy"}
 _FLEET = {"migrate", "plan", "status"}  # are done for a fleet
-_PLANS = {"plan", "status"}  # take files, for they run none
+# What takes files: these run none, and a rehearsal runs them on a copy.
+_TAKES = {"plan", "status", "rehearse"}
+_LOGIN: Mapping[str, tuple[str, type]] = {
+    "host": ("PGHOST", str), "port": ("PGPORT", int), "secret_arn": ("DATABASE_SECRET_ARN", str),
+}  # fmt: skip
 
 
 class Request(NamedTuple):
@@ -50,6 +57,7 @@ class Request(NamedTuple):
     files: Mapping[str, str] | None
     schema: str | None = None
     item: Item | None = None
+    copy: Mapping[str, str] | None = None  # as variables say where a database is
 
     def asked(self) -> str:
         """Return what is asked as a text: the same for the same command and options."""
@@ -94,7 +102,8 @@ def parse(event: Any, arn: str) -> Request:
         raise ConfigurationError("the event's options are not an object")
     values, item = command.values(options), _item(command, event)
     schema = _served(item.schema if item else event.get("schema"))
-    return Request(command, run_id, values, _files(command, event.get("files")), schema, item)
+    files, copy = _files(command, event.get("files")), _copy(command, event.get("copy"))
+    return Request(command, run_id, values, files, schema, item, copy)
 
 
 def _item(command: Command, event: Mapping[str, Any]) -> Item | None:
@@ -144,6 +153,21 @@ def _schemas() -> list[str]:
     return found
 
 
+def _copy(command: Command, given: object) -> Mapping[str, str] | None:
+    """Return the variables that lead to the copy of a rehearsal, None for any other command."""
+    if (given is None) == (command.name == "rehearse"):
+        says = "needs a" if given is None else "takes no"
+        raise ConfigurationError(f"{command.name} {says} copy to run on")
+    if given is None:
+        return None
+    said = {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else {}
+    if not {"host", "port"} <= set(said) <= set(_LOGIN) or not all(
+        type(value) is _LOGIN[name][1] and value for name, value in said.items()
+    ):
+        raise ConfigurationError('the event\'s copy is not {"host": "…", "port": 5432, …}')
+    return {_LOGIN[name][0]: str(value) for name, value in said.items()}
+
+
 def _command(name: object) -> Command:
     known = {command.name: command for command in COMMANDS.values() if command.right}
     if not isinstance(name, str) or name not in known:
@@ -168,7 +192,7 @@ def _require(command: Command, arn: str) -> None:
 def _files(command: Command, given: object) -> Mapping[str, str] | None:
     if given is None:
         return None
-    if command.name not in _PLANS:
+    if command.name not in _TAKES:
         raise ConfigurationError(f"{command.name} takes no files: it runs those of the function")
     return unpacked(_object(given) if isinstance(given, dict) else _decoded(str(given)))
 

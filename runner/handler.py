@@ -117,14 +117,16 @@ def _run(event: Any, context: Any) -> tuple[Document, Line | None]:
         with request.folder(_ROOT / "sql") as sql_dir:
 
             def database(_: str | None) -> Run:
-                to = target(None, _environment(), verified=True)
+                to = target(None, _environment() | dict(request.copy or {}), verified=True)
                 if request.schema:
                     extensions = os.environ.get("EXTENSION_SCHEMA") or None
                     to = to._replace(schema=request.schema, extensions=extensions)
                 conduct = Conduct(deadline, _Log(), throttle=_throttle())
                 return Run(to, sql_dir, request.run_id, conduct, asked=request.asked())
 
-            given = Context(request.run_id, sql_dir, database, _say)
+            given = Context(
+                request.run_id, sql_dir, database, _say, on_copy=request.copy is not None
+            )
             options = _with_required(request)
             if request.item:
                 return line(given, request.command.name, options, request.item)

@@ -24,6 +24,7 @@ _PARAMETERS = {
     },
     "rds": {
         "ResourceName": "{name}",
+        "TargetDBInstanceIdentifier": "arn:aws:rds:{scope}:db:{name}",
         "DBSubnetGroupName": "arn:aws:rds:{scope}:subgrp:{name}",
         "DBClusterParameterGroupName": "arn:aws:rds:{scope}:cluster-pg:{name}",
         "DBParameterGroupName": "arn:aws:rds:{scope}:pg:{name}",

@@ -73,7 +73,7 @@ class Option(NamedTuple):
 
 
 # What a caller of the Lambda may do, which is the alias that IAM lets it call.
-Right = Literal["read", "live", "admin"]
+Right = Literal["read", "live", "admin", "rehearse"]
 
 
 class Needs(Enum):
@@ -88,7 +88,8 @@ class Context(NamedTuple):
 
     `database` gives the run on the target, and raises ConfigurationError where nothing says
     which that is; `url` is where the caller names it, `progress` is told what happens, `deadline`
-    is the seconds that the caller gives.
+    is the seconds that the caller gives; where `on_copy`, the target is a copy of another database,
+    made to rehearse on.
     """
 
     run_id: str
@@ -97,6 +98,7 @@ class Context(NamedTuple):
     progress: Callable[[str], None]
     url: str | None = None
     deadline: float | None = None
+    on_copy: bool = False
 
 
 # The options that were given, by name, as the command takes them.

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from runner import bucket
 from runner.aws import calling, failures, hindrance, went_out
+from runner.commands.clones import cloned, rehearsed
 from runner.commands.table import COMMANDS
 from runner.deadline import backoff
 from runner.errors import CODES, ConfigurationError, NotThere, Unproved, Unreachable
@@ -84,10 +85,22 @@ def invoke(
         event["schema"] = schema
     if files is not None:
         event["files"] = _sent(client, function, packed(_texts(files)))
+    if command != "rehearse":
+        return _ended(client, function, event, progress)
+    with cloned(rehearsed(function, _variables(client, function)), progress) as copy:
+        return _ended(client, function, {**event, "copy": copy._asdict()}, progress)
+
+
+def _ended(
+    client: Any, function: str, event: Mapping[str, Any], progress: Callable[[str], None]
+) -> Document:
+    """Call the function until it has come to an end, or comes no further."""
     payload = json.dumps(event).encode()
+    # Of a rehearsal the log stays where it is: what a server says of the data is in it.
+    tail = "None" if event["command"] == "rehearse" else "Tail"
     done = (0, 0)
     while True:
-        answer = _call(client, function, payload, progress)
+        answer = _call(client, function, payload, progress, tail)
         document = believe(answer, function=function, event=event)
         # Whatever calls it took: a result lists all that was done under its run id.
         before, done = done, _progress(document)
@@ -113,7 +126,7 @@ def _sent(client: Any, function: str, data: bytes) -> str | dict[str, str]:
     """Return what an event says of the files: themselves, or where the function finds them."""
     if len(data) <= _IN_EVENT:
         return b64encode(data).decode()
-    if not (to := _bucket(client, function)):
+    if not (to := _variables(client, function).get("FILES_BUCKET")):
         raise ConfigurationError(
             f"the files are {len(data) / 1e6:.1f} MB even when compressed, and {function} takes"
             f" {_IN_EVENT / 1e6:.0f}: it has no FILES_BUCKET",
@@ -122,8 +135,8 @@ def _sent(client: Any, function: str, data: bytes) -> str | dict[str, str]:
     return {"sha256": bucket.put(to, data, region=client.meta.region_name)}
 
 
-def _bucket(client: Any, function: str) -> str | None:
-    """Return from where a function takes files, by its own word."""
+def _variables(client: Any, function: str) -> dict[str, str]:
+    """Return what a function is told: from where it takes files, for what it rehearses."""
     from botocore.exceptions import ClientError  # noqa: PLC0415
 
     may = "lambda:GetFunctionConfiguration"
@@ -132,7 +145,7 @@ def _bucket(client: Any, function: str) -> str | None:
             settings = client.get_function_configuration(FunctionName=function)
         except ClientError as error:
             raise _refused(error, function, may) from error
-    found: str | None = settings.get("Environment", {}).get("Variables", {}).get("FILES_BUCKET")
+    found: dict[str, str] = settings.get("Environment", {}).get("Variables", {})
     return found
 
 
@@ -160,7 +173,7 @@ def _client(function: str) -> Any:
 
 
 def _call(
-    client: Any, function: str, payload: bytes, progress: Callable[[str], None]
+    client: Any, function: str, payload: bytes, progress: Callable[[str], None], tail: str
 ) -> dict[str, Any]:
     """Call the function, again while it has not begun, and return boto3's answer."""
     from botocore.exceptions import ClientError  # noqa: PLC0415
@@ -170,7 +183,7 @@ def _call(
     while True:
         try:
             answer: dict[str, Any] = client.invoke(
-                FunctionName=function, LogType="Tail", Payload=payload
+                FunctionName=function, LogType=tail, Payload=payload
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
@@ -264,7 +277,7 @@ def _only_plans(event: Mapping[str, Any]) -> bool:
     """Return whether a call only asks what would be done."""
     options, command = event["options"], event["command"]
     asks = COMMANDS[command].asks and not options.get("yes")
-    return command == "plan" or asks or bool(options.get("dry_run"))
+    return command in {"plan", "rehearse"} or asks or bool(options.get("dry_run"))
 
 
 def _refused(error: Any, function: str, right: str) -> NotThere | Unreachable:

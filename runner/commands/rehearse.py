@@ -22,6 +22,7 @@ from runner.engine.run import Run, opened, reported
 from runner.errors import MigrationFailed, NeedsAttention, Refused, RunnerError
 from runner.files.folder import Migration, read_folder
 from runner.report import wording
+from runner.report.text import error_lines
 from runner.result import Applied, Rehearsal, Result
 from runner.syntax.modes import SHARE, level, words
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from runner.engine.progress import Progress
 
 _STOPS_WRITES = level(SHARE)
+# In place of a copy's URL: the target is a copy already, which somebody made to rehearse on.
+ITSELF = object()
 _ALONE = "rehearse them on a copy of the whole server, and name it: --copy URL"
 
 _USED = """
@@ -64,26 +67,30 @@ class Limits(NamedTuple):
 
 
 def rehearse(
-    database: Callable[[str | None], Run], policy: Policy, limits: Limits, *, copy: str | None
+    database: Callable[[str | None], Run], policy: Policy, limits: Limits, *, copy: object
 ) -> Result:
     """Run what is pending on a copy of the target, and measure it.
 
     Parameters:
         database: gives the run on a URL, None: on the target.
         limits: what makes the rehearsal fail.
-        copy: where a copy is that somebody made; None: one is made, and dropped.
+        copy: the URL of a copy that somebody made; ITSELF: the target is one, and what the server
+            says goes to its log; None: one is made, and dropped.
     """
     run = database(None)
     result = Result("rehearse", run.run_id)
     with reported(result):
-        with _named(run, database(copy)) if copy else copied(run) as there:
+        with _on(run, database, copy) as there:
             if not copy:
                 refuse_reaching(_pending(there, policy), "rehearsed", fix=_ALONE)
-            found, error = _measured(there, policy, result)
+            quiet = there if copy is ITSELF else _discreet(there)
+            found, error = _measured(quiet, policy, result)
         if not copy:  # it is gone, and its name told nobody anything
             result.target = {**result.target, "dbname": name_of(run)}
         result.planned, result.data = True, found
         if error:
+            if copy is ITSELF:
+                run.conduct.progress.note("\n".join(error_lines(error.document())))
             raise _without_data(error)
         found["over"] = list(_over(found, limits))
         if found["over"]:
@@ -95,11 +102,36 @@ def rehearse(
     return result
 
 
+def nothing_rehearsed(run_id: str, why: str) -> Result:
+    """Return the result of a rehearsal for which nothing is there yet."""
+    result = Result("rehearse", run_id)
+    result.planned = True
+    found: Rehearsal = {
+        "files": [], "duration_ms": 0, "temporary_bytes": 0, "grown_bytes": 0, "fingerprint": "",
+        "over": [],
+    }  # fmt: skip
+    result.data = found
+    result.warnings.append(why)
+    return result
+
+
 @contextmanager
-def _named(run: Run, there: Run) -> Iterator[Run]:
-    """Give a copy that somebody made, and that is none of ours to drop."""
-    refuse_the_same(run, there)
-    yield there
+def _on(run: Run, database: Callable[[str | None], Run], copy: object) -> Iterator[Run]:
+    """Give the run on a copy; what somebody made is none of ours to drop."""
+    if copy is ITSELF:
+        yield run
+    elif isinstance(copy, str):
+        refuse_the_same(run, there := database(copy))
+        yield there
+    else:
+        with copied(run) as there:
+            yield there
+
+
+def _discreet(run: Run) -> Run:
+    """Return the run, of which who watches hears nothing that is of the data."""
+    discreet = cast("Progress", _Discreet(run.conduct.progress))
+    return run._replace(conduct=run.conduct._replace(progress=discreet))
 
 
 def _pending(there: Run, policy: Policy) -> list[Migration]:
@@ -115,9 +147,7 @@ def _pending(there: Run, policy: Policy) -> list[Migration]:
 def _measured(there: Run, policy: Policy, result: Result) -> tuple[Rehearsal, RunnerError | None]:
     """Return what running the files on a copy showed, and how it failed if it did."""
     temp, before = _used(there)
-    discreet = cast("Progress", _Discreet(there.conduct.progress))
-    quiet = there._replace(conduct=there.conduct._replace(progress=discreet))
-    done = migrate(quiet, policy, on_drift="ignore")
+    done = migrate(there, policy, on_drift="ignore")
     result.target = done.target
     temp_after, after = _used(there)
     with opened(there, Result("rehearse", there.run_id), locked=False) as session:

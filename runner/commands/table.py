@@ -181,10 +181,14 @@ def _verify(context: Context, options: Options) -> Document:
 
 
 def _rehearse(context: Context, options: Options) -> Document:
-    from runner.commands.rehearse import Limits, rehearse
+    from runner.commands.rehearse import ITSELF, Limits, rehearse
+    from runner.errors import ConfigurationError
 
     limits = Limits(options.get("held"), options.get("above", 0), options.get("took"))
-    return rehearse(context.database, policy(options), limits, copy=options.get("copy")).document()
+    if context.on_copy and "copy" in options:
+        raise ConfigurationError("the function rehearses on the copy that it is given: no --copy")
+    copy = ITSELF if context.on_copy else options.get("copy")
+    return rehearse(context.database, policy(options), limits, copy=copy).document()
 
 
 def _lint(context: Context, options: Options) -> Document:
@@ -275,13 +279,16 @@ def _invoke(context: Context, options: Options) -> Document:
     from runner.errors import ConfigurationError, NotThere
 
     files, first = context.sql_dir if options.get("send_files") else None, options.get("first")
-    if first and (options["command"] != "plan" or files is None):
-        raise ConfigurationError("--first is for a plan of files that are sent: --send-files plan")
+    command = options["command"]
+    if first and (command not in {"plan", "rehearse"} or files is None):
+        raise ConfigurationError(
+            "--first is for a plan or a rehearsal of files that are sent: --send-files plan"
+        )
     try:
         return invoke(
             options["function"],
             run_id=context.run_id,
-            command=options["command"],
+            command=command,
             options=options["options"],
             progress=context.progress,
             files=files,
@@ -290,7 +297,16 @@ def _invoke(context: Context, options: Options) -> Document:
     except NotThere as error:
         if not first:
             raise
+        if command == "rehearse":
+            return _nothing_to_rehearse_on(context)
         return _first(context, options, f"{error.message}: everything is new")
+
+
+def _nothing_to_rehearse_on(context: Context) -> Document:
+    from runner.commands.rehearse import nothing_rehearsed
+
+    why = "not rehearsed: there is no function for rehearsals yet"
+    return nothing_rehearsed(context.run_id, why).document()
 
 
 def _first(context: Context, options: Options, why: str) -> Document:
@@ -477,7 +493,7 @@ _ALL = (
             Option("above", "that limit is for tables from this size on (any)", "SIZE", str, sized),
             Option("took", "fail where all files take longer", "T", str, with_unit),
         ),
-        needs=_BOTH, summary=text.rehearsed,
+        needs=_BOTH, right="rehearse", summary=text.rehearsed,
     ),
     Command(
         "lint", "hold the files against the rules of squawk and our own, offline", _lint,
@@ -576,7 +592,8 @@ _ALL = (
                    required=True),
             Option("send_files", "let it plan with the files of --sql-dir, not with its own"),
             Option("first", "where there is no such function yet, plan all of them as new, for a"
-                   " database of this name", "DATABASE", str, once=True, rare=True),
+                   " database of this name; or rehearse none", "DATABASE", str, once=True,
+                   rare=True),
         ),
         needs=_FILES,
     ),

@@ -6,19 +6,20 @@ import shlex
 from collections.abc import Sequence
 
 from runner.errors import ConfigurationError
-from runner.report.wording import many, plan, verdict
-from runner.result import Document, Plan
+from runner.report.wording import duration, many, plan, rehearsal, verdict
+from runner.result import Document, Plan, Rehearsal
 
 # Characters. CodePipeline takes 1000 in all of what an approval says, around this as well.
 _LONGEST = 450
+_SHORT = 120  # of a rehearsal
 
 
 def variables(document: Document, remarks: Sequence[str] = ()) -> str:
     """Return as lines that a shell reads what a result tells later steps.
 
     Of a plan what an approval shows: digest, number of files, risk; and whether it may lose what no
-    undo brings back. Of a proof and of a run that left nothing the digest of their files: PROVED,
-    APPLIED. HELD: how many files wait for the new code.
+    undo brings back. Of a rehearsal what it took: REHEARSAL. Of a proof and of a run that left
+    nothing the digest of their files: PROVED, APPLIED. HELD: how many files wait for the new code.
 
     Parameters:
         remarks: what else who approves a plan must know.
@@ -30,7 +31,7 @@ def variables(document: Document, remarks: Sequence[str] = ()) -> str:
     if not shown:
         raise ConfigurationError(
             "this result tells later steps nothing",
-            fix="give that of a plan, verify or migrate that succeeded",
+            fix="give that of a plan, rehearsal, verify or migrate that succeeded",
         )
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in shown.items())
 
@@ -40,6 +41,8 @@ def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
     held = {"HELD": str(len(document.get("held", [])))}
     if name and isinstance(data := document["data"], dict) and "files" in data:
         return {name: str(data["files"]), **({} if name == "PROVED" else held)}
+    if tried := rehearsal(document):
+        return {"REHEARSAL": _plain(_rehearsed(document, tried), _SHORT)}
     found = plan(document)
     if found is None:  # a run that held something for another reason left no digest
         return held if document["command"] == "migrate" and "held" in document else {}
@@ -70,6 +73,22 @@ def _line(document: Document, found: Plan, remarks: Sequence[str]) -> str:
     }
     if rewritten:
         said.append(f"{many(len(rewritten), 'table')} rewritten: {', '.join(sorted(rewritten))}")
-    # No text of a file may be taken for a reference to a variable of the pipeline.
-    line = " ".join("; ".join(said).split()).replace("#{", "# {")
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return _plain("; ".join(said), _LONGEST)
+
+
+def _rehearsed(document: Document, found: Rehearsal) -> str:
+    """Return what a person must know of a rehearsal: how long it took, and held what was in use."""
+    if not found["files"]:
+        return "; ".join(document["warnings"]) or "nothing to rehearse"
+    took = f"{many(len(found['files']), 'file')} took {duration(found['duration_ms'])} on a copy"
+    held = max((file.get("held_ms") or 0 for file in found["files"]), default=0)
+    return f"passed: {took}, locks held for up to {duration(held)}"
+
+
+def _plain(text: str, longest: int) -> str:
+    """Return a text as a line that CodePipeline takes.
+
+    No text of a file may be taken for a reference to a variable of the pipeline.
+    """
+    line = " ".join(text.split()).replace("#{", "# {")
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

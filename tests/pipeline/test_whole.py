@@ -27,7 +27,11 @@ PIPELINE = "schema-migrations"
 STAGES = f"""
 pipeline_stages:
   - {{ env: dev, account_id: "{DEV}", region: eu-central-1 }}
-  - {{ env: prod, account_id: "{PROD}", region: eu-central-1, approval: true }}
+  - env: prod
+    account_id: "{PROD}"
+    region: eu-central-1
+    approval: true
+    rehearsal: {{ held: 2s }}
 pipeline_source: {{ repository: schema-migrations, branch: main }}
 """
 # What the actions that compare tell where nothing differs.
@@ -35,6 +39,7 @@ UNCHANGED = {
     "Look": {
         "ProdLook.CHANGED": "0", "ProdLook.CHANGES": "nothing", "ProdLook.REPORT_URL": "https://x/"
     },
+    "Rehearse": {"ProdRehearsal.REHEARSAL": "passed", "ProdRehearsal.REPORT_URL": "https://y/"},
 }  # fmt: skip
 REFUSED = {"AccessDenied", "AccessDeniedException", "refused by the function"}
 
@@ -157,6 +162,7 @@ def inventories(folder: Path) -> None:
         (folder / "inventories" / env / "group_vars/aws.yml").write_text(
             f"{variables}\nbastion_wanted: false\nrunner_require_plan_digest: {approved}\n"
             f"runner_require_evidence: {approved}\nrunner_require_snapshot: {approved}\n"
+            f"rehearsal_wanted: {approved}\n"
         )
         hosts = {"aws": {"hosts": {env: None}}, "pipeline": {"hosts": {}}}
         if env == "dev":
@@ -203,6 +209,8 @@ def test_a_first_deployment_waits_with_its_digest_and_reaches_prod(line: Line) -
     assert (seen["dev"], seen["prod"]) == (["1", "2", "3"], [])
     assert re.match(
         r"prod: No risk seen: 4 files to run.*; 4 pending, digest sha256:[0-9a-f]{64}; "
+        r"rehearsal: not rehearsed: there is no function for rehearsals yet "
+        r"\(https://\S+/schema-migrations-rehearse-prod%3A\S+/\); "
         r"infrastructure: .+ \(https://\S+/schema-migrations-look-prod%3A\S+/\) "
         r"https://eu-central-1\.console\.aws\.amazon\.com/\S+/schema-migrations-plan-prod%3A\S+/$",
         seen["asked"],
@@ -243,14 +251,29 @@ def test_what_is_changed_after_the_approval_is_refused(line: Line) -> None:
     changed = line.commit(**{"sql/V004__add_note.sql": text.replace("note text", "note2 text")})
     line.commit(**{"sql/V004__add_note.sql": text})
 
-    def approve(_: str) -> bool:
+    def approve(question: str) -> bool:
+        assert "; rehearsal: passed: 1 file took " in question
         line.exchange(changed)  # for what nobody approved
         return True
 
-    steps = ("Check", "Plan", "Approve", "Deploy", "Migrate")
+    steps = ("Check", "Plan", "Rehearse", "Approve", "Deploy", "Migrate")
     assert not line.run(good, approve, *steps)
     assert line.applied("dev") == ["1", "2", "3", "4"]
     assert line.applied("prod") == ["1", "2", "3"]
+
+
+def test_nobody_is_asked_for_what_goes_over_a_limit_on_the_copy_and_prod_stays_as_it_is(
+    line: Line,
+) -> None:
+    name = "sql/V903__hold.sql"
+    held = "alter table customer add column held text;\nselect pg_sleep(2.2);\n"
+    source = line.commit(**{name: held})
+    (line.folder / name).unlink()
+    before, rds = line.applied("prod"), line.stack.client("rds", PROD)
+    assert not line.run(source, refuse, "Plan", "Rehearse", "Approve", "Deploy", "Migrate")
+    assert line.applied("prod") == before
+    names = {c["DBClusterIdentifier"] for c in rds.describe_db_clusters()["DBClusters"]}
+    assert names == {"schema-migrations-prod"}
 
 
 def test_files_too_large_for_an_event_are_planned_for_the_approval(line: Line) -> None:
@@ -343,6 +366,7 @@ LIES = {
     **dict.fromkeys(("PLAN_DIGEST", "PLAN_RISK", "PLAN_PENDING", "PLAN_ASKS", "REPORT_URL"), "x"),
     "PLAN_MAY_LOSE": "no",
     "SNAPSHOT": "none",
+    "REHEARSAL": "x",
     "HELD": "none",
     "PROVED": "x",
     "APPLIED": "x",
@@ -377,7 +401,10 @@ def test_pushed_code_does_not_get_round_the_approval(line: Line, tmp_path: Path)
     asked: list[str] = []
     assert not line.run(source, lambda question: bool(asked.append(question)))
     # Not what the pushed buildspec exports: the planner is none of its code.
-    told = r"prod: .+; \d+ pending, digest sha256:[0-9a-f]{64}; infrastructure: x \(x\) https://"
+    told = (
+        r"prod: .+; \d+ pending, digest sha256:[0-9a-f]{64}; rehearsal: (passed|nothing).+; "
+        r"infrastructure: x \(x\) https://"
+    )
     assert re.match(told, asked[0])
     found = {
         told["build"].removeprefix(f"{PIPELINE}-"): told["found"]
@@ -408,8 +435,9 @@ UNGUARDED = (
 )  # fmt: skip
 BEFORE = {
     "dev": ("build-check", "build-compare", "build-deploy-dev", "build-migrate-dev",
-            "build-look-prod", "build-plan-prod", "deploy", "invoke-live", "pipeline-reader"),
-    "prod": ("invoke-read", "look"),
+            "build-look-prod", "build-plan-prod", "build-rehearse-prod", "deploy", "invoke-live",
+            "pipeline-reader"),
+    "prod": ("invoke-read", "invoke-rehearse", "look"),
 }  # fmt: skip
 
 

@@ -190,6 +190,8 @@ account_invokers:
   read: "{{ account_deployers }}"
   live: "{{ account_deployers }}"
   admin: "{{ account_deployers }}"
+  rehearse: "{{ account_deployers }}"
+rehearsal_wanted: true
 """
 
 
@@ -205,7 +207,10 @@ def plain(playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> dict
     lines = [line for line in given.splitlines() if "_capacity" not in line]
     variables.write_text("\n".join(lines) + PLAIN)
     plays = {}
-    for name in ("bootstrap", "network", "database", "runner", "migrate", "database", "destroy"):
+    for name in (
+        *("bootstrap", "network", "database", "runner", "rehearse", "migrate", "database"),
+        "destroy",
+    ):
         again = " again" if name in plays else ""
         play = plays[name + again] = playbook(
             f"playbooks/{name}.yml",

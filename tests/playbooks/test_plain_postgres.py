@@ -35,3 +35,10 @@ def test_destroy_leaves_nothing(plain: dict[str, Play], stack: Stack) -> None:
     assert stack.client("logs", PLAIN_ACCOUNT).describe_log_groups()["logGroups"] == []
     assert stack.client("secretsmanager", PLAIN_ACCOUNT).list_secrets()["SecretList"] == []
     assert stack.client("lambda", PLAIN_ACCOUNT).list_functions()["Functions"] == []
+
+
+def test_files_are_rehearsed_on_a_copy_and_it_goes(plain: dict[str, Play]) -> None:
+    """The first four of them, on the instance as it was before it was migrated."""
+    said = plain["rehearse"].message
+    assert "4 files" in said
+    assert "V001__create_customer.sql" in said

@@ -44,6 +44,7 @@ ANSWERED = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
     "read": {"item": "read"},
+    "rehearse": {"item": "rehearse", "rehearsal_wanted": True, "rehearsing": True},
     "iam-login": {"runner_auth": "iam"},
     "fleet": {
         "fleet_wanted": True,

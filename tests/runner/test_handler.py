@@ -3,11 +3,13 @@
 import base64
 import contextlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from local.postgres.certificates import ensure_certificates
 from runner import handler
@@ -21,7 +23,13 @@ from tests.runner.project import Project
 from tests.runner.schema import conforming
 
 FUNCTION = "arn:aws:lambda:eu-central-1:111122223333:function:shop-dev-runner"
-ALIASES = {"migrate": "live", "rollback": "admin", "baseline": "admin", "plan": "read"}
+ALIASES = {
+    "migrate": "live",
+    "rollback": "admin",
+    "baseline": "admin",
+    "plan": "read",
+    "rehearse": "rehearse",
+}
 
 
 def told(files: Any) -> str:
@@ -73,6 +81,14 @@ class Context:
         ({"command": "rollback", "run_id": "r"}, "rollback takes one of --to or --steps"),
         ({"command": "baseline", "run_id": "r"}, "baseline needs version"),
         ({"command": "verify", "run_id": "r"}, "unknown command 'verify'"),
+        ({"command": "rehearse", "run_id": "r"}, "needs a copy"),
+        ({"command": "plan", "run_id": "r", "copy": {"host": "h", "port": 1}}, "takes no copy"),
+        ({"command": "rehearse", "run_id": "r", "copy": {"host": "h"}}, "copy is not"),
+        ({"command": "rehearse", "run_id": "r", "copy": {"host": "h", "port": "1"}}, "copy is not"),
+        (
+            {"command": "rehearse", "run_id": "r", "copy": {"host": "h", "port": 1, "user": "u"}},
+            "copy is not",
+        ),
         ({"command": "migrate", "run_id": "r", "schema": "t"}, "it serves none"),
         ({"command": "migrate", "run_id": "r", "target": {"schema": "t"}}, "it serves none"),
         ({"command": "migrate", "run_id": "r", "target": {"name": "t"}}, "neither a schema nor"),
@@ -199,6 +215,30 @@ def test_plan_takes_the_files_of_the_event_and_runs_none(
     assert deployed.query("select to_regclass('a'), to_regclass('schema_version')") == [
         (None, None)
     ]
+
+
+def test_a_rehearsal_runs_the_event_s_files_and_what_the_server_says_stays_in_the_log(
+    deployed: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = parse_dsn(os.environ["DATABASE_URL"])
+    for variable, parameter in (("DATABASE", "dbname"), ("USER", "user"), ("PASSWORD", "password")):
+        monkeypatch.setenv(f"PG{variable}", there[parameter])
+    monkeypatch.delenv("DATABASE_URL")
+    files = {
+        "V1__a.sql": "create table a as select 'told' as secret; do $$ begin raise notice '%',"
+        " (select secret from a); end $$",
+        "V2__b.sql": "do $$ begin raise exception '%', (select secret from a); end $$",
+    }
+    copy = {"host": there["host"], "port": int(there["port"])}
+    event = {"command": "rehearse", "run_id": "r", "files": told(files), "copy": copy}
+    with pytest.raises(handler.RunFailed) as failed:
+        handler.handle(event, Context("rehearse"))
+    document = conforming(json.loads(str(failed.value)))
+    assert [file["file"] for file in document["data"]["files"]] == ["V1__a.sql"]
+    assert deployed.history() == [("1", "applied")]
+    assert document["error"]["message"] == "it failed on the copy: raise exception"
+    assert "told" not in json.dumps(document["data"]) + json.dumps(document["error"])
+    assert capsys.readouterr().out.count("told") == 2
 
 
 def test_failure_raises_with_the_document(monkeypatch: pytest.MonkeyPatch) -> None:

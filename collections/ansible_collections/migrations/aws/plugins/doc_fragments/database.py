@@ -83,7 +83,8 @@ options:
     default: 1800
   state:
     description: Whether the database is to exist. C(absent) is refused, and removes nothing, while
-      deletion protection is on.
+      deletion protection is on. With it go the copies that rehearsals left, whose names begin with
+      its own and C(-rehearsal-).
     type: str
     choices: [present, absent]
     default: present

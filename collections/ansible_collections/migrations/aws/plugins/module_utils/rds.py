@@ -235,6 +235,32 @@ class Database(Resource):
                 " run playbooks/database.yml, and then this playbook again."
             )
 
+    def remove_copies(self) -> None:
+        """Delete what rehearsals left, which keeps the subnet group in use: ours by their names."""
+        for found in self._copies():
+            name = found[f"DB{self.noun}Identifier"]
+            self.run.before.setdefault("copies", []).append(name)
+            for member in found.get("DBClusterMembers", []):
+                self._remove_copy("instance", member["DBInstanceIdentifier"])
+            self._remove_copy(self.kind, name)
+
+    def _copies(self) -> list[Document]:
+        pages = self.run.read(
+            self.rds.get_paginator(self._describe.__name__).paginate().build_full_result
+        )
+        return [
+            one
+            for one in (pages or {}).get(f"DB{self.noun}s", [])
+            if one[f"DB{self.noun}Identifier"].startswith(f"{self.name}-rehearsal-")
+            and (self.kind == "cluster" or not one.get("DBClusterIdentifier"))
+        ]
+
+    def _remove_copy(self, kind: str, name: str) -> None:
+        key = {f"DB{kind.capitalize()}Identifier": name}
+        self.run.send(getattr(self.rds, f"delete_db_{kind}"), SkipFinalSnapshot=True, **key)
+        timeout = self.p["timeout"]
+        self.run.wait(self.rds, f"db_{kind}_deleted", delay=5, timeout=timeout, **key)
+
     def described(self) -> Document:
         """Return the database in Ansible's spelling."""
         return dict(camel_dict_to_snake_dict(self.current, ignore_list=["TagList"]))

@@ -99,6 +99,7 @@ def main() -> None:
         Secret(run, cluster.secret_arn).ensure()
     else:
         cluster.refuse_if_protected()
+        cluster.remove_copies()
         member.remove()
         cluster.remove(run.params["final_snapshot"])
         group.remove()

@@ -84,6 +84,7 @@ def main() -> None:
         Secret(run, instance.secret_arn).ensure()
     else:
         instance.refuse_if_protected()
+        instance.remove_copies()
         instance.remove(run.params["final_snapshot"])
         group.remove()
     run.exit(instance=instance.described(), secret_arn=instance.secret_arn)
