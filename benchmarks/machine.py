@@ -9,6 +9,7 @@ import argparse
 import io
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -113,23 +114,25 @@ def _measure(stack: Stack, folder: Path, count: int) -> None:
         "--results", str(folder / "lines"),
     ]  # fmt: skip
     targets.write_text(json.dumps([{"schema": f"tenant_{n:05}"} for n in range(1, count + 1)]))
-    began = time.monotonic()
-    done = subprocess.run(
-        command,
-        env={**os.environ, **stack.environment()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    began, most = time.monotonic(), 0
+    with (folder / "said").open("w") as said:
+        process = subprocess.Popen(
+            command, env={**os.environ, **stack.environment()}, stdout=said, stderr=said
+        )
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+            most = int(found[1]) if found else most
+            time.sleep(0.05)
     took, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     document = json.loads(saved.read_text())
     states = [member["state"] for member in document["data"]["members"]]
     print(
-        f"exit code {done.returncode}, {states.count('current'):,} current,"
+        f"exit code {process.returncode}, {states.count('current'):,} current,"
         f" {states.count('failed'):,} failed"
     )
     print(
-        f"{took:.0f} s, coordinator: {used.ru_maxrss / 1024:.0f} MB,"
+        f"{took:.0f} s, coordinator: {most / 1024:.0f} MB,"
         f" {used.ru_utime + used.ru_stime:.1f} s of processor; result {saved.stat().st_size:,} B"
     )
 

@@ -18,19 +18,18 @@ _CONNECT_TIMEOUT = 5
 _ATTEMPTS = 3
 
 
-def put(bucket: str, data: bytes, *, region: str | None, folder: str = "") -> str:
+def put(bucket: str, data: bytes, *, region: str | None) -> str:
     """Write an object and return its name.
 
     Parameters:
         region: the bucket's; None means the environment's.
-        folder: what stands before the checksum.
 
     Raises:
         Unreachable: S3 refuses or does not answer.
         ConfigurationError: there is no region, or there are no credentials.
     """
-    name = folder + hashlib.sha256(data).hexdigest()
-    with _calling(f"s3:PutObject on {bucket}/{folder}", region) as client:
+    name = hashlib.sha256(data).hexdigest()
+    with _calling(f"s3:PutObject on {bucket}", region) as client:
         client.put_object(Bucket=bucket, Key=name, Body=data)
     return name
 

@@ -19,14 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
-from runner import bucket
 from runner.aws import calling
 from runner.deadline import Deadline, backoff
 from runner.errors import ConfigurationError, RunnerError, Unproved
 from runner.fleet.coordinator import Bounds
 from runner.fleet.lines import failed, read
 from runner.fleet.pool import Ended
-from runner.fleet.targets import Item
+from runner.fleet.targets import Item, entry
 from runner.signals import SIGNALS
 
 _ARN = re.compile(r"arn:aws[\w-]*:states:([\w-]+):\d{12}:stateMachine:([\w-]{1,80})").fullmatch
@@ -93,16 +92,17 @@ class Machine:
             Unreachable: AWS refuses, or does not answer.
             Unproved: the execution failed by itself, or wrote what is no result of ours.
         """
-        states = self._client("stepfunctions")
+        states, store = self._clients()
         with self._calling("states:DescribeStateMachine"):
             machine = states.describe_state_machine(stateMachineArn=self._arn)
         where = _bucket(machine["definition"])
-        execution = self._started(states, where, ask)
+        lists = self._lists(store, where)
+        execution = self._started(states, ask, lists)
         with self._told_of_signals():
             end = self._followed(states, execution)
         by_itself = end["status"] == "FAILED" and end.get("error") != _TOO_MANY
         try:
-            yield from self._results(states, where, execution, ask)
+            yield from self._results((states, store), where, execution, ask)
         except RunnerError:
             if not by_itself:
                 raise
@@ -114,20 +114,19 @@ class Machine:
         if self._waiting and not self.stopped:
             self.stopped = f"the execution is {end['status']}"
 
-    def _client(self, service: str) -> Any:
+    def _clients(self) -> tuple[Any, Any]:
+        """Return clients of Step Functions and S3, of one session: each keeps AWS's models."""
         with calling(f"{self._name} cannot be reached", may="use it") as boto3:
-            return boto3.Session().client(service, region_name=self._region)
+            client = boto3.Session(region_name=self._region).client
+            return client("stepfunctions"), client("s3")
 
     def _calling(self, right: str) -> contextlib.AbstractContextManager[Any]:
         return calling(f"{self._name} does not take the fleet", may=right)
 
-    def _started(self, states: Any, where: str, ask: Ask) -> str:
+    def _started(self, states: Any, ask: Ask, lists: Mapping[str, str]) -> str:
         """Start an execution, or find the one of this run id that goes on or has succeeded."""
         begin = ask.run_id if _NAME(ask.run_id) else hashlib.sha256(ask.run_id.encode()).hexdigest()
-        asked: dict[str, Any] = {**ask._asdict(), "tolerated": self._bounds.tolerated}
-        canaries = self._bounds.canaries
-        lists = {"canaries": self._items[:canaries], "others": self._items[canaries:]}
-        asked |= {kind: self._put(where, items) for kind, items in lists.items() if items}
+        asked = {**ask._asdict(), "tolerated": self._bounds.tolerated, **lists}
         for number in itertools.count(1):
             name = begin if number == 1 else f"{begin}.{number}"
             text = json.dumps({**asked, "results": f"fleets/{self._name}/{name}"})
@@ -157,13 +156,18 @@ class Machine:
                 return arn if found["status"] in {"RUNNING", "SUCCEEDED"} else None
         return arn
 
-    def _put(self, where: str, items: Sequence[Item]) -> str:
-        lines = [
-            {"name": item.name, **({"schema": item.schema} if item.schema else {}), **item.where}
-            for item in items
-        ]
-        data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-        return bucket.put(where, data, region=self._region, folder=f"fleets/{self._name}/")
+    def _lists(self, store: Any, where: str) -> dict[str, str]:
+        """Write who the targets are, for the machine to read; return where that is."""
+        canaries = self._bounds.canaries
+        lists = {"canaries": self._items[:canaries], "others": self._items[canaries:]}
+        return {kind: self._put(store, where, items) for kind, items in lists.items() if items}
+
+    def _put(self, store: Any, where: str, items: Sequence[Item]) -> str:
+        data = "".join(f"{json.dumps(entry(item))}\n" for item in items).encode()
+        key = f"fleets/{self._name}/{hashlib.sha256(data).hexdigest()}"
+        with self._calling(f"s3:PutObject on {where}/{key}"):
+            store.put_object(Bucket=where, Key=key, Body=data)
+        return key
 
     def _followed(self, states: Any, execution: str) -> dict[str, Any]:
         """Wait for an execution's end, and tell how far it is; stop it where that is wanted."""
@@ -198,18 +202,21 @@ class Machine:
             runs = states.list_map_runs(executionArn=execution)["mapRuns"]
             return [states.describe_map_run(mapRunArn=run["mapRunArn"]) for run in runs]
 
-    def _results(self, states: Any, where: str, execution: str, ask: Ask) -> Iterator[Ended]:
+    def _results(
+        self, clients: tuple[Any, Any], where: str, execution: str, ask: Ask
+    ) -> Iterator[Ended]:
         """Give what the execution wrote of each target."""
+        states, store = clients
         prefix = f"fleets/{self._name}/{execution.rpartition(':')[2]}"
-        store, files = self._client("s3"), None
+        files = None
         for run in self._ended_runs(states, execution):
             of = f"{prefix}/{run['mapRunArn'].rpartition(':')[2]}"
             manifest = self._manifest(store, where, f"{of}/manifest.json")
             for kind in ("SUCCEEDED", "FAILED"):
                 for file in manifest["ResultFiles"].get(kind, []):
-                    for entry in self._entries(store, where, file["Key"]):
-                        item = self._item(entry)
-                        answer, of_files = read(entry, item, ask.command, ask.run_id)
+                    for line in self._entries(store, where, file["Key"]):
+                        item = self._item(line)
+                        answer, of_files = read(line, item, ask.command, ask.run_id)
                         files = files or of_files
                         if of_files not in {files, None}:
                             answer = failed(item, _other_files())
@@ -234,10 +241,10 @@ class Machine:
             for line in store.get_object(Bucket=where, Key=key)["Body"].iter_lines(1 << 16):
                 yield json.loads(line)
 
-    def _item(self, entry: Mapping[str, Any]) -> Item:
-        """Return the target that an entry is of, which each has one of."""
+    def _item(self, line: Mapping[str, Any]) -> Item:
+        """Return the target that an entry is of, which each line has one of."""
         try:
-            return self._waiting.pop(json.loads(entry["Input"])["target"]["name"])
+            return self._waiting.pop(json.loads(line["Input"])["target"]["name"])
         except (KeyError, TypeError, ValueError) as error:
             raise Unproved(
                 f"{self._name} wrote of a target that it was not given, or twice"

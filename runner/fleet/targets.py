@@ -103,6 +103,12 @@ def of_event(value: object) -> Item:
     return _item(value, _OF_MACHINE)
 
 
+def entry(item: Item) -> dict[str, str]:
+    """Return a target as a list has it."""
+    schema = {"schema": item.schema} if item.schema else {}
+    return {"name": item.name, **schema, **item.where}
+
+
 def of_query(
     common: Target, sql: str, *, run_id: str, wait: float, machine: bool = False
 ) -> list[Item]:
