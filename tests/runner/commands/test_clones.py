@@ -1,8 +1,11 @@
 """A rehearsal's copy on AWS is there for as long as it is needed, and takes what its role may."""
 
+import contextlib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
@@ -11,11 +14,13 @@ from botocore import xform_name
 from botocore.history import BaseHistoryHandler, get_global_history_recorder
 
 from local.stack import Stack
+from runner import cli
 from runner.commands.clones import Rehearsed, cloned
 from runner.errors import Unreachable
-from tests.aws import REGION, run
+from tests.aws import REGION, run, trusting
 from tests.local.known import until_known
 from tests.policies.rendered import ROOT, rendered
+from tests.runner.commands.test_invoke_lambda import package
 
 ACCOUNT, NAME = "111122223333", "schema-migrations-dev"
 # What is granted although no request needs it here, and why.
@@ -143,6 +148,7 @@ def production(stack: Stack) -> Iterator[Production]:
         made.asked(
             cluster["Endpoint"], cluster["Port"], cluster["MasterUserSecret"]["SecretArn"],
             "create table customer as select generate_series(1, 7) as id",
+            "grant select on customer to public",
         )  # fmt: skip
         yield made
     rds.modify_db_cluster(DBClusterIdentifier=NAME, DeletionProtection=False)
@@ -167,6 +173,67 @@ def test_a_clone_has_the_rows_says_when_it_ends_and_goes_when_what_ran_on_it_fai
     assert {tag["Key"] for tag in made["TagList"]} == {"Environment", "ExpiresAt"}
     assert production.names() == {NAME, f"{NAME}-1"}
     assert production.said[-1] == f"{name} is removed"
+
+
+FUNCTION = f"{NAME}-runner-rehearsal"
+
+
+@pytest.fixture
+def function(production: Production, tmp_path: Path) -> Iterator[str]:
+    """Make the function that rehearses, with the policy that the role `runner` gives it."""
+    iam = production.stack.client("iam", ACCOUNT)
+    lambda_ = production.stack.client("lambda", ACCOUNT)
+    template = ROOT / "roles/runner/templates/policy.yml.j2"
+    policy = rendered(
+        template, "dev", rehearsing=True, runner_database_arn=production.of.source,
+        runner_key_arn=production.of.key,
+    )  # fmt: skip
+    trust = json.dumps(trusting("lambda.amazonaws.com"))
+    iam.create_role(RoleName=FUNCTION, AssumeRolePolicyDocument=trust)
+    document = {"Version": "2012-10-17", "Statement": list(policy.statements)}
+    iam.put_role_policy(RoleName=FUNCTION, PolicyName="runner", PolicyDocument=json.dumps(document))
+    until_known(
+        lambda_.create_function,
+        FunctionName=FUNCTION,
+        Runtime="python3.11",
+        Handler="runner.handler.handle",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/{FUNCTION}",
+        Timeout=60,
+        Code={"ZipFile": package(tmp_path)},
+        Environment={
+            "Variables": {
+                "PGDATABASE": "app", "DATABASE_ROLE": "migrations",
+                "REHEARSAL_KEY": production.of.key,
+                "REHEARSES": production.of.source, "REHEARSAL_GROUP": production.of.group,
+                "PGSSLROOTCERT": str(production.stack.state.authority),
+            }
+        },
+    )  # fmt: skip
+    lambda_.create_alias(FunctionName=FUNCTION, Name="rehearse", FunctionVersion="$LATEST")
+    yield f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}:rehearse"
+    lambda_.delete_function(FunctionName=FUNCTION)
+
+
+def test_files_run_on_the_clone_by_the_function_and_tell_no_data(
+    production: Production, function: str, tmp_path: Path
+) -> None:
+    """The clone has a password that the function's role may read, and the limit decides."""
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/V1__total.sql").write_text(
+        "create table total as select count(*) as rows from customer;\n"
+        "do $$ begin raise notice 'rows: %', (select rows from total); end $$;\n"
+    )
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = cli.main([
+            "--json", "invoke", "--function", function, "--run-id", "r", "--send-files",
+            "--sql-dir", str(tmp_path / "sql"), "rehearse", "--took", "0ms",
+        ])  # fmt: skip
+    document = json.loads(out.getvalue())
+    assert (code, document["error"]["kind"]) == (7, "refused"), document
+    assert [file["file"] for file in document["data"]["files"]] == ["V1__total.sql"]
+    assert "rows: 7" not in out.getvalue()
+    assert production.names() == {NAME, f"{NAME}-1"}
 
 
 def test_a_forgotten_copy_goes_and_one_that_is_in_use_stays(production: Production) -> None:

@@ -139,3 +139,28 @@ def test_report_writes_it_and_no_page(tmp_path: Path) -> None:
     report(str(tmp_path / "plan.json"), "r", told=asked)
     assert exported(asked.read_text())["PLAN_PENDING"] == "1"
     assert not (tmp_path / "plan.html").exists()
+
+
+def rehearsed(*files: Document, **changes: object) -> Document:
+    """Return the result of a rehearsal of these files."""
+    data = {
+        "files": list(files), "duration_ms": 1500, "temporary_bytes": 0, "grown_bytes": 0,
+        "fingerprint": "", "over": [],
+    }  # fmt: skip
+    return document(command="rehearse", outcome="planned", data=data, **changes)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (
+            rehearsed({"file": "a", "held_ms": 300.0}, {"file": "b"}),
+            "passed: 2 files took 1.5 s on a copy, locks held for up to 300 ms",
+        ),
+        (rehearsed(), "nothing to rehearse"),
+        (rehearsed(warnings=["not rehearsed: no #{x} yet"]), "not rehearsed: no # {x} yet"),
+    ],
+    ids=["passed", "nothing", "nowhere"],
+)
+def test_a_rehearsal_is_told_in_few_words(result: Document, said: str) -> None:
+    assert exported(variables(result)) == {"REHEARSAL": said}
