@@ -99,6 +99,26 @@ def test_target_that_cannot_be_done_is_a_line_and_stops_no_other(fleet: Fleet) -
     assert (states(status)["dead"], status["exit_code"]) == ("unreachable", 9)
 
 
+def test_errors_of_very_many_targets_are_cut_and_whole_in_the_results(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.commands.fleet._WHOLE", 1)
+    fleet.list(schemas=["t_1", "t_2", "t_3"])
+    results = fleet.path.with_name("results")
+    fleet.project.file("V3__no.sql", f"do $$ begin raise exception '{'x' * 200}'; end $$")
+    failed = fleet.run(
+        "migrate", "--create-schema", "--tolerate", "3", "--at-once", "1", "--results", str(results)
+    )
+    assert [len(member["error"]) > 200 for member in failed["data"]["members"]] == [
+        True,
+        False,
+        False,
+    ]
+    assert "3 targets have an error: 2 are cut" in " ".join(failed["warnings"])
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert all(len(line["error"]["message"]) == 200 for line in lines)
+
+
 def test_no_other_starts_before_all_canaries_are_well(fleet: Fleet) -> None:
     fleet.project.query("create schema three; create table three.t (n int)")
     stopped = fleet.run("migrate", "--create-schema", "--canary", "3", "--tolerate", "50%")
