@@ -78,6 +78,7 @@ class Machine:
         self.stopped: str | None = None
         self.interrupted = False
         self._said = ""
+        self._woken = threading.Event()
 
     @property
     def waiting(self) -> Sequence[Item]:
@@ -184,9 +185,10 @@ class Machine:
                 with self._calling("states:StopExecution"):
                     states.stop_execution(executionArn=execution, cause=self.stopped)
                 asked = True
+                self._woken.clear()
                 continue
             self._tell(states, execution)
-            time.sleep(next(pauses))
+            self._woken.wait(next(pauses))
 
     def _tell(self, states: Any, execution: str) -> None:
         counts = [run["itemCounts"] for run in self._runs(states, execution)]
@@ -252,7 +254,7 @@ class Machine:
 
     @contextlib.contextmanager
     def _told_of_signals(self) -> Iterator[None]:
-        """Let a signal stop the execution."""
+        """Let the first signal stop the execution, the second one also the wait for its end."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -264,7 +266,10 @@ class Machine:
                 signal.signal(number, handler)
 
     def _signalled(self, _: int, __: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
         self.interrupted, self.stopped = True, "interrupted"
+        self._woken.set()
 
 
 def _bucket(definition: str) -> str:
