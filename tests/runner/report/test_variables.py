@@ -40,7 +40,7 @@ def exported(text: str) -> dict[str, str]:
     told = subprocess.run(
         ["sh", "-c", f"{text}\nenv -0"], env={}, capture_output=True, text=True, check=True
     ).stdout
-    names = ("PLAN_", "PROVED", "APPLIED", "HELD")
+    names = ("PLAN_", "PROVED", "APPLIED", "HELD", "REHEARSAL")
     pairs = (pair.split("=", 1) for pair in told.split("\0") if pair.startswith(names))
     return dict(pairs)
 
