@@ -208,6 +208,8 @@ def done_by(session: Session, run_id: str, since: int) -> list[Recorded]:
     Parameters:
         since: the log's entry after which they are looked for.
     """
+    if LOG not in tables(session):
+        return []
     with _reading(session, LOG) as cursor:
         cursor.execute(
             f"""
@@ -235,9 +237,10 @@ def baselined(session: Session) -> set[str] | None:
 def stopped_rollback(session: Session) -> list[str]:
     """Return the versions that the newest rollback was to undo, none where something came after.
 
-    Those of them that are still in force are what it left to do when it stopped.
+    Those of them that are still in force are what it left to do when it stopped. Without the log
+    nobody can tell what came after.
     """
-    if RUN not in tables(session):
+    if not {RUN, LOG} <= tables(session):
         return []
     with _reading(session, RUN) as cursor:
         cursor.execute(
