@@ -120,6 +120,27 @@ def changed(second: dict[str, Play], playbook: Playbooks) -> list[Play]:
     return plays
 
 
+def forget(stack: Stack, env: str, engine: str) -> None:
+    """Leave what a rehearsal leaves that is killed: a copy, which destroy has to find."""
+    rds = stack.client("rds", {**ACCOUNTS, "plain": PLAIN_ACCOUNT}[env])
+    name, cluster = f"schema-migrations-{env}-rehearsal-forgotten", {}
+    if engine != "postgres":
+        rds.create_db_cluster(
+            DBClusterIdentifier=name,
+            Engine=engine,
+            MasterUsername="postgres",
+            MasterUserPassword="nobody-knows",
+        )
+        cluster = {"DBClusterIdentifier": name}
+    rds.create_db_instance(
+        DBInstanceIdentifier=f"{name}-1",
+        Engine=engine,
+        DBInstanceClass="db.serverless" if cluster else "db.t4g.micro",
+        AllocatedStorage=20,
+        **cluster,
+    )
+
+
 @pytest.fixture(scope="session")
 def destroyed(changed: list[Play], provisioned: Stack, playbook: Playbooks) -> Play:
     """Destroy local, which had every change, and dev, with its repository."""
@@ -129,6 +150,7 @@ def destroyed(changed: list[Play], provisioned: Stack, playbook: Playbooks) -> P
             type="TEST",
             exportConfig={"exportConfigType": "NO_EXPORT"},
         )
+    forget(provisioned, "local", "aurora-postgresql")
     options = {"dev": ("-e", "repository=delete"), "local": ()}
     with ThreadPoolExecutor(CORES) as pool:
         runs = [
@@ -212,6 +234,8 @@ def plain(playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> dict
         "destroy",
     ):
         again = " again" if name in plays else ""
+        if name == "destroy":
+            forget(playbook.stack, "plain", "postgres")
         play = plays[name + again] = playbook(
             f"playbooks/{name}.yml",
             "local",
