@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 import pytest
@@ -320,46 +320,6 @@ def test_a_change_of_the_pipeline_itself_waits_for_its_own_approval(line: Line) 
     line.play("dev", "playbooks/pipeline.yml")
 
 
-def test_what_waits_goes_when_somebody_says_that_the_new_code_is_there(line: Line) -> None:
-    """In dev, then in prod, where it is a plan of its own that is approved."""
-    path = "inventories/dev/group_vars/pipeline.yml"
-    kept = (line.folder / path).read_text()
-    contracting = re.sub(r"(region: [\w-]+)", r"\1, contract: true", kept)
-    held = (
-        "-- runner: after deploy\n-- runner: allow ban-drop-column: nobody asks for it by then\n"
-        "alter table customer drop column note;\n"
-    )
-    source = line.commit(
-        **{
-            path: contracting,
-            "sql/V005__drop_note.sql": held,
-            "sql/U005__drop_note.sql": "alter table customer add column note text;\n",
-            "sql/V006__add_remark.sql": "alter table customer add column remark text;\n",
-            "sql/U006__add_remark.sql": "alter table customer drop column remark;\n",
-        }
-    )
-    line.play("dev", "playbooks/pipeline.yml")
-    asked: list[tuple[str, list[str], list[str]]] = []
-
-    def approve(question: str) -> bool:
-        asked.append((question, line.applied("dev"), line.applied("prod")))
-        return True
-
-    steps = ("Check", "Plan", "Approve", "Deploy", "Migrate", "PlanContract", "Deployed")
-    assert line.run(source, approve, *steps, "Snapshot", "Contract")
-    ask = "is the new application deployed, and the old one gone? Then "
-    before, after = ["1", "2", "3", "4", "6"], ["1", "2", "3", "4", "5", "6"]
-    dev, prod, gone = asked
-    assert (dev[0].strip(), dev[1]) == (f"dev: {ask}1 held", before)
-    assert re.match(r"prod: .+: 2 files to run; 1 file held until the new code is de", prod[0])
-    assert prod[1:] == (after, ["1", "2", "3"])
-    assert re.match(rf"prod: {re.escape(ask)}.+; 1 pending, digest sha256:[0-9a-f]{{64}} ", gone[0])
-    assert gone[1:] == (after, before)
-    assert line.applied("prod") == after
-    line.commit(**{path: kept})
-    line.play("dev", "playbooks/pipeline.yml")
-
-
 # What a build says of what it never did. Of the pipeline it says that it is what the commit asks
 # for, or nothing after Check would run.
 LIES = {
@@ -459,18 +419,76 @@ def test_no_role_before_the_approval_may_change_the_line(line: Line, env: str, r
         assert "allowed" not in decisions, (role, action)
 
 
+class Question(NamedTuple):
+    """What was asked, and what dev and prod had when it was."""
+
+    text: str
+    dev: list[str]
+    prod: list[str]
+
+
+@pytest.fixture(scope="module")
+def asked(line: Line) -> list[Question]:
+    """Run what is held until new code is deployed, and what may lose data, where both contract.
+
+    Each question is answered with yes. It comes last here: from now on the pipeline contracts.
+    """
+    path = "inventories/dev/group_vars/pipeline.yml"
+    contracting = re.sub(
+        r"(region: [\w-]+)", r"\1, contract: true", (line.folder / path).read_text()
+    )
+    held = (
+        "-- runner: after deploy\n-- runner: allow ban-drop-column: nobody asks for it by then\n"
+        "alter table customer drop column note;\n"
+    )
+    forget = (
+        "-- runner: irreversible: nobody reads it\n"
+        "-- runner: allow ban-drop-column: nobody reads it\n"
+        "alter table customer drop column name;\n"
+    )
+    source = line.commit(
+        **{
+            path: contracting,
+            "sql/V005__drop_note.sql": held,
+            "sql/U005__drop_note.sql": "alter table customer add column note text;\n",
+            "sql/V902__forget.sql": forget,
+        }
+    )
+    line.play("dev", "playbooks/pipeline.yml")
+    questions: list[Question] = []
+
+    def approve(text: str) -> bool:
+        questions.append(Question(text.strip(), line.applied("dev"), line.applied("prod")))
+        return True
+
+    steps = ("Check", "Plan", "Approve", "Deploy", "Migrate", "PlanContract", "Deployed")
+    assert line.run(source, approve, *steps, "Snapshot", "Contract")
+    return questions
+
+
+def test_what_waits_goes_when_somebody_says_that_the_new_code_is_there(
+    line: Line, asked: list[Question]
+) -> None:
+    """In dev, then in prod, where it is a plan of its own that is approved."""
+    ask = "is the new application deployed, and the old one gone? Then "
+    before, after = ["1", "2", "3", "4", "901", "902"], ["1", "2", "3", "4", "5", "901", "902"]
+    dev, prod, gone = asked
+    assert (dev.text, dev.dev) == (f"dev: {ask}1 held", before)
+    assert re.match(r"prod: .+: 3 files to run; 1 file held until the new code is de", prod.text)
+    assert prod[1:] == (after, ["1", "2", "3"])
+    assert re.match(
+        rf"prod: {re.escape(ask)}.+; 1 pending, digest sha256:[0-9a-f]{{64}} ", gone.text
+    )
+    assert gone[1:] == (after, before)
+    assert line.applied("prod") == after
+
+
+@pytest.mark.usefixtures("asked")
 def test_what_may_lose_data_runs_in_prod_after_a_snapshot_that_its_history_names(
     line: Line,
 ) -> None:
-    before = line.snapshots()
-    source = line.commit(
-        **{
-            "sql/V902__forget.sql": "-- runner: irreversible: nobody reads it\n"
-            "-- runner: allow ban-drop-column: nobody reads it\n"
-            "alter table customer drop column name;\n",
-        }
-    )
-    assert line.run(source, lambda _: True, "Check", "Look", "Plan", "Approve", "Deploy", "Migrate")
-    (taken,) = line.snapshots() - before
+    """One before what was pushed, one before what was held."""
     told = "select details ->> 'arn' from schema_version_log where action = 'snapshot'"
-    assert taken in line.told("prod", told)
+    taken = line.told("prod", told)
+    assert len(taken) == 2
+    assert set(taken) == line.snapshots()

@@ -11,7 +11,7 @@ from tests.runner.project import Project
 
 FEW, MANY = 100, 400
 
-pytestmark = pytest.mark.since(15)  # that a session tells its counts when asked
+pytestmark = [pytest.mark.scale, pytest.mark.since(15)]  # its sessions tell their counts
 
 
 class Cost(NamedTuple):

@@ -8,6 +8,8 @@ import pytest
 from runner.cli import main
 from tests.runner.project import Project
 
+pytestmark = pytest.mark.scale
+
 _VERSIONS, _TABLES = 30, 10
 
 
