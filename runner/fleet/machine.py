@@ -26,6 +26,7 @@ from runner.fleet.coordinator import Bounds
 from runner.fleet.lines import failed, read
 from runner.fleet.pool import Ended
 from runner.fleet.targets import Item, entry
+from runner.report.wording import many
 from runner.signals import SIGNALS
 
 _ARN = re.compile(r"arn:aws[\w-]*:states:([\w-]+):\d{12}:stateMachine:([\w-]{1,80})").fullmatch
@@ -77,6 +78,7 @@ class Machine:
         self._items = tuple(items)
         self.stopped: str | None = None
         self.interrupted = False
+        self._maps = 0  # that were begun: of the canaries, of the others
         self._said = ""
         self._woken = threading.Event()
 
@@ -113,7 +115,15 @@ class Machine:
                 fix="mend that and run again: what is done costs a look",
             )
         if self._waiting and not self.stopped:
-            self.stopped = f"the execution is {end['status']}"
+            self.stopped = self._why(end)
+
+    def _why(self, end: Mapping[str, Any]) -> str:
+        """Return why some targets were not started, for a person."""
+        if end.get("error") != _TOO_MANY:
+            return f"the execution is {end['status']}"
+        if self._bounds.canaries and self._maps == 1:
+            return "a canary failed"
+        return f"more failed than the {self._bounds.tolerated} that may"
 
     def _clients(self) -> tuple[Any, Any]:
         """Return clients of Step Functions and S3, of one session: each keeps AWS's models."""
@@ -132,7 +142,7 @@ class Machine:
             name = begin if number == 1 else f"{begin}.{number}"
             text = json.dumps({**asked, "results": f"fleets/{self._name}/{name}"})
             if arn := self._start(states, name, text):
-                self._progress(f"{arn}: {len(self._items):,} targets")
+                self._progress(f"{arn}: {many(len(self._items), 'target')}")
                 return arn
         raise AssertionError
 
@@ -182,7 +192,8 @@ class Machine:
                 self.stopped = "the deadline came"
             if self.stopped and not asked:
                 self._progress(f"{self.stopped}: no more are started; what runs ends by itself")
-                with self._calling("states:StopExecution"):
+                ended_meanwhile = contextlib.suppress(states.exceptions.ValidationException)
+                with self._calling("states:StopExecution"), ended_meanwhile:
                     states.stop_execution(executionArn=execution, cause=self.stopped)
                 asked = True
                 self._woken.clear()
@@ -210,8 +221,9 @@ class Machine:
         """Give what the execution wrote of each target."""
         states, store = clients
         prefix = f"fleets/{self._name}/{execution.rpartition(':')[2]}"
-        files = None
-        for run in self._ended_runs(states, execution):
+        runs, files = self._ended_runs(states, execution), None
+        self._maps = len(runs)
+        for run in runs:
             of = f"{prefix}/{run['mapRunArn'].rpartition(':')[2]}"
             manifest = self._manifest(store, where, f"{of}/manifest.json")
             for kind in ("SUCCEEDED", "FAILED"):

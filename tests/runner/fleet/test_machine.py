@@ -228,7 +228,7 @@ def test_canary_that_does_not_answer_keeps_the_others_from_being_started(fleet: 
     stopped = fleet("migrate", "--canary", "1", "--tolerate", "100%")
     assert list(states(stopped).values()) == ["unreachable", *["not started"] * 4]
     assert (stopped["exit_code"], stopped["error"]["kind"]) == (9, "unreachable")
-    assert "the execution is FAILED" in stopped["error"]["message"]
+    assert "a canary failed" in stopped["error"]["message"]
 
 
 class Held:

@@ -72,6 +72,43 @@ def test_bad_list_is_refused_with_the_line_and_without_a_password(
     assert "geheim" not in said
 
 
+FUNCTION = "arn:aws:lambda:eu-central-1:111122223333:function:shop"
+OF_MACHINE_REFUSED = {
+    '{"schema": "a", "host": "h"}': "unknown: 'host'",
+    '{"name": "a"}': "neither a schema nor a function",
+    f'{{"name": "a", "function": "{FUNCTION}:admin"}}': "no ARN of a function, without an alias",
+    '{"name": "a", "function": "shop"}': "no ARN of a function",
+    '{"schema": "a", "role": "arn:aws:iam::111122223333:role/shop"}': "no function to call by it",
+    f'{{"name": "a", "function": "{FUNCTION}", "role": "shop"}}': "no ARN of a role",
+}
+
+
+@pytest.mark.parametrize("text", OF_MACHINE_REFUSED, ids=range(len(OF_MACHINE_REFUSED)))
+def test_target_of_a_state_machine_names_functions_and_no_login(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "targets"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        of_file(path, machine=True)
+    assert OF_MACHINE_REFUSED[text] in raised.value.details[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--state-machine", "shop"), "no ARN of a state machine"),
+        (("--state-machine", "shop", "--at-once", "2"), "has fleet_at_once of its inventory"),
+    ],
+    ids=["no arn", "at once"],
+)
+def test_what_a_state_machine_does_not_take_is_refused_before_aws_is_called(
+    project: Project, options: tuple[str, ...], said: str
+) -> None:
+    path = project.folder.parent / "targets"
+    path.write_text('{"schema": "a"}')
+    refused = project.run("fleet", "status", "--targets", str(path), *options)
+    assert (refused["exit_code"], said in refused["error"]["message"]) == (2, True)
+
+
 def test_query_names_targets_and_neither_writes_nor_sends_a_login_elsewhere(
     project: Project,
 ) -> None:
