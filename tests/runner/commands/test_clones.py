@@ -3,6 +3,9 @@
 import contextlib
 import io
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +19,7 @@ from botocore.history import BaseHistoryHandler, get_global_history_recorder
 from local.stack import Stack
 from runner import cli
 from runner.commands.clones import Rehearsed, cloned
-from runner.errors import Unreachable
+from runner.errors import CODES, Unreachable
 from tests.aws import REGION, run, trusting
 from tests.local.known import until_known
 from tests.policies.rendered import ROOT, rendered
@@ -233,6 +236,26 @@ def test_files_run_on_the_clone_by_the_function_and_tell_no_data(
     assert (code, document["error"]["kind"]) == (7, "refused"), document
     assert [file["file"] for file in document["data"]["files"]] == ["V1__total.sql"]
     assert "rows: 7" not in out.getvalue()
+    assert production.names() == {NAME, f"{NAME}-1"}
+
+
+def test_a_rehearsal_that_is_told_to_stop_removes_its_copy_first(
+    production: Production, function: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/V1__wait.sql").write_text("select pg_sleep(30);\n")
+    arguments = ["--sql-dir", str(tmp_path / "sql"), "--send-files", "rehearse"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "runner", "invoke", "--function", function, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "is there after" in line:
+                process.send_signal(signal.SIGTERM)
+        assert "is removed" in line
+    assert process.returncode == CODES["interrupted"]
     assert production.names() == {NAME, f"{NAME}-1"}
 
 
