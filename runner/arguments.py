@@ -242,13 +242,15 @@ def _add_remote(invoke: _Parser) -> None:
         "--option", action="append", default=[], metavar="NAME[=VALUE]",
         help="an option of that command, by its name in the event",
     )  # fmt: skip
+    schema = next(option for option in SHARED[Needs.DATABASE] if option.name == "schema")
+    _add(invoke, invoke, schema)
     remote = invoke.add_subparsers(dest="invoked", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
         if command.right:
             added = _add_named(remote, command)
             _add_shared(added, [None])
             if Needs.DATABASE in command.needs:
-                _add(added, added, next(o for o in SHARED[Needs.DATABASE] if o.name == "schema"))
+                _add(added, added, schema)
             invoke.children.append(added)
 
 

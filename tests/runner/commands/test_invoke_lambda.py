@@ -147,6 +147,19 @@ def test_success_and_no_op_are_green(function: Function) -> None:
     assert (function()["outcome"], function(run_id="run-2")["outcome"]) == ("applied", "noop")
 
 
+def test_schema_is_migrated_where_the_function_serves_it(function: Function) -> None:
+    function.deploy(SCHEMAS='["t_*"]')
+    done = function("migrate", "--create-schema", "--schema", "t_1")
+    assert (done["outcome"], done["target"]["schema"]) == ("applied", "t_1")
+    other = function("--schema", "t_1", "status", "--check", alias="read")
+    assert (other["exit_code"], other["target"]["schema"]) == (0, "t_1")
+    for refused in (function("migrate"), function("migrate", "--schema", "public")):
+        assert (refused["exit_code"], refused["error"]["kind"]) == (2, "configuration")
+    assert function.project.query("select to_regclass('t_1.a')::text, to_regclass('a')") == [
+        ("t_1.a", None)
+    ]
+
+
 def test_sql_error_is_red_with_its_place(function: Function) -> None:
     function.project.file("V1__a.sql", "create table a ();\nselect 1 / 0")
     function.deploy()
