@@ -9,9 +9,10 @@ from runner.errors import ConfigurationError
 from runner.report.wording import duration, many, plan, rehearsal, verdict
 from runner.result import Document, Plan, Rehearsal
 
-# Characters. CodePipeline takes 1000 in all of what an approval says, around this as well.
-_LONGEST = 450
-_SHORT = 120  # of a rehearsal
+# Characters, of a plan's risk and of a rehearsal. CodePipeline takes 1000 in all of what an
+# approval says, around these as well: digest, what of the infrastructure would change, its link.
+_LONGEST = 350
+_SHORT = 100
 
 
 def variables(document: Document, remarks: Sequence[str] = ()) -> str:

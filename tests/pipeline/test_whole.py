@@ -209,10 +209,9 @@ def test_a_first_deployment_waits_with_its_digest_and_reaches_prod(line: Line) -
     assert (seen["dev"], seen["prod"]) == (["1", "2", "3"], [])
     assert re.match(
         r"prod: No risk seen: 4 files to run.*; 4 pending, digest sha256:[0-9a-f]{64}; "
-        r"rehearsal: not rehearsed: there is no function for rehearsals yet "
-        r"\(https://\S+/schema-migrations-rehearse-prod%3A\S+/\); "
+        r"rehearsal: not rehearsed: there is no function for rehearsals yet; "
         r"infrastructure: .+ \(https://\S+/schema-migrations-look-prod%3A\S+/\) "
-        r"https://eu-central-1\.console\.aws\.amazon\.com/\S+/schema-migrations-plan-prod%3A\S+/$",
+        r"https://eu-central-1\.console\.aws\.amazon\.com/\S+/schema-migrations-rehearse-prod%3A\S+/$",
         seen["asked"],
     ), seen["asked"]
     assert line.applied("prod") == ["1", "2", "3"]
