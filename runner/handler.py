@@ -10,8 +10,9 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from runner import codebuild
 from runner.commands.command import Context, Needs
 from runner.commands.member import line
 from runner.commands.table import COMMANDS, SHARED
@@ -39,6 +40,8 @@ class RunFailed(Exception):
 def handle(event: Any, context: Any) -> Document | Line:
     """Run the event's command and return the result document, or of a fleet's target the line.
 
+    Where a build runs it in the function's place, its ARN is returned.
+
     Parameters:
         event: what `runner.event` describes.
         context: Lambda's; its remaining time is the deadline, and the alias by which the
@@ -48,6 +51,9 @@ def handle(event: Any, context: Any) -> Document | Line:
         RunFailed: with that as its text.
     """
     result, told = _run(event, context)
+    if codebuild.is_build(build := result.get("build")):
+        _say(f"started {build}")
+        return cast(Document, result)
     document: Document = text.fitted(_as_in_repository(result), _ANSWER)
     command = COMMANDS.get(document["command"])
     _say(command.text(document) if command else text.as_text(document, text.last_line(document)))
@@ -108,11 +114,13 @@ def _backfilled(document: Document) -> dict[str, float]:
     return {name: number for name, number in numbers.items() if number is not None}
 
 
-def _run(event: Any, context: Any) -> tuple[Document, Line | None]:
+def _run(event: Any, context: Any) -> tuple[Any, Line | None]:
     try:
         request = parse(event, context.invoked_function_arn)
         _require_digest(request)
         _require_evidence(request)
+        if project := _project(request):
+            return codebuild.start(project, event, token=context.aws_request_id), None
         deadline = Deadline(context.get_remaining_time_in_millis() / 1000)
         with request.folder(_ROOT / "sql") as sql_dir:
 
@@ -185,6 +193,12 @@ def _with_required(request: Request) -> dict[str, Any]:
 def _requires(name: str, request: Request) -> bool:
     """Return whether a variable asks for more than a bare call of migrate."""
     return _asks(name) and request.command.name == "migrate" and not request.options.get("dry_run")
+
+
+def _project(request: Request) -> str | None:
+    """Return the CodeBuild project that runs a request in place of the function, if one does."""
+    runs = request.command.name == "migrate" and not request.options.get("dry_run")
+    return os.environ.get("RUNNER_PROJECT") if runs and request.item is None else None
 
 
 def _asks(name: str) -> bool:

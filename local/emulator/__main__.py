@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from local.emulator import (
+    builds,
     callers,
     codebuild,
     ec2,
@@ -53,6 +54,7 @@ def main() -> None:
     invocations.patch()
     machines.patch()
     codebuild.patch()
+    builds.patch()
     reports.patch()
     sessions.patch()
     callers.patch()

@@ -12,17 +12,19 @@ import socket
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from runner import bucket
+from runner import bucket, codebuild
 from runner.aws import calling, failures, hindrance, went_out
 from runner.commands.clones import cloned, rehearsed
 from runner.commands.table import COMMANDS
 from runner.deadline import backoff
-from runner.errors import CODES, ConfigurationError, NotThere, Unproved, Unreachable
+from runner.errors import CODES, ConfigurationError, Interrupted, NotThere, Unproved, Unreachable
 from runner.files.folder import read_folder
 from runner.files.packing import packed
+from runner.report import wording
 from runner.result import SUCCESS, VERSION, Document
 from runner.shape import misfit
 
@@ -63,13 +65,17 @@ def invoke(
     progress: Callable[[str], None],
     files: Path | None = None,
     schema: str | None = None,
+    follow: str | None = None,
 ) -> Document:
     """Run a command in the Lambda, again while it says that it is incomplete.
+
+    Where the function has a build run it, that is followed to its end.
 
     Parameters:
         function: name or ARN, with the alias that stands for the caller's right.
         files: a folder whose files the function shall plan with, in place of its own.
         schema: one of its database that the function serves.
+        follow: the ARN of a build that an earlier call has started: it is waited for first.
 
     Returns:
         The result document; its `exit_code` is 0 only where success is proved.
@@ -86,27 +92,72 @@ def invoke(
     if files is not None:
         event["files"] = _sent(client, function, packed(_texts(files)))
     if command != "rehearse":
-        return _ended(client, function, event, progress)
+        return _ended(client, function, event, progress, follow)
     with cloned(rehearsed(function, _variables(client, function)), progress) as copy:
         return _ended(client, function, {**event, "copy": copy._asdict()}, progress)
 
 
 def _ended(
-    client: Any, function: str, event: Mapping[str, Any], progress: Callable[[str], None]
+    client: Any,
+    function: str,
+    event: Mapping[str, Any],
+    progress: Callable[[str], None],
+    follow: str | None = None,
 ) -> Document:
     """Call the function until it has come to an end, or comes no further."""
-    payload = json.dumps(event).encode()
     # Of a rehearsal the log stays where it is: what a server says of the data is in it.
     tail = "None" if event["command"] == "rehearse" else "Tail"
-    done = (0, 0)
+    done, build = (0, 0), follow
     while True:
-        answer = _call(client, function, payload, progress, tail)
-        document = believe(answer, function=function, event=event)
+        if build is None:
+            answer = _call(client, function, json.dumps(event).encode(), progress, tail)
+            document, build = _told(answer, function, event)
+        if build is not None:
+            document = _followed(build, function, event, progress)
+            build = None
         # Whatever calls it took: a result lists all that was done under its run id.
         before, done = done, _progress(document)
         if document["outcome"] != "incomplete" or done <= before:
             return document
         progress(f"the deadline came with {len(document['pending'])} left: going on")
+
+
+def _told(
+    answer: dict[str, Any], function: str, event: Mapping[str, Any]
+) -> tuple[Document, str | None]:
+    """Return the document of an answer, or the build that was started in its place."""
+    payload: bytes = answer["Payload"].read()
+    told = None if "FunctionError" in answer else _document(payload, failed=False)
+    build = told.get("build") if isinstance(told, dict) and len(told) == 1 else None
+    if event["command"] == "migrate" and codebuild.is_build(build):
+        return cast(Document, {}), build
+    return believe(answer | {"Payload": BytesIO(payload)}, function=function, event=event), None
+
+
+def _followed(
+    build: str, function: str, event: Mapping[str, Any], progress: Callable[[str], None]
+) -> Document:
+    """Return the result of a build, which is held against all that an answer is held against."""
+    progress(f"it runs as {build}")
+    again = f"runner invoke --function {function} --run-id {event['run_id']} --follow {build}"
+    try:
+        ended = codebuild.follow(build, lambda line: progress(wording.clean(line)))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; the run goes on without this call", fix=f"follow it on: {again} migrate"
+        ) from None
+    except Unreachable as error:
+        raise Unproved(
+            error.message, fix=f"the run goes on; follow it on: {again} migrate"
+        ) from error
+    problem = f"the build ended as {ended.status} and left no result"
+    if ended.result is not None:
+        document = _document(ended.result, failed=False)
+        failed = None if ended.status == "SUCCEEDED" else ended.status
+        if not (found := _problem(document, failed, event)):
+            return cast(Document, document)
+        problem = found
+    raise Unproved(f"{function}: {problem}", fix=f"its log: {ended.log}")
 
 
 def _progress(document: Document) -> tuple[int, int]:

@@ -293,6 +293,7 @@ def _invoke(context: Context, options: Options) -> Document:
             progress=context.progress,
             files=files,
             schema=options.get("schema"),
+            follow=options.get("follow"),
         )
     except NotThere as error:
         if not first:
@@ -591,6 +592,8 @@ _ALL = (
             Option("function", "name or ARN, with its alias: NAME:live", "NAME", str,
                    required=True),
             Option("send_files", "let it plan with the files of --sql-dir, not with its own"),
+            Option("follow", "wait for a build that an interrupted call has started, and call again"
+                   " only if it did not finish", "BUILD", str, once=True, rare=True),
             Option("first", "where there is no such function yet, plan all of them as new, for a"
                    " database of this name; or rehearse none", "DATABASE", str, once=True,
                    rare=True),
