@@ -40,6 +40,7 @@ OF_check := check
 OF_compare := deploy
 OF_deploy := deploy
 OF_look := deploy
+OF_sign := deploy
 OF_snapshot := deploy
 OF_update := deploy
 OF_plan := invoke
@@ -112,12 +113,18 @@ define snapshot
 	esac
 endef
 
+# Who signs is not who deploys: this build can do the one, and the next one the other.
+.PHONY: pipeline-sign
+pipeline-sign: setup  ## have the package of ENVIRONMENT signed (the pipeline calls this)
+	@mkdir -p reports
+	$(REPORTED) $(BIN)/ansible-playbook playbooks/sign.yml -i "inventories/$${ENVIRONMENT:?which environment}"
+
 # The pipeline itself is changed by operators, and by another pipeline: the roles of these builds may not.
 # Where the plan may lose what no undo brings back, a snapshot is taken before anything of it runs.
 .PHONY: pipeline-deploy
 pipeline-deploy: setup  ## deploy ENVIRONMENT (the pipeline calls this)
 	@mkdir -p reports
-	$(REPORTED) $(BIN)/ansible-playbook site.yml --skip-tags pipeline \
+	$(REPORTED) $(BIN)/ansible-playbook site.yml --skip-tags pipeline,sign \
 	    -i "inventories/$${ENVIRONMENT:?which environment to deploy}"
 	$(snapshot)
 
@@ -145,7 +152,7 @@ pipeline-compare: setup  ## compare the pipeline with what this commit asks for 
 # environment's first deployment, that is what the approval says.
 .PHONY: pipeline-look
 pipeline-look: setup  ## compare ENVIRONMENT with what this commit asks for (the pipeline calls this)
-	$(compare) site.yml --skip-tags pipeline,login -e 'preflight_role={{ look_role }}' \
+	$(compare) site.yml --skip-tags pipeline,sign,login -e 'preflight_role={{ look_role }}' \
 	    || printf "export CHANGED='unknown'\nexport CHANGES='not known, the comparison failed as before a first deployment'\n" > build/told.sh
 	@$(link)
 

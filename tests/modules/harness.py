@@ -83,7 +83,7 @@ def _modes(*, check: bool) -> dict[str, bool]:
 
 
 def run(
-    kind: str, environment: Mapping[str, str], *, check: bool = False, **arguments: Any
+    kind: str, environment: Mapping[str, str], /, *, check: bool = False, **arguments: Any
 ) -> Outcome:
     """Run a module with its arguments, as a task does.
 
@@ -106,7 +106,7 @@ def run(
 
 
 def run_apart(
-    kind: str, environment: Mapping[str, str], *, check: bool = False, **arguments: Any
+    kind: str, environment: Mapping[str, str], /, *, check: bool = False, **arguments: Any
 ) -> Outcome:
     """Run a module as `run` does, in a process of its own.
 

@@ -163,6 +163,33 @@ def test_a_limit_that_is_no_longer_asked_for_is_lifted(stack: Stack, module: Mod
     assert module("codebuild_project", **PROJECT)["changed"] is False
 
 
+def test_a_project_of_its_own_is_as_written_and_follows_its_settings(
+    stack: Stack, module: Module
+) -> None:
+    own = {
+        "name": "alone",
+        "steps": "version: '0.2'\n",
+        "role": PROJECT["role"],
+        "vpc_id": "vpc-1",
+        "subnets": ["subnet-2", "subnet-1"],
+        "security_groups": ["sg-1"],
+        "environment": {"PGPORT": 5432, "PGHOST": "h"},
+        "timeout": 480,
+    }
+    assert module("codebuild_project", **own).changed
+    assert not module("codebuild_project", **own).changed
+    assert not module("codebuild_project", check=True, **own).changed
+    assert module("codebuild_project", **{**own, "environment": {"PGHOST": "other"}}).changed
+    assert module("codebuild_project", **{**own, "subnets": ["subnet-1"]}).changed
+    api = stack.client("codebuild", "000000000000")
+    (project,) = api.batch_get_projects(names=["alone"])["projects"]
+    assert (project["source"]["type"], project["vpcConfig"]["subnets"]) == (
+        "NO_SOURCE",
+        ["subnet-1"],
+    )
+    api.delete_project(name="alone")
+
+
 def test_a_projects_reports_go_with_it(stack: Stack, module: Module) -> None:
     api = stack.client("codebuild", "000000000000")
     module("codebuild_project", **PROJECT)

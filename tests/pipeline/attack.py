@@ -17,10 +17,10 @@ PREFIX = "schema-migrations"
 REGION = "eu-central-1"
 RIGHTS = ("read", "live", "admin")
 # Roles of the environments, and those of the pipeline's own account.
-ENVIRONMENT = ("deploy", "look", "connect", *(f"invoke-{right}" for right in RIGHTS))
+ENVIRONMENT = ("deploy", "look", "sign", "connect", *(f"invoke-{right}" for right in RIGHTS))
 PIPELINE = (
-    "build-plan-prod", "build-deploy-prod", "build-migrate-prod", "build-update", "definition",
-    "pipeline", "pipeline-operator", "pipeline-reader", "trigger",
+    "build-plan-prod", "build-sign-prod", "build-deploy-prod", "build-migrate-prod", "build-update",
+    "definition",    "pipeline", "pipeline-operator", "pipeline-reader", "trigger",
 )  # fmt: skip
 
 
@@ -81,6 +81,15 @@ def attempts(session: boto3.Session, dev: str, prod: str) -> Iterator[Try]:
     yield (
         "write files for prod to plan",
         lambda: storage.put_object(Bucket=bucket, Key="x", Body=b"x"),
+    )
+    code, signer = f"{PREFIX}-code-{prod}-{REGION}", session.client("signer")
+    yield (
+        "have code signed",
+        lambda: signer.start_signing_job(
+            source={"s3": {"bucketName": code, "key": "unsigned/x.zip", "version": "1"}},
+            destination={"s3": {"bucketName": code, "prefix": "signed/"}},
+            profileName=f"{PREFIX}_prod".replace("-", "_"),
+        ),
     )
     yield from _function(functions, function)
     yield from _line(session, dev)

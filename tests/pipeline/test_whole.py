@@ -157,12 +157,14 @@ def inventories(folder: Path) -> None:
             'pipeline_account_id: "000000000000"', f'pipeline_account_id: "{DEV}"'
         )
         variables = variables.replace("000000000000", account)
-        variables = re.sub("^runner_require_plan_digest: .*$", "", variables, flags=re.MULTILINE)
+        own = "^runner_(require_plan_digest|signed): .*$"
+        variables = re.sub(own, "", variables, flags=re.MULTILINE)
         approved = str(env == "prod").lower()
         (folder / "inventories" / env / "group_vars/aws.yml").write_text(
             f"{variables}\nbastion_wanted: false\nrunner_require_plan_digest: {approved}\n"
             f"runner_require_evidence: {approved}\nrunner_require_snapshot: {approved}\n"
             f"rehearsal_wanted: {approved}\n"
+            "runner_signed: false\n"
         )
         hosts = {"aws": {"hosts": {env: None}}, "pipeline": {"hosts": {}}}
         if env == "dev":
@@ -255,7 +257,7 @@ def test_what_is_changed_after_the_approval_is_refused(line: Line) -> None:
         line.exchange(changed)  # for what nobody approved
         return True
 
-    steps = ("Check", "Plan", "Rehearse", "Approve", "Deploy", "Migrate")
+    steps = ("Check", "Plan", "Rehearse", "Approve", "Sign", "Deploy", "Migrate")
     assert not line.run(good, approve, *steps)
     assert line.applied("dev") == ["1", "2", "3", "4"]
     assert line.applied("prod") == ["1", "2", "3"]
@@ -269,7 +271,7 @@ def test_nobody_is_asked_for_what_goes_over_a_limit_on_the_copy_and_prod_stays_a
     source = line.commit(**{name: held})
     (line.folder / name).unlink()
     before, rds = line.applied("prod"), line.stack.client("rds", PROD)
-    assert not line.run(source, refuse, "Plan", "Rehearse", "Approve", "Deploy", "Migrate")
+    assert not line.run(source, refuse, "Plan", "Rehearse", "Approve", "Sign", "Deploy", "Migrate")
     assert line.applied("prod") == before
     names = {c["DBClusterIdentifier"] for c in rds.describe_db_clusters()["DBClusters"]}
     assert names == {"schema-migrations-prod"}
@@ -460,7 +462,7 @@ def asked(line: Line) -> list[Question]:
         questions.append(Question(text.strip(), line.applied("dev"), line.applied("prod")))
         return True
 
-    steps = ("Check", "Plan", "Approve", "Deploy", "Migrate", "PlanContract", "Deployed")
+    steps = ("Check", "Plan", "Approve", "Sign", "Deploy", "Migrate", "PlanContract", "Deployed")
     assert line.run(source, approve, *steps, "Snapshot", "Contract")
     return questions
 

@@ -37,15 +37,19 @@ BASIS = (
     ("iam", "list_policies", {"Scope": "Local"}, "Policies"),
     ("iam", "list_roles", {}, "Roles"),
     ("kms", "list_keys", {}, "Keys"),
+    ("lambda", "list_code_signing_configs", {}, "CodeSigningConfigs"),
     ("s3", "list_buckets", {}, "Buckets"),
+    ("signer", "list_signing_profiles", {}, "profiles"),
 )
+# Under which of these one is named.
+NAMES = ("KeyId", "Name", "RoleName", "PolicyName", "CodeSigningConfigArn", "profileName")
 
 
 def basis(stack: Stack, account: str) -> dict[str, set[str]]:
     """Return the names of what bootstrap makes, kind by kind, without keys that are to go."""
     found = {
         key: {
-            one.get("KeyId") or one.get("Name") or one.get("RoleName") or one["PolicyName"]
+            next(one[name] for name in NAMES if name in one)
             for one in getattr(stack.client(service, account), operation)(**asked)[key]
         }
         for service, operation, asked, key in BASIS

@@ -106,10 +106,11 @@ def test_a_missing_variable_is_named(playbook: Playbooks, tmp_path: Path) -> Non
         ({"runner_memory": 64}, "runner_memory: 64 MB is not in Lambda's range, 128 to 10240"),
         ({"runner_log_days": 91}, "runner_log_days must be one of: 1, 3, 5,"),
         ({"runner_keep_versions": 0}, "runner_keep_versions: 0 leaves none for the alias"),
+        ({"runner_executor_minutes": 3}, "3 is not in CodeBuild's range, 5 to 2160"),
         ({"runner_alarm_emails": ["team"]}, "runner_alarm_emails: no mail address: team"),
         ({"runner_ca_bundle_sha256": ""}, "'' is neither 64 hex digits nor 'unchecked'"),
     ],
-    ids=["name", "memory", "log days", "versions", "mail", "checksum"],
+    ids=["name", "memory", "log days", "versions", "minutes", "mail", "checksum"],
 )
 def test_what_aws_would_refuse_late_is_refused_at_once(
     playbook: Playbooks, given: dict[str, Any], line: str

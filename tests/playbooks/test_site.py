@@ -75,6 +75,7 @@ def test_changed_settings_change_what_they_are_about_and_nothing_else(changed: l
         "database : Ensure the cluster and its instance",
         "runner : Ensure the log group",
         "runner : Build the package",
+        "signature : Ensure that the package is signed",
         "runner : Ensure the function and its release",
         "runner : Ensure that somebody hears of failures",
         "fleet : Ensure the state machines",

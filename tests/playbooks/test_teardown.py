@@ -28,7 +28,7 @@ def test_a_bucket_that_holds_something_stays_with_its_key(given_up: dict[str, Pl
     said = given_up["local"].message
     assert "schema-migrations-artifacts-000000000000-eu-central-1 stays with its key" in said
     assert "The same with -e buckets=delete empties it" in said
-    assert given_up["local wholly"].count("changed") == 2
+    assert given_up["local wholly"].count("changed") == 3
 
 
 def test_a_key_that_opens_a_snapshot_stays_until_it_is_asked_for(

@@ -22,7 +22,7 @@ MANAGED = ("boundary", "deploy-policy", "destroy-policy")
 MANAGED_LIMIT = 6144  # characters of a managed policy, white space not counted
 
 LAMBDA_INTERFACES = (
-    "Lambda makes interfaces before their ids are known, and asks for it on everything"
+    "the service makes interfaces before their ids are known, and asks for it on everything"
 )
 NO_ROLE = "no role is passed to RDS: no enhanced monitoring, no directory"
 NOT_ORACLE = "tenant databases are Oracle's"
@@ -38,8 +38,11 @@ REASONS = {
     ("account-invoke-rehearse", "rds:DeleteDBCluster on cluster-snapshot"): "a copy leaves none",
     ("account-invoke-rehearse", "rds:* needs secretsmanager:RotateSecret"): "a copy's ends with it",
     ("runner-policy*", "ec2:*PrivateIpAddresses"): LAMBDA_INTERFACES,
-    ("runner-policy*", "ec2:*NetworkInterface"): LAMBDA_INTERFACES,
-    ("runner-policy*", "ec2:CreateNetworkInterface needs ec2:CreateTags"): "Lambda tags none",
+    ("runner-*policy*", "ec2:*NetworkInterface"): LAMBDA_INTERFACES,
+    (
+        "runner-*policy*",
+        "ec2:CreateNetworkInterface needs ec2:CreateTags",
+    ): "Lambda and CodeBuild tag none",
     ("*", "ec2:RunInstances needs ssm:GetParameters"): "the image is named by its id",
     ("fleet-deploy-policy*", "* needs states:PublishStateMachineVersion"): "none is published",
     ("*", "states:* on express*"): "an execution of ours is of a STANDARD machine",

@@ -1,4 +1,4 @@
-"""An environment like local, in an account of its own, whose runner logs in through IAM."""
+"""An environment like local, in an account of its own: it logs in by tokens, and builds migrate."""
 
 import shutil
 from pathlib import Path
@@ -12,15 +12,18 @@ from tests.playbooks.plays import ROOT, Play, Playbooks
 
 @pytest.fixture(scope="session")
 def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the local inventory; only the account and the way to log in are others."""
+    """Copy the local inventory; the account, the login and what runs migrations are others."""
     folder = tmp_path_factory.mktemp("iam") / "inventory"
     shutil.copytree(ROOT / "inventories/local", folder)
     variables = folder / "group_vars/aws.yml"
     text = variables.read_text().replace("000000000000", ACCOUNT)
     text = text.replace("plan_digest: true", "plan_digest: false")
+    text = text.replace("runner_signed: true", "runner_signed: false")
     # The other worker builds the package of the environment `local` meanwhile.
     package = folder.parent / "runner.zip"
-    variables.write_text(f"{text}\nrunner_auth: iam\nrunner_package: {package}\n")
+    variables.write_text(
+        f"{text}\nrunner_auth: iam\nrunner_executor: codebuild\nrunner_package: {package}\n"
+    )
     return folder
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: a CodeBuild project that a pipeline uses."""
+"""Ansible module: a CodeBuild project that a pipeline uses, or that runs by itself."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from ansible_collections.migrations.aws.plugins.module_utils.converge import (
 
 DOCUMENTATION = r"""
 module: codebuild_project
-short_description: Ensure a CodeBuild project whose source and artifacts are a pipeline's
+short_description: Ensure a CodeBuild project, of a pipeline or with a buildspec of its own
 description:
   - Ensures the project with its image, log group, time limit and limit of builds at a time.
-  - Environment variables come from the pipeline; those of the project itself are removed.
+  - Environment variables of a pipeline's project come from the pipeline.
+  - With I(steps) it has no source and no artifacts: the buildspec is in the project.
   - Instead of M(community.aws.codebuild_project), which has no options for the log group and the
     limit of builds at a time, and no check mode.
 options:
@@ -38,6 +39,26 @@ options:
     description: Path of the buildspec in the source.
     type: str
     default: buildspec.yml
+  steps:
+    description: The text of the buildspec, for a project without a source.
+    type: str
+  environment:
+    description: Environment variables of its builds.
+    type: dict
+    default: {}
+  vpc_id:
+    description: The VPC that builds run in.
+    type: str
+  subnets:
+    description: Subnets of the builds.
+    type: list
+    elements: str
+    default: []
+  security_groups:
+    description: Security groups of the builds.
+    type: list
+    elements: str
+    default: []
   image:
     description: Image of the build container.
     type: str
@@ -54,7 +75,7 @@ options:
     description: ARN of the service role; required when the project is to exist.
     type: str
   kms_key:
-    description: ARN of the key of the artifacts; required when the project is to exist.
+    description: ARN of the key of the artifacts; required of a pipeline's project.
     type: str
   log_group:
     description: Log group of the builds; without it CodeBuild makes one of its own.
@@ -99,6 +120,11 @@ SPEC = {
     "name": {"type": "str", "required": True},
     "description": {"type": "str", "default": ""},
     "buildspec": {"type": "str", "default": "buildspec.yml"},
+    "steps": {"type": "str"},
+    "environment": {"type": "dict", "default": {}},
+    "vpc_id": {"type": "str"},
+    "subnets": {"type": "list", "elements": "str", "default": []},
+    "security_groups": {"type": "list", "elements": "str", "default": []},
     "image": {"type": "str", "default": "aws/codebuild/amazonlinux-aarch64-standard:3.0"},
     "container": {"type": "str", "default": "ARM_CONTAINER"},
     "compute": {"type": "str", "default": "BUILD_GENERAL1_SMALL"},
@@ -120,33 +146,59 @@ UNLIMITED = -1
 def wanted(p: Document) -> Document:
     """Return the project as AWS takes it."""
     log = {"status": "ENABLED", "groupName": p["log_group"]}
+    return without_empty(
+        {
+            "description": p["description"],
+            **_place(p),
+            "environment": {
+                "type": p["container"],
+                "image": p["image"],
+                "computeType": p["compute"],
+                "environmentVariables": [
+                    {"name": name, "value": str(value), "type": "PLAINTEXT"}
+                    for name, value in sorted(p["environment"].items())
+                ],
+                "privilegedMode": False,
+            },
+            "serviceRole": p["role"],
+            "encryptionKey": p["kms_key"],
+            "timeoutInMinutes": p["timeout"],
+            "logsConfig": {"cloudWatchLogs": owned(without_empty(log))},
+            "concurrentBuildLimit": p["concurrent"] or UNLIMITED,
+        }
+    )
+
+
+def _place(p: Document) -> Document:
+    """Return where a project's source comes from and goes to, and which network it is in."""
+    if not p["steps"]:
+        source = {"type": "CODEPIPELINE", "buildspec": p["buildspec"]}
+        return {"source": source, "artifacts": {"type": "CODEPIPELINE"}}
+    network = {
+        "vpcId": p["vpc_id"],
+        "subnets": sorted(p["subnets"]),
+        "securityGroupIds": sorted(p["security_groups"]),
+    }
     return {
-        "description": p["description"],
-        "source": {"type": "CODEPIPELINE", "buildspec": p["buildspec"]},
-        "artifacts": {"type": "CODEPIPELINE"},
-        "environment": {
-            "type": p["container"],
-            "image": p["image"],
-            "computeType": p["compute"],
-            "environmentVariables": [],
-            "privilegedMode": False,
-        },
-        "serviceRole": p["role"],
-        "encryptionKey": p["kms_key"],
-        "timeoutInMinutes": p["timeout"],
-        "logsConfig": {"cloudWatchLogs": owned(without_empty(log))},
-        "concurrentBuildLimit": p["concurrent"] or UNLIMITED,
+        "source": {"type": "NO_SOURCE", "buildspec": p["steps"]},
+        "artifacts": {"type": "NO_ARTIFACTS"},
+        "vpcConfig": network if p["vpc_id"] else None,
     }
 
 
 def existing(project: Document) -> Document:
     """Return a project of AWS's with the defaults that AWS leaves out, and its tags in order."""
     environment = {"environmentVariables": [], "privilegedMode": False, **project["environment"]}
+    variables = sorted(environment["environmentVariables"], key=lambda one: str(one["name"]))
+    vpc = project.get("vpcConfig") or {}
     logs = {"cloudWatchLogs": {"status": "ENABLED"}, **(project.get("logsConfig") or {})}
     return {
         "concurrentBuildLimit": UNLIMITED,
         **project,
-        "environment": environment,
+        "environment": {**environment, "environmentVariables": variables},
+        "vpcConfig": {
+            key: sorted(value) if isinstance(value, list) else value for key, value in vpc.items()
+        },
         "logsConfig": logs,
         "tags": sorted(project.get("tags", []), key=lambda tag: str(tag["key"])),
     }
@@ -163,7 +215,13 @@ def remove_reports(run: Converge, api: Any, project_arn: str) -> None:
 
 def main() -> None:
     """Run the module."""
-    run = Converge(SPEC, required_if=[("state", "present", ["role", "kms_key"])])
+    run = Converge(
+        SPEC,
+        required_if=[
+            ("state", "present", ["role"]),
+            ("state", "present", ["kms_key", "steps"], True),
+        ],
+    )
     p, api = run.params, run.client("codebuild")
     answer = run.read(api.batch_get_projects, names=[p["name"]]) or {}
     found: Document = next(iter(answer.get("projects", [])), {})
