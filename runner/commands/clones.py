@@ -109,14 +109,12 @@ def _told(name: str, *, removing: bool = False) -> Iterator[None]:
     """Tell what hinders a call about a copy."""
     from botocore.exceptions import WaiterError  # noqa: PLC0415
 
-    do, fix = ("removed", "remove it in RDS, or let") if removing else ("made", "see RDS; let")
-    try:
-        with calling(f"{name} cannot be {do}", may="what the role of rehearsals may"):
+    what = f"{name} cannot be {'removed' if removing else 'made'}"
+    with calling(what, may="what the role of rehearsals may"):
+        try:
             yield
-    except WaiterError as error:
-        raise Unreachable(
-            f"{name} cannot be {do}: {error}", fix=f"{fix} the next rehearsal sweep it"
-        ) from error
+        except WaiterError as error:  # which is no fault of the caller's
+            raise Unreachable(f"{what}: {error}", fix="see what RDS says of it") from error
 
 
 class _Copies:

@@ -14,10 +14,12 @@ from typing import Any
 import botocore.exceptions
 import pytest
 from botocore import xform_name
+from botocore.exceptions import WaiterError
 from botocore.history import BaseHistoryHandler, get_global_history_recorder
 
 from local.stack import Stack
 from runner import cli
+from runner.commands import clones
 from runner.commands.clones import Rehearsed, cloned
 from runner.errors import CODES, Unreachable
 from tests.aws import REGION, run, trusting
@@ -181,8 +183,8 @@ def test_a_clone_has_the_rows_says_when_it_ends_and_goes_when_what_ran_on_it_fai
 FUNCTION = f"{NAME}-runner-rehearsal"
 
 
-@pytest.fixture
-def function(production: Production, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def function(production: Production, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Make the function that rehearses, with the policy that the role `runner` gives it."""
     iam = production.stack.client("iam", ACCOUNT)
     lambda_ = production.stack.client("lambda", ACCOUNT)
@@ -202,7 +204,7 @@ def function(production: Production, tmp_path: Path) -> Iterator[str]:
         Handler="runner.handler.handle",
         Role=f"arn:aws:iam::{ACCOUNT}:role/{FUNCTION}",
         Timeout=60,
-        Code={"ZipFile": package(tmp_path)},
+        Code={"ZipFile": package(tmp_path_factory.mktemp("none"))},
         Environment={
             "Variables": {
                 "PGDATABASE": "app", "DATABASE_ROLE": "migrations",
@@ -260,13 +262,14 @@ def test_a_rehearsal_that_is_told_to_stop_removes_its_copy_first(
 
 
 def test_a_forgotten_copy_goes_and_one_that_is_in_use_stays(production: Production) -> None:
+    # Of an engine behind which the emulator runs no server: nobody logs in to them.
     for name, expires in (
         ("old", "2026-01-02T03:04:05+00:00"),
         ("new", "2999-01-02T03:04:05+00:00"),
     ):
         production.rds.create_db_cluster(
-            DBClusterIdentifier=f"{NAME}-rehearsal-{name}", Engine="aurora-postgresql",
-            MasterUsername="postgres", MasterUserPassword="secret-secret",
+            DBClusterIdentifier=f"{NAME}-rehearsal-{name}", Engine="aurora-mysql",
+            MasterUsername="admin", MasterUserPassword="secret-secret",
             Tags=[{"Key": "ExpiresAt", "Value": expires}],
         )  # fmt: skip
     with cloned(production.of, production.said.append):
@@ -313,6 +316,21 @@ def test_a_copy_that_cannot_be_made_says_so_and_leaves_nothing(production: Produ
     ):
         pytest.fail("there is no copy")
     assert production.names() == before
+
+
+def test_a_copy_that_never_becomes_available_is_no_fault_of_the_callers(
+    production: Production, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: object, **__: object) -> None:
+        raise WaiterError("DBInstanceAvailable", "it is failed", {})
+
+    monkeypatch.setattr(clones._Copies, "wait", wait)
+    with (
+        pytest.raises(Unreachable, match=r"cannot be made: .*it is failed"),
+        cloned(production.of, production.said.append),
+    ):
+        pytest.fail("there is no copy")
+    assert production.names() == {NAME, f"{NAME}-1"}
 
 
 @pytest.fixture
