@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +30,9 @@ _LONGEST = (100_000, 20_000, 4_000, 1_000)
 
 def as_json(document: Mapping[str, Any]) -> str:
     """Return the document as one JSON text; what a terminal would obey is written as a number."""
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    written = io.StringIO()  # json.dumps would hold every word of it beside the whole
+    json.dump(document, written, indent=2, ensure_ascii=False)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", written.getvalue())
 
 
 def fitted(document: Document, most: int) -> Document:
