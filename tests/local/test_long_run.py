@@ -114,7 +114,7 @@ def migrate(
         monkeypatch.setenv(name, value)
     calls = iter(range(100))
 
-    def call(_: Any, __: str, payload: bytes, ___: Any) -> dict[str, Any]:
+    def call(_: Any, __: str, payload: bytes, *___: Any) -> dict[str, Any]:
         answer = handler.handle(
             json.loads(payload), Context(f"{variables['PGDATABASE']}-{next(calls)}")
         )
