@@ -23,7 +23,7 @@ short_description: Ensure a CodeBuild project, of a pipeline or with a buildspec
 description:
   - Ensures the project with its image, log group, time limit and limit of builds at a time.
   - Environment variables of a pipeline's project come from the pipeline.
-  - With I(steps) it has no source and no artifacts: the buildspec is in the project.
+  - With I(steps) it has neither source nor artifacts, and the buildspec is in the project.
   - Instead of M(community.aws.codebuild_project), which has no options for the log group and the
     limit of builds at a time, and no check mode.
 options:
