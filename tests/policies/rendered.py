@@ -53,6 +53,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rehearse": {"item": "rehearse", "rehearsal_wanted": True, "rehearsing": True},
     "signed": {"runner_signed": True},
     "codebuild": {"runner_executor": "codebuild"},
+    # Together they have to fit into a policy as well.
+    "all": {"runner_signed": True, "runner_executor": "codebuild", "rehearsal_wanted": True},
     "iam-login": {"runner_auth": "iam"},
     "fleet": {
         "fleet_wanted": True,
