@@ -230,7 +230,7 @@ def test_the_approval_names_what_of_the_infrastructure_would_change(line: Line) 
     changed = line.commit(**{path: f"{kept}\nrunner_memory: 1024\n"})
     line.commit(**{path: kept})
     assert not line.run(changed, lambda q: bool(asked.append(q)), "Look", "Plan", "Approve")
-    assert "; infrastructure: 1 task would change something: runner : Ensure the fun" in asked[0]
+    assert "; infrastructure: 2 tasks would change something: runner : Ensure the f" in asked[0]
 
 
 def test_a_broken_migration_stops_in_check(line: Line) -> None:
