@@ -71,7 +71,7 @@ def test_destroy_waits_for_the_network_interfaces_of_the_function(
     destroyed: Play,
 ) -> None:
     """Had the role gone before, they would have stayed, and held the network."""
-    waited = "FAILED - RETRYING: [dev]: Wait until Lambda has given back its network interfaces"
+    waited = "FAILED - RETRYING: [dev]: Wait until Lambda has given back their network interfaces"
     assert waited in destroyed.output
 
 
