@@ -271,7 +271,9 @@ def test_nobody_is_asked_for_what_goes_over_a_limit_on_the_copy_and_prod_stays_a
     source = line.commit(**{name: held})
     (line.folder / name).unlink()
     before, rds = line.applied("prod"), line.stack.client("rds", PROD)
-    assert not line.run(source, refuse, "Plan", "Rehearse", "Approve", "Sign", "Deploy", "Migrate")
+    asked: list[str] = []
+    assert not line.run(source, lambda q: bool(asked.append(q)), "Plan", "Rehearse", "Approve")
+    assert not asked
     assert line.applied("prod") == before
     names = {c["DBClusterIdentifier"] for c in rds.describe_db_clusters()["DBClusters"]}
     assert names == {"schema-migrations-prod"}
