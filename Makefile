@@ -277,10 +277,8 @@ site: setup  ## build the site of the pages into build/site
 docs: setup  ## make the reference pages that the code knows
 	@$(BIN)/python docs/generate.py
 
-# A worker per core; tests/groups.py says which tests share one. Their databases are made and dropped
-# by the hundred, which memory does some ten times as fast as a disk.
-PYTEST = $(IN_MEMORY) $(BIN)/pytest -n $(CORES) --no-loadscope-reorder
-IN_MEMORY = $(addprefix TMPDIR=,$(shell sh tests/in-memory))
+# A worker per core; tests/groups.py says which tests share one.
+PYTEST = TEST_MEMORY=$(shell sh tests/in-memory) $(BIN)/pytest -n $(CORES) --no-loadscope-reorder
 
 .PHONY: test
 test: setup  ## every test; on a clean clone nothing else is needed

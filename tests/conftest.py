@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,15 @@ def _processes_about(folder: str) -> list[psutil.Process]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run one PostgreSQL server for the whole session, fast and not durable.
 
-    TEST_POSTGRES_BIN names the folder of another version's binaries.
+    TEST_POSTGRES_BIN names the folder of another version's binaries, TEST_MEMORY one that is
+    memory: databases are made and dropped by the hundred, some ten times as fast there.
     """
-    home = tmp_path_factory.mktemp("postgres")
+    memory = os.environ.get("TEST_MEMORY") or tmp_path_factory.getbasetemp()
     bin_dir = Path(os.environ.get("TEST_POSTGRES_BIN") or embedded_bin_dir())
-    with Server(bin_dir, home, free_port(), durable=False) as started:
+    with (
+        tempfile.TemporaryDirectory(prefix="postgres-", dir=memory) as home,
+        Server(bin_dir, Path(home), free_port(), durable=False) as started,
+    ):
         yield started
 
 

@@ -86,12 +86,20 @@ def _resource(service: str, body: Any, parameters: Any, scope: str) -> str:
     parameter, kind = _FIELDS.get(service, ("", ""))
     if name := field(body, parameter):
         return f"arn:aws:{service}:{scope}:{kind}{name}"
-    if service == "codebuild" and (name := field(body, "name") or _first(field(body, "names"))):
+    if service == "codebuild" and (name := _project(body)):
         return f"arn:aws:codebuild:{scope}:project/{name}"
     for parameter, arn in _PARAMETERS.get(service, {}).items():
         if name := query(parameters, parameter):
             return arn.format(name=name, scope=scope, account=scope.rpartition(":")[2])
     return "*"
+
+
+def _project(body: Any) -> str | None:
+    """Name the project of a request; builds are their project's, by whose name theirs begins."""
+    field = actions._safe_json_field
+    build = str(_first(field(body, "ids")) or "").rpartition("build/")[2]
+    name = field(body, "name") or _first(field(body, "names")) or build.partition(":")[0]
+    return str(name) if name else None
 
 
 def _key_of_alias(arn: str) -> str:
