@@ -14,6 +14,8 @@ _TIME_OF_DAY = re.compile(
 )
 # Where it is asked for, and what for.
 _SHOWN = {
+    "build.py": "how much of its time a build has used, of which CodeBuild tells when it began",
+    "commands/clones.py": "when a copy that was forgotten may go, which its tag says",
     "commands/new.py": "versions that are a time, which are after the newest file's in any case",
     "database/sessions.py": "how long others are in a transaction",
     "engine/standing.py": "when a backfill is expected to end",
