@@ -9,7 +9,7 @@ from typing import NamedTuple
 _PAGE = Path(__file__).parent / "operations.md"
 _HEADING = "| step | acts as | takes | so it may |"
 # What a person does between two steps, by the step that waits for it.
-_GATE = {"Prod, Deploy": "a person approves: risk, files, digest, what is lost"}
+_GATE = {"Prod, Sign": "a person approves: risk, files, digest, what is lost"}
 
 # Where the columns begin and how wide they are.
 _STEP, _ROLE, _TAKEN, _MAY = (16, 150), (206, 170), (416, 200), (656, 330)
