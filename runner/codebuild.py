@@ -120,9 +120,18 @@ def follow(arn: str, progress: Callable[[str], None]) -> Ended:
             if ended:
                 break
             time.sleep(next(pauses))
+        for text in _causes(found[0]):
+            progress(text)
         group = found[0].get("logs", {}).get("groupName", f"/aws/codebuild/{project}")
         result = _result(clients["s3"], found[0])
     return Ended(found[0]["buildStatus"], result, f"aws logs tail {group} --since 12h")
+
+
+def _causes(build: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what CodeBuild itself says of phases that failed: all there is where none began."""
+    for phase in build.get("phases", []):
+        if phase.get("phaseStatus", "SUCCEEDED") != "SUCCEEDED":
+            yield from (c["message"] for c in phase.get("contexts", []) if c.get("message"))
 
 
 class _Log:

@@ -208,7 +208,7 @@ def _may(role: str, action: str, arn: str, about: Data) -> bool:
         action=action,
         resource_arn=arn,
         region=responses.get_region(),
-        service_context=about,
+        service_context={key.lower(): value for key, value in about.items()},
     )
     policies = evaluator._gather_role_policies(name, account)
     return bool(evaluator.evaluate(context, policies).decision == "Allow")

@@ -68,7 +68,8 @@ def _named(request: Request, arn: str) -> str:
     if service == "kms" and ":alias/" in arn:  # AWS asks whether the key behind it may be used
         return _key_of_alias(arn)
     if arn != "*":
-        return arn
+        stream = _stream(request.body) if service == "logs" else None
+        return f"{arn}:log-stream:{stream}" if stream else arn
     if service == "sns":
         return actions._query_param(request.parameters, "ResourceArn") or "*"
     if service == "monitoring":
@@ -92,6 +93,14 @@ def _resource(service: str, body: Any, parameters: Any, scope: str) -> str:
         if name := query(parameters, parameter):
             return arn.format(name=name, scope=scope, account=scope.rpartition(":")[2])
     return "*"
+
+
+def _stream(body: Any) -> str | None:
+    """Name the stream that events are read from or written to; what makes it is about the group."""
+    field = actions._safe_json_field
+    of_events = ("endTime", "limit", "logEvents", "nextToken", "startFromHead", "startTime")
+    named = any(field(body, name) is not None for name in of_events)
+    return str(field(body, "logStreamName")) if named and field(body, "logStreamName") else None
 
 
 def _project(body: Any) -> str | None:

@@ -1,31 +1,35 @@
 """AWS's own models of its requests, as botocore carries them, taken at their word."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.model import Shape
+from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
 
 
 @cache
-def _input(service: str, operation: str) -> Shape | None:
+def _model(service: str, operation: str) -> OperationModel:
     model = botocore.session.get_session().get_service_model(service)
-    return model.operation_model(operation).input_shape
+    return model.operation_model(operation)
 
 
 def problems(service: str, operation: str, params: dict[str, Any]) -> list[str]:
     """Return what AWS would refuse in a request.
 
     A client of boto3 checks names, types and what is required before it sends anything, and leaves
-    enumerations, patterns and sizes to the service. An emulator leaves them out.
+    enumerations, patterns and sizes to the service. An emulator leaves them out. What makes a
+    request idempotent it gives by itself, after the record is made.
     """
-    shape = _input(service, operation)
+    model = _model(service, operation)
+    shape = model.input_shape
     if shape is None:
         return []
-    report = ParamValidator().validate(params, shape)
+    given = {**dict.fromkeys(model.idempotent_members, str(uuid.uuid4())), **params}
+    report = ParamValidator().validate(given, shape)
     return [*([report.generate_report()] if report.has_errors() else []), *_strict(shape, params)]
 
 
