@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 from local.stack import Stack
 from tests.modules.harness import Module, Outcome
@@ -112,8 +113,20 @@ def test_what_ec2_would_refuse_is_refused_before_anything_is_made(vpc: Vpc) -> N
     assert vpc.groups().keys() == {"default"}
 
 
+def filled(value: Any, given: dict[str, Any]) -> Any:
+    """Return a role's variable with the values that it refers to."""
+    if isinstance(value, str):
+        return NativeEnvironment().from_string(value).render(given)
+    if isinstance(value, list):
+        return [filled(one, given) for one in value]
+    if isinstance(value, dict):
+        return {name: filled(one, given) for name, one in value.items()}
+    return value
+
+
 def test_the_roles_own_groups_are_what_ec2_takes(vpc: Vpc) -> None:
-    text = ROLE.read_text().replace("{{ network_region }}", "eu-central-1")
-    groups = yaml.safe_load(text)["__network_groups"]
+    given = {"network_region": "eu-central-1", "network_rehearsal": True}
+    of_role = yaml.safe_load(ROLE.read_text())
+    groups = filled([*of_role["__network_lasting"], *of_role["__network_rehearsing"]], given)
     outcome = vpc.run(check=True, groups=groups)
     assert not outcome.failed, outcome.message

@@ -437,9 +437,13 @@ def asked(line: Line) -> list[Question]:
     Each question is answered with yes. It comes last here: from now on the pipeline contracts.
     """
     path = "inventories/dev/group_vars/pipeline.yml"
-    contracting = re.sub(
-        r"(region: [\w-]+)", r"\1, contract: true", (line.folder / path).read_text()
-    )
+    contracting = (line.folder / path).read_text()
+    for before, after in (
+        ("region: eu-central-1 }", "region: eu-central-1, contract: true }"),
+        ("    approval: true", "    approval: true\n    contract: true"),
+    ):
+        assert before in contracting
+        contracting = contracting.replace(before, after)
     held = (
         "-- runner: after deploy\n-- runner: allow ban-drop-column: nobody asks for it by then\n"
         "alter table customer drop column note;\n"
