@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from runner import codebuild
 from runner.commands.command import Context, Needs
-from runner.commands.member import line
 from runner.commands.table import COMMANDS, SHARED
 from runner.database.connection import target
 from runner.deadline import Deadline
@@ -137,6 +136,8 @@ def _run(event: Any, context: Any) -> tuple[Any, Line | None]:
             )
             options = _with_required(request)
             if request.item:
+                from runner.commands.member import line  # noqa: PLC0415
+
                 return line(given, request.command.name, options, request.item)
             return request.command.run(given, options), None
     except RunnerError as error:

@@ -9,6 +9,7 @@ from runner.commands.command import Context, Options
 from runner.commands.status import PENDING, status
 from runner.commands.table import migrated, policy
 from runner.engine.migrate import look
+from runner.engine.run import Files
 from runner.errors import Error
 from runner.files.folder import canonical, parse_version, read_folder
 from runner.fleet.targets import Item
@@ -30,19 +31,19 @@ def line(context: Context, command: str, options: Options, item: Item) -> tuple[
         command: "migrate", "plan" or "status".
         options: that command's.
     """
+    folder = read_folder(context.sql_dir)
+    run = context.database(None)._replace(files=Files(folder, {}))
     if command == "status":
-        result = status(
-            context.database(None), check_only=False, with_drift=options.get("drift", False)
-        )
+        result = status(run, check_only=False, with_drift=options.get("drift", False))
         answer = stands(item, result)
     elif command == "plan":
-        result, digest = look(context.database(None), policy(options))
+        result, digest = look(run, policy(options))
         answer = answered(item, result)._replace(digest=digest)
     else:
-        result = migrated(context, options)
+        result = migrated(run, options)
         answer = answered(item, result)
     document = result.document()
-    return document, _line(document, answer, read_folder(context.sql_dir).digest())
+    return document, _line(document, answer, folder.digest())
 
 
 def _line(document: Document, answer: Answer, files: str) -> Line:

@@ -34,6 +34,7 @@ from runner.result import Document, Result
 
 if TYPE_CHECKING:
     from runner.engine.plan import Policy
+    from runner.engine.run import Run
 
 
 def new_run_id() -> str:
@@ -42,15 +43,14 @@ def new_run_id() -> str:
 
 
 def _migrate(context: Context, options: Options) -> Document:
-    return migrated(context, options).document()
+    return migrated(context.database(None), options).document()
 
 
-def migrated(context: Context, options: Options) -> Result:
+def migrated(run: Run, options: Options) -> Result:
     """Apply what is pending, as the options of migrate say."""
     from runner.engine.evidence import Evidence
     from runner.engine.migrate import migrate
 
-    run = context.database(None)
     return migrate(
         run._replace(create_schema=options.get("create_schema", False)),
         policy(options),
