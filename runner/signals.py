@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,24 +21,34 @@ class _Interrupts:
 
 
 @contextlib.contextmanager
-def handled() -> Iterator[None]:
-    """Let SIGTERM end the work as tidily as Ctrl-C, and both wait where they are held.
-
-    One ends the work; what comes after it may not end the telling of what was done.
+def told(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let a handler take both signals for a while.
 
     Only a process's main thread can be told of signals; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if signal.getsignal(signal.SIGINT) is not _interrupt:
-        _Interrupts.raised = _Interrupts.due = False
-    previous = [(number, signal.signal(number, _interrupt)) for number in SIGNALS]
+    previous = [(number, signal.signal(number, handler)) for number in SIGNALS]
     try:
         yield
     finally:
-        for number, handler in previous:
-            signal.signal(number, handler)
+        for number, before in previous:
+            signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Let SIGTERM end the work as tidily as Ctrl-C, and both wait where they are held.
+
+    One ends the work; what comes after it may not end the telling of what was done. Outside the
+    main thread it does nothing, as `told`.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGINT) is not _interrupt:
+        _Interrupts.raised = _Interrupts.due = False
+    with told(_interrupt):
+        yield
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -14,7 +12,7 @@ from runner.deadline import Deadline
 from runner.fleet.pool import Ended, Pool
 from runner.fleet.targets import Item
 from runner.fleet.work import Asked
-from runner.signals import SIGNALS
+from runner.signals import told
 
 _LOOK = 0.5  # seconds after which deadline and signals are looked at
 
@@ -64,7 +62,7 @@ class Coordinator:
             ConfigurationError, RunnerError: no process can work for it.
         """
         most = min(self._bounds.at_once, len(self._waiting))
-        with self._told_of_signals(), Pool(most, asked) as self._pool:
+        with told(self._signalled), Pool(most, asked) as self._pool:
             while True:
                 while self._pool.free() and self._next():
                     self._started += 1
@@ -96,20 +94,8 @@ class Coordinator:
         left, busy = len(self._waiting), self._pool.busy()
         self._progress(f"{why}: {left} are not started" + (f", {busy} end" if busy else ""))
 
-    @contextlib.contextmanager
-    def _told_of_signals(self) -> Iterator[None]:
-        """Let the first signal keep further targets from being started, the second end them."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = [(number, signal.signal(number, self._signalled)) for number in SIGNALS]
-        try:
-            yield
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler)
-
     def _signalled(self, _: int, __: FrameType | None) -> None:
+        """Let the first signal keep further targets from being started, the second end them."""
         self._signals += 1
         if self._signals == 1:
             self._stop("interrupted (once more to cancel what runs)")

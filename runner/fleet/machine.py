@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import re
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from runner.fleet.lines import failed, read
 from runner.fleet.pool import Ended
 from runner.fleet.targets import Item, entry
 from runner.report.wording import many
-from runner.signals import SIGNALS
+from runner.signals import told
 
 _ARN = re.compile(r"arn:aws[\w-]*:states:([\w-]+):\d{12}:stateMachine:([\w-]{1,80})").fullmatch
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,70}").fullmatch  # of an execution, with room for a number
@@ -101,7 +100,7 @@ class Machine:
         where = _bucket(machine["definition"])
         lists = self._lists(store, where)
         execution = self._started(states, ask, lists)
-        with self._told_of_signals():
+        with told(self._signalled):
             end = self._followed(states, execution)
         by_itself = end["status"] == "FAILED" and end.get("error") != _TOO_MANY
         try:
@@ -264,20 +263,8 @@ class Machine:
                 f"{self._name} wrote of a target that it was not given, or twice"
             ) from error
 
-    @contextlib.contextmanager
-    def _told_of_signals(self) -> Iterator[None]:
-        """Let the first signal stop the execution, the second one also the wait for its end."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = [(number, signal.signal(number, self._signalled)) for number in SIGNALS]
-        try:
-            yield
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler)
-
     def _signalled(self, _: int, __: FrameType | None) -> None:
+        """Let the first signal stop the execution, the second one also the wait for its end."""
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted, self.stopped = True, "interrupted"
