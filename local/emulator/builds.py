@@ -27,12 +27,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from local.emulator.iam import may
 from local.emulator.patches import module, wrap
 from local.process.environment import basics
 
 codebuild = module("ministack.services.codebuild")
 ec2 = module("ministack.services.ec2")
-evaluator = module("ministack.core.iam_evaluator")
 responses = module("ministack.core.responses")
 
 _VARIABLES = 5500  # characters
@@ -186,7 +186,7 @@ def _missing(role: str, network: Data) -> str:
         return ""
     scope = f"{responses.get_region()}:{responses.get_account_id()}"
     for name in _INTERFACES:
-        if not _may(role, f"ec2:{name}", "*", {}):
+        if not may(role, f"ec2:{name}", "*"):
             return f"ec2:{name}"
     for subnet in network["subnets"]:
         about = {
@@ -194,21 +194,6 @@ def _missing(role: str, network: Data) -> str:
             "ec2:Subnet": f"arn:aws:ec2:{scope}:subnet/{subnet}",
         }
         interface = f"arn:aws:ec2:{scope}:network-interface/eni-0"
-        if not _may(role, "ec2:CreateNetworkInterfacePermission", interface, about):
+        if not may(role, "ec2:CreateNetworkInterfacePermission", interface, about):
             return "ec2:CreateNetworkInterfacePermission"
     return ""
-
-
-def _may(role: str, action: str, arn: str, about: Data) -> bool:
-    account, name = role.split(":")[4], role.rpartition("/")[2]
-    context = evaluator.EvalContext(
-        principal_arn=role,
-        principal_type="Role",
-        principal_account=account,
-        action=action,
-        resource_arn=arn,
-        region=responses.get_region(),
-        service_context={key.lower(): value for key, value in about.items()},
-    )
-    policies = evaluator._gather_role_policies(name, account)
-    return bool(evaluator.evaluate(context, policies).decision == "Allow")

@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from local.emulator.iam import may
 from local.emulator.patches import module, replace, wrap
 
 ec2 = module("ministack.services.ec2")
-evaluator = module("ministack.core.iam_evaluator")
 functions = module("ministack.services.lambda_svc")
 responses = module("ministack.core.responses")
 sts = module("ministack.services.sts")
@@ -52,7 +52,8 @@ def patch() -> None:
 def _creating(original: Any) -> Any:
 
     def create(data: dict[str, Any]) -> Response:
-        if data.get("VpcConfig", {}).get("SubnetIds") and not _may(data["Role"], "Create"):
+        inside = data.get("VpcConfig", {}).get("SubnetIds")
+        if inside and not may(data["Role"], "ec2:CreateNetworkInterface", "*"):
             refusal: Response = responses.error_response_json(
                 "InvalidParameterValueException",
                 "The provided execution role does not have permissions to call "
@@ -124,23 +125,8 @@ def _looking(original: Callable[..., Response]) -> Callable[..., Response]:
 
 def _leave(interface: str, role: str) -> None:
     """Delete an interface if its function's role still may, else it stays for ever."""
-    if _may(role, "Delete"):
+    if may(role, "ec2:DeleteNetworkInterface", "*"):
         del ec2._network_interfaces[interface]
-
-
-def _may(role: str, what: str) -> bool:
-    """Return whether a role, if it exists, may create or delete network interfaces."""
-    account, name = role.split(":")[4], role.rpartition("/")[2]
-    context = evaluator.EvalContext(
-        principal_arn=role,
-        principal_type="Role",
-        principal_account=account,
-        action=f"ec2:{what}NetworkInterface",
-        resource_arn="*",
-        region=responses.get_region(),
-    )
-    policies = evaluator._gather_role_policies(name, account)
-    return bool(evaluator.evaluate(context, policies).decision == "Allow")
 
 
 def _later(seconds: float, action: Callable[[], None]) -> None:

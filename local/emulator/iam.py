@@ -15,6 +15,7 @@ actions = module("ministack.core.iam_actions")
 evaluator = module("ministack.core.iam_evaluator")
 iam = module("ministack.services.iam")
 kms = module("ministack.services.kms")
+responses = module("ministack.core.responses")
 
 # What a parameter names, by the service that is asked.
 _PARAMETERS = {
@@ -46,6 +47,30 @@ def patch() -> None:
     wrap(evaluator, "_resolve_condition_key", _over_tls)
     for action in ("CreateRole", "UpdateAssumeRolePolicy"):
         wrap(iam, "_IAM_HANDLERS", _keeping_principals, entry=action)
+
+
+def may(role: str, action: str, resource: str, about: dict[str, str] | None = None) -> bool:
+    """Return whether a role's policies and its boundary let it act; one that is gone may nothing.
+
+    Args:
+        role: its ARN.
+        about: the values of the service's own condition keys.
+
+    """
+    account, name = role.split(":")[4], role.rpartition("/")[2]
+    with responses.request_scope(account, responses.get_region()):
+        asked = evaluator.EvalContext(
+            principal_arn=role,
+            principal_type="Role",
+            principal_account=account,
+            action=action,
+            resource_arn=resource,
+            region=responses.get_region(),
+            service_context={key.lower(): value for key, value in (about or {}).items()},
+        )
+        policies = evaluator._gather_role_policies(name, account)
+        limits = evaluator._permissions_boundary(iam._roles, name, account)
+        return bool(evaluator.evaluate(asked, policies, *limits).decision == "Allow")
 
 
 def _over_tls(original: Any) -> Any:

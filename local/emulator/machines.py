@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from local.emulator.definitions import FORMAT, ITEM, problems
+from local.emulator.iam import may
 from local.emulator.patches import module, replace, wrap
 
 evaluator = module("ministack.core.iam_evaluator")
@@ -254,23 +255,6 @@ def _assumed(role: str, other: str) -> str:
         said = f"{role} is not authorized to perform: sts:AssumeRole on resource: {other}"
         raise Failed("States.TaskFailed", said)
     return other
-
-
-def may(role: str, action: str, resource: str) -> bool:
-    """Return whether a role's policies and its boundary let it act."""
-    account, name = role.split(":")[4], role.rpartition("/")[2]
-    with responses.request_scope(account, responses.get_region()):
-        asked = evaluator.EvalContext(
-            principal_arn=role,
-            principal_type="Role",
-            principal_account=account,
-            action=action,
-            resource_arn=resource,
-            region=responses.get_region(),
-        )
-        policies = evaluator._gather_role_policies(name, account)
-        limits = evaluator._permissions_boundary(iam._roles, name, account)
-        return bool(evaluator.evaluate(asked, policies, *limits).decision == "Allow")
 
 
 class MapRun:
