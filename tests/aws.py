@@ -1,15 +1,24 @@
 """What tests of several folders ask of the emulated AWS, and of the databases behind it."""
 
 import contextlib
+import io
 import json
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg2
 
 from local.stack import Stack
+from local.state import CLONE
 
 REGION = "eu-central-1"
+# What CodeBuild does in a build's name to put it into a VPC.
+NETWORK = [
+    "ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface", "ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
+]  # fmt: skip
 
 
 def trusting(service: str, source: str | None = None) -> dict[str, Any]:
@@ -22,6 +31,41 @@ def trusting(service: str, source: str | None = None) -> dict[str, Any]:
     if source:
         statement["Condition"] = {"ArnEquals": {"aws:SourceArn": source}}
     return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def package_of_runner(files: Mapping[str, str | bytes]) -> bytes:
+    """Return the function's package: the runner, and files by their names in it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for path in (CLONE / "runner").rglob("*"):
+            if path.is_file() and path.suffix != ".pyc":
+                file.write(path, path.relative_to(CLONE))
+        for name, content in files.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def network_without_way_out(stack: Stack, account: str) -> dict[str, Any]:
+    """Make a VPC with the gateway of S3 and the endpoint of logs; return a build's vpcConfig."""
+    ec2 = stack.client("ec2", account)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(VpcId=vpc, GroupName="b", Description="-")["GroupId"]
+    for kind, service in (("Gateway", "s3"), ("Interface", "logs")):
+        ec2.create_vpc_endpoint(
+            VpcId=vpc, VpcEndpointType=kind, ServiceName=f"com.amazonaws.{REGION}.{service}"
+        )
+    return {"vpcId": vpc, "subnets": [subnet], "securityGroupIds": [group]}
+
+
+def make_builder(stack: Stack, account: str) -> str:
+    """Make the role "builder", for which the emulator's root stands as the service; return it."""
+    trust = trusting("codebuild.amazonaws.com")
+    trust["Statement"][0] |= {"Principal": {"AWS": f"arn:aws:iam::{account}:root"}}
+    made = stack.client("iam", account).create_role(
+        RoleName="builder", AssumeRolePolicyDocument=json.dumps(trust)
+    )
+    return str(made["Role"]["Arn"])
 
 
 @contextlib.contextmanager

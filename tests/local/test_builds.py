@@ -8,15 +8,9 @@ import botocore.exceptions
 import pytest
 
 from local.stack import Stack
-from tests.aws import trusting
+from tests.aws import NETWORK, make_builder, network_without_way_out
 
 ACCOUNT = "555566669999"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/builder"
-NETWORK = [
-    "ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission",
-    "ec2:DeleteNetworkInterface", "ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
-]  # fmt: skip
 # It lists the account's buckets by the gateway, and then its secrets, for which nothing is there.
 LOOK = """
 version: "0.2"
@@ -31,36 +25,16 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def network(stack: Stack) -> dict[str, Any]:
-    """Make a VPC with the gateway of S3 and the endpoint of logs, and a bucket."""
-    ec2 = stack.client("ec2", ACCOUNT)
-    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
-    group = ec2.create_security_group(VpcId=vpc, GroupName="b", Description="-")["GroupId"]
-    for kind, service in (("Gateway", "s3"), ("Interface", "logs")):
-        ec2.create_vpc_endpoint(
-            VpcId=vpc, VpcEndpointType=kind, ServiceName=f"com.amazonaws.eu-central-1.{service}"
-        )
-    return {"vpcId": vpc, "subnets": [subnet], "securityGroupIds": [group]}
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack, network: dict[str, Any]) -> Run:
+def run(stack: Stack) -> Run:
     """Run a build to its end, with a role that has these rights, and return it."""
     iam, builds = stack.client("iam", ACCOUNT), stack.client("codebuild", ACCOUNT)
-    trust = json.dumps(trusting("codebuild.amazonaws.com"))
-    iam.create_role(RoleName="builder", AssumeRolePolicyDocument=trust)
-    # The emulator's root stands for the service.
-    root = json.loads(trust)
-    root["Statement"][0] |= {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Condition": {}}
-    iam.update_assume_role_policy(RoleName="builder", PolicyDocument=json.dumps(root))
     builds.create_project(
         name="look",
         source={"type": "NO_SOURCE", "buildspec": LOOK},
         artifacts={"type": "NO_ARTIFACTS"},
         environment={"type": "ARM_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL"},
-        serviceRole=ROLE,
-        vpcConfig=network,
+        serviceRole=make_builder(stack, ACCOUNT),
+        vpcConfig=network_without_way_out(stack, ACCOUNT),
     )
 
     def running(rights: list[str], **request: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from runner import handler
 from runner.commands import invoke as invoking
 from runner.errors import Unproved
 from runner.result import Document
-from tests.aws import trusting
-from tests.local.test_builds import NETWORK
+from tests.aws import NETWORK, make_builder, network_without_way_out, package_of_runner
 
 ACCOUNT = "555566661111"
 ROOT = Path(__file__).parents[2]
@@ -40,14 +38,8 @@ class Context:
 
 def package(folder: Path, **files: str) -> bytes:
     """Return the runner's package with these migrations."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for path in (ROOT / "runner").rglob("*.py"):
-            file.write(path, path.relative_to(ROOT))
-        file.write(folder / "ca.pem", "ca-bundle.pem")
-        for name, text in files.items():
-            file.writestr(f"sql/{name}", text)
-    return buffer.getvalue()
+    named = {f"sql/{name}": text for name, text in files.items()}
+    return package_of_runner({"ca-bundle.pem": (folder / "ca.pem").read_text(), **named})
 
 
 def steps(digest: str) -> str:
@@ -62,25 +54,15 @@ def steps(digest: str) -> str:
 @pytest.fixture(scope="module")
 def account(stack: Stack) -> dict[str, Any]:
     """Make a network that leads nowhere, a bucket and the build's role."""
-    ec2, iam = stack.client("ec2", ACCOUNT), stack.client("iam", ACCOUNT)
-    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
-    group = ec2.create_security_group(VpcId=vpc, GroupName="b", Description="-")["GroupId"]
-    for kind, service in (("Gateway", "s3"), ("Interface", "logs")):
-        ec2.create_vpc_endpoint(
-            VpcId=vpc, VpcEndpointType=kind, ServiceName=f"com.amazonaws.eu-central-1.{service}"
-        )
-    trust = trusting("codebuild.amazonaws.com")
-    # The emulator's root stands for the service.
-    trust["Statement"][0] |= {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Condition": {}}
-    iam.create_role(RoleName="builder", AssumeRolePolicyDocument=json.dumps(trust))
+    iam = stack.client("iam", ACCOUNT)
+    make_builder(stack, ACCOUNT)
     rights = [*NETWORK, "s3:GetObject", "s3:PutObject"]
     statement = {"Effect": "Allow", "Action": rights, "Resource": "*"}
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     iam.put_role_policy(RoleName="builder", PolicyName="p", PolicyDocument=json.dumps(policy))
     location = {"LocationConstraint": "eu-central-1"}
     stack.client("s3", ACCOUNT).create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
-    return {"vpcId": vpc, "subnets": [subnet], "securityGroupIds": [group]}
+    return network_without_way_out(stack, ACCOUNT)
 
 
 @pytest.fixture

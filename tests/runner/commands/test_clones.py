@@ -22,10 +22,9 @@ from runner import cli
 from runner.commands import clones
 from runner.commands.clones import Rehearsed, cloned
 from runner.errors import CODES, Unreachable
-from tests.aws import REGION, run, trusting
+from tests.aws import REGION, package_of_runner, run, trusting
 from tests.local.known import until_known
 from tests.policies.rendered import ROOT, rendered
-from tests.runner.commands.test_invoke_lambda import package
 
 ACCOUNT, NAME = "111122223333", "schema-migrations-dev"
 # What is granted although no request needs it here, and why.
@@ -184,7 +183,7 @@ FUNCTION = f"{NAME}-runner-rehearsal"
 
 
 @pytest.fixture(scope="module")
-def function(production: Production, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def function(production: Production) -> Iterator[str]:
     """Make the function that rehearses, with the policy that the role `runner` gives it."""
     iam = production.stack.client("iam", ACCOUNT)
     lambda_ = production.stack.client("lambda", ACCOUNT)
@@ -204,7 +203,7 @@ def function(production: Production, tmp_path_factory: pytest.TempPathFactory) -
         Handler="runner.handler.handle",
         Role=f"arn:aws:iam::{ACCOUNT}:role/{FUNCTION}",
         Timeout=60,
-        Code={"ZipFile": package(tmp_path_factory.mktemp("none"))},
+        Code={"ZipFile": package_of_runner({})},
         Environment={
             "Variables": {
                 "PGDATABASE": "app", "DATABASE_ROLE": "migrations",

@@ -25,11 +25,6 @@ def document(**changes: Any) -> dict[str, Any]:
     return documents.document(**changes)
 
 
-def failure(**changes: Any) -> dict[str, Any]:
-    """Return a run that failed, with changes."""
-    return document(**{"outcome": "failed", "exit_code": 3, "error": ERROR, **changes})
-
-
 def answer(payload: object, *, failed: str | None = None) -> dict[str, Any]:
     """Return what boto3's invoke returns."""
     text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -81,7 +76,7 @@ def test_plan_is_believed_where_a_plan_was_asked_for(command: str, options: Any)
 
 
 def test_failure_with_a_document_is_given_to_the_reader() -> None:
-    assert believe(raised(failure()), function="f", event=EVENT)["exit_code"] == 3
+    assert believe(raised(documents.failure()), function="f", event=EVENT)["exit_code"] == 3
 
 
 def test_every_mutation_of_a_good_answer_is_believed_only_as_the_same_outcome() -> None:
@@ -105,7 +100,7 @@ def test_every_mutation_of_a_good_answer_is_believed_only_as_the_same_outcome() 
         {"a": 1},
     ]
     believed = []
-    for body in (failure(), document(outcome="incomplete", exit_code=8, error=LATE)):
+    for body in (documents.failure(), document(outcome="incomplete", exit_code=8, error=LATE)):
         for key, value in itertools.product(body, odd):
             for wrap in (answer, raised):
                 with contextlib.suppress(Unproved):
@@ -140,7 +135,12 @@ def is_a_success(answered: dict[str, Any], body: dict[str, Any]) -> bool:
 def test_answers_that_were_changed_in_any_way_are_green_only_where_they_prove_it() -> None:
     """Whatever is changed together, by a seed: what is no success is red, and that in one line."""
     chance = random.Random(20261125)
-    bodies = (document(), documents.run(), failure(), failure(outcome="incomplete", error=LATE))
+    bodies = (
+        document(),
+        documents.run(),
+        documents.failure(),
+        documents.failure(outcome="incomplete", error=LATE),
+    )
     green = 0
     for _ in range(6000):
         body = dict(chance.choice(bodies))
@@ -185,7 +185,7 @@ def test_success_is_believed_only_while_nothing_in_it_is_odd() -> None:
         answer({"statusCode": 500, "body": "error"}),
         answer(document(result_version=2)),
         answer(document(run_id="another")),
-        answer(failure()),
+        answer(documents.failure()),
         answer(document(outcome="failed", exit_code=0)),
         answer(document(outcome="incomplete", exit_code=8)),
         answer(document(outcome="wonderful")),
@@ -193,8 +193,8 @@ def test_success_is_believed_only_while_nothing_in_it_is_odd() -> None:
         answer(document(outcome="planned")),
         answer(document(outcome="applied")),
         answer(document(pending=documents.planned()["pending"])),
-        raised(failure(exit_code=4)),
-        raised(failure(outcome="incomplete")),
+        raised(documents.failure(exit_code=4)),
+        raised(documents.failure(outcome="incomplete")),
         answer(document(exit_code=1)),
         answer(document(), failed="Unhandled"),
         raised(document()),
@@ -249,7 +249,9 @@ def test_call_goes_on_while_rows_are_done_and_not_where_none_is(
         far = {**documents.BACKFILL, "rows": next(rows)}
         left = {**documents.task("V1__t.sql"), "backfill": far}
         called.append(far["rows"])
-        return raised(failure(outcome="incomplete", exit_code=8, error=LATE, pending=[left]))
+        return raised(
+            documents.failure(outcome="incomplete", exit_code=8, error=LATE, pending=[left])
+        )
 
     monkeypatch.setattr(invoking, "_client", lambda _: None)
     monkeypatch.setattr(invoking, "_call", call)

@@ -11,7 +11,7 @@ from runner.codebuild import Ended
 from runner.commands import invoke as invoking
 from runner.errors import Interrupted, RunnerError, Unproved
 from runner.result import Document
-from tests.runner.commands.test_invoke import document, failure
+from tests.runner.report.documents import document, failure
 
 BUILD = "arn:aws:codebuild:eu-central-1:111122223333:build/shop-runner:0a1b-2c"
 LOG = "aws logs tail /aws/codebuild/shop-runner --since 12h"

@@ -5,7 +5,6 @@ import io
 import json
 import socket
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ import psycopg2
 import pytest
 
 from local.stack import Stack
-from local.state import CLONE
 from runner import cli
 from runner.commands import invoke as module
 from runner.engine.lock import key
-from tests.aws import trusting
+from tests.aws import package_of_runner, trusting
 from tests.local.known import until_known
 from tests.runner.project import Project
 
@@ -46,16 +44,9 @@ def another(event, context): return handle({**event, "run_id": "another"}, conte
 
 def package(folder: Path) -> bytes:
     """Return the function's package with a folder's migrations."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for path in (CLONE / "runner").rglob("*"):
-            if path.is_file() and path.suffix != ".pyc":
-                file.write(path, path.relative_to(CLONE))
-        for path in folder.iterdir():
-            file.write(path, f"sql/{path.name}")
-        file.writestr("otherwise.py", ELSE)
-        file.writestr("broken.py", "import no_such_driver\n")
-    return buffer.getvalue()
+    files = {f"sql/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    broken = {"otherwise.py": ELSE, "broken.py": "import no_such_driver\n"}
+    return package_of_runner({**files, **broken})
 
 
 @pytest.fixture(scope="module")

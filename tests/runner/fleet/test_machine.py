@@ -1,9 +1,7 @@
 """A fleet by the role's own state machine, on an emulated AWS: real Lambdas, real databases."""
 
-import io
 import json
 import signal
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 from local.stack import Stack
 from local.state import CLONE
 from runner.engine.lock import key
-from tests.aws import REGION, trusting
+from tests.aws import REGION, package_of_runner, trusting
 from tests.local.known import until_known
 from tests.policies.rendered import document
 from tests.runner.project import Project
@@ -45,14 +43,7 @@ VARIABLES = {
 
 def package(folder: Path) -> bytes:
     """Return the function's package with a folder's migrations."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for path in (CLONE / "runner").rglob("*"):
-            if path.is_file() and path.suffix != ".pyc":
-                file.write(path, path.relative_to(CLONE))
-        for path in folder.iterdir():
-            file.write(path, f"sql/{path.name}")
-    return buffer.getvalue()
+    return package_of_runner({f"sql/{path.name}": path.read_bytes() for path in folder.iterdir()})
 
 
 def make_function(stack: Stack, account: str) -> None:

@@ -50,6 +50,12 @@ def error(kind: str, message: str, **changes: Any) -> Document:
     return {"kind": kind, "message": message, "fix": None, "details": [], **changes}
 
 
+def failure(**changes: Any) -> Document:
+    """Return a run that failed at its first file, with changes."""
+    failed = {"outcome": "failed", "exit_code": 3, "error": error("migration", "no")}
+    return document(**{**failed, **changes})
+
+
 def run() -> Document:
     """Return a run of two files, one of which touched a table."""
     touched = entry(
