@@ -14,9 +14,11 @@ from tests.runner.project import Project
 
 
 @pytest.fixture
-def project(tmp_path: Path, database: str) -> Project:
+def project(tmp_path: Path, database: str) -> Iterator[Project]:
     """Give an empty project on an empty database."""
-    return Project(tmp_path / "sql", database)
+    given = Project(tmp_path / "sql", database)
+    yield given
+    given.end()
 
 
 @pytest.fixture

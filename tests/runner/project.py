@@ -22,6 +22,7 @@ class Project:
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
         self.url = url
+        self._started: list[subprocess.Popen[str]] = []
         folder.mkdir()
 
     def file(self, name: str, text: str | bytes) -> Path:
@@ -49,13 +50,15 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command as a process of its own; stdout is its result document."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "runner", *self._target(), "--json", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
         )
+        self._started.append(process)
+        return process
 
     def finish(self, process: "subprocess.Popen[str]") -> dict[str, Any]:
         """Wait for a started command and return its result document."""
@@ -64,6 +67,12 @@ class Project:
         document = conforming(json.loads(out))
         assert document["exit_code"] == process.returncode
         return document
+
+    def end(self) -> None:
+        """End what a failed test left running: the next test is not to fail for it."""
+        for process in self._started:
+            with process:
+                process.kill()
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query as a bystander would."""
