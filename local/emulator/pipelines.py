@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from local.emulator import executions, patches, quotas
+from local.emulator import executions, patches, quotas, structures
 from local.errors import LocalError
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     models = patches.module("moto.codepipeline.models")
     patches.replace(models, "CodePipelineBackend.iam_backend", property(lambda _: _Iam()))
     executions.patch()
+    structures.patch()
     quotas.patch()
     try:
         patches.apply()
