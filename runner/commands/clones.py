@@ -23,8 +23,10 @@ from runner.signals import held
 # Longer than any build may take that rehearses: one that still runs is not swept away.
 _LIVES = timedelta(hours=9)
 _EXPIRES = "ExpiresAt"
-# Seconds. What AWS works at is asked about and waited for; an instance of many TB takes hours.
-_DELAY, _PATIENCE = 15, 6 * 3600
+# Seconds. What AWS works at is asked about and waited for; an instance of many TB takes hours. Each
+# of a clone's three states is seen so much later than it is there, and all of a rehearsal that is
+# not the clone's own time is to take 30 at most, beside the files.
+_DELAY, _PATIENCE = 5, 6 * 3600
 _NOT_THERE = {"DBClusterNotFoundFault", "DBInstanceNotFound", "DBInstanceNotFoundFault"}
 _BUSY = {"InvalidDBClusterStateFault", "InvalidDBInstanceState", "InvalidDBInstanceStateFault"}
 _IN_VAIN = "a rehearsal cannot make its copy"
