@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from runner import streams
 from runner.arguments import Arguments, Usage, parse
 from runner.commands.command import Context
-from runner.commands.table import COMMANDS, new_run_id
+from runner.commands.table import COMMANDS, OF_A_RUN, new_run_id
 from runner.deadline import Deadline
 from runner.errors import CODES, ConfigurationError, Interrupted, RunnerError, extra
 from runner.report import text, wording
@@ -141,7 +141,10 @@ def _context(asked: Arguments, run_id: str, stack: ExitStack, terminal: _Termina
         )
 
     given_url, deadline = shared["database_url"], shared["deadline"]
-    return Context(run_id, shared["sql_dir"], database, _say, given_url, deadline)
+    of_a_run = tuple(
+        each.flag for each in OF_A_RUN if shared[each.name] not in (each.default, False)
+    )
+    return Context(run_id, shared["sql_dir"], database, _say, given_url, deadline, own=of_a_run)
 
 
 def _embedded(stack: ExitStack, url: str | None) -> Target:

@@ -208,7 +208,7 @@ class Unreachable(RunnerError):
 
 
 class NotThere(Unreachable):
-    """There is no function of this name, or it has no such alias."""
+    """There is no function of this name, no such alias of it, or no such state machine."""
 
 
 class Interrupted(RunnerError):

@@ -13,7 +13,7 @@ characters. Without it the function serves its database as a whole, and no schem
 without a schema.
 
 `target` is an entry of a fleet's list of targets, in place of `schema`: what came of it is answered
-in a line.
+in a line. `files` may be null, for a state machine always says something.
 
 A rehearsal also says on which copy of the database, as `copy`: `host`, `port` and `secret_arn`. A
 function for rehearsals can reach nothing else, and its role opens no other secret.
@@ -110,9 +110,9 @@ def _item(command: Command, event: Mapping[str, Any]) -> Item | None:
     """Return the target of a fleet that an event names, None where it names none."""
     if "target" not in event:
         return None
-    if command.name not in _FLEET or {"schema", "files"} & set(event):
+    if command.name not in _FLEET or "schema" in event:
         raise ConfigurationError(
-            f"a fleet's target stands without schema and files, for {', '.join(sorted(_FLEET))}"
+            f"a fleet's target stands without a schema, for {', '.join(sorted(_FLEET))}"
         )
     return of_event(event["target"])
 

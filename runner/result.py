@@ -328,7 +328,9 @@ class Member(TypedDict):
 class Group(TypedDict):
     """The targets of a fleet in which the same files would run, on the same history.
 
-    `digest` is what approves that, `examples` are the first of their names.
+    `digest` is what approves that, `examples` are the first of their names, `held` is how many
+    files wait for the new code there. `plan` is what the first of the examples sees, with sizes and
+    traffic of its own; it is missing where nobody could look.
     """
 
     digest: str
@@ -336,24 +338,31 @@ class Group(TypedDict):
     files: list[str]
     targets: int
     examples: list[str]
+    held: NotRequired[int]
+    plan: NotRequired[Plan]
 
 
 class Fleet(TypedDict):
     """The data of a fleet's commands.
 
-    `files` is the digest of the files, `groups` are those of a plan, largest first.
+    `files` is the digest of the files, `groups` are those of a plan, largest first. `carried` is
+    the digest of the files that a `migrate` left in force in all targets, `held` how many files
+    wait for the new code in some of them; the former is missing where a target lacks a file.
     """
 
     files: str
     groups: list[Group]
     members: list[Member]
+    carried: NotRequired[str]
+    held: NotRequired[int]
 
 
 class Line(TypedDict):
     """What the Lambda answers for one target of a fleet: so little that a state machine carries it.
 
-    `files` is the digest of the function's files, `tasks` are what would run, `digest` approves
-    that in every target in this state. The log has the whole result.
+    `files` is the digest of the files that it got, `tasks` are what would run, `digest` approves
+    that in every target in this state; `carried` is what a `migrate` answers as data (`Carried`),
+    `held` how many files it left for later. The log has the whole result.
     """
 
     result_version: int
@@ -366,6 +375,8 @@ class Line(TypedDict):
     tasks: list[str]
     warnings: list[str]
     error: Error | None
+    carried: NotRequired[str]
+    held: NotRequired[int]
 
 
 # What a command answers beside what it ran; which of them is the command's.

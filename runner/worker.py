@@ -13,16 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from runner.commands.member import answered, stands
-from runner.commands.status import status
+from runner.commands.member import answered, done
+from runner.commands.table import COMMANDS
 from runner.deadline import Deadline
 from runner.engine.conduct import Conduct
-from runner.engine.evidence import Evidence
-from runner.engine.migrate import look, migrate
-from runner.engine.plan import Policy
 from runner.engine.progress import Silence
 from runner.engine.run import Files, Run
-from runner.engine.snapshot import Snapshot
 from runner.engine.throttle import Hours, Pause, Throttle
 from runner.errors import ConfigurationError, Interrupted, RunnerError
 from runner.files.folder import read_folder
@@ -42,6 +38,7 @@ class Worker:
 
     def __init__(self, asked: Asked):
         self._asked = asked
+        self._options = COMMANDS[asked.command].values(asked.options)
         self._files = Files(read_folder(Path(asked.sql_dir)), {})
         if self._files.folder.digest() != asked.files:
             raise ConfigurationError(
@@ -67,25 +64,8 @@ class Worker:
         return answered(item, result)
 
     def _answer(self, item: Item, left: float | None) -> Answer:
-        run, options = self._run(item, left), self._asked.options
-        if self._asked.command == "status":
-            result = status(run, check_only=False, with_drift=options["drift"])
-            return stands(item, result)
-        policy = Policy(**options["policy"])
-        if self._asked.command == "plan":
-            result, digest = look(run, policy)
-            return answered(item, result)._replace(digest=digest)
-        run = run._replace(create_schema=options["create_schema"])
-        drift, digests = options["on_drift"], options["plan_digests"]
-        result = migrate(
-            run,
-            policy,
-            on_drift=drift,
-            plan_digests=digests,
-            evidence=Evidence(*options["evidence"]),
-            snapshot=Snapshot(options["snapshot"]),
-        )
-        return answered(item, result)
+        _, answer = done(self._run(item, left), self._asked.command, self._options, item)
+        return answer
 
     def _run(self, item: Item, left: float | None) -> Run:
         asked = self._asked

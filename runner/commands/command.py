@@ -89,7 +89,8 @@ class Context(NamedTuple):
     `database` gives the run on the target, and raises ConfigurationError where nothing says
     which that is; `url` is where the caller names it, `progress` is told what happens, `deadline`
     is the seconds that the caller gives; where `on_copy`, the target is a copy of another database,
-    made to rehearse on.
+    made to rehearse on. `own` are the flags given that speak of a run from here, and mean nothing
+    where a function runs it.
     """
 
     run_id: str
@@ -99,6 +100,7 @@ class Context(NamedTuple):
     url: str | None = None
     deadline: float | None = None
     on_copy: bool = False
+    own: tuple[str, ...] = ()
 
 
 # The options that were given, by name, as the command takes them.

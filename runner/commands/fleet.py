@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from psycopg2.extensions import make_dsn
+from typing import Any, cast
 
 from runner.commands.command import Context
-from runner.commands.table import COMMANDS
-from runner.deadline import Deadline
-from runner.engine.run import Run, reported
+from runner.commands.ways import Way, here, there
+from runner.engine.run import reported
 from runner.errors import CODES, ConfigurationError, Incomplete, Interrupted, RunnerError
-from runner.files.folder import read_folder
-from runner.fleet.coordinator import Bounds, Coordinator
-from runner.fleet.machine import Ask, Machine
-from runner.fleet.pool import Ended
-from runner.fleet.targets import Item, of_file, of_query
-from runner.fleet.work import Answer, Asked, untold
+from runner.fleet.coordinator import Coordinator
+from runner.fleet.machine import Machine
+from runner.fleet.targets import Item
+from runner.fleet.work import Answer, one_line, untold
 from runner.report.wording import and_more, clean, counted_targets, duration, many
-from runner.result import Fleet, Group, Member, Result
+from runner.result import Fleet, Group, Member, Plan, Result
 
 _SHOWN = 20  # targets that an error names
 _EXAMPLES = 5  # names of a group
+_CLOSER = 5  # groups that are looked at more closely
 # Errors that the document has whole, and characters of each further one: with the first it has some
 # 3 MB at 10,000 failed targets, and at some 20,000 it would be over the 6 MB that a Lambda answers.
 _WHOLE, _CUT = 1_000, 80
@@ -47,15 +42,14 @@ def fleet(
     command: str,
     options: Mapping[str, Any],
     *,
-    asked: Mapping[str, Any],
     wanted: frozenset[str],
 ) -> Result:
     """Do the same in many targets.
 
     Parameters:
         command: "migrate", "plan" or "status".
-        options: who the targets are, and how many are worked on at once.
-        asked: what is asked of each of them.
+        options: who the targets are, how many are worked on at once, and what the command is to
+            do in each of them.
         wanted: the states that are no failure.
 
     Returns:
@@ -63,12 +57,19 @@ def fleet(
     """
     result = Result(f"fleet {command}", context.run_id)
     with reported(result):
-        way = (_there if options.get("state_machine") else _here)(context, command, options, asked)
+        if options.get("state_machine"):
+            if context.own:
+                said = ", ".join(context.own)
+                result.warnings.append(f"{said}: not heeded, a machine's functions have their own")
+            way = there(context, command, options)
+        else:
+            way = here(context, command, options)
         found = _Found(result, way.items, way.files, _say(context, len(way.items)))
         with found.written_to(options.get("results")):
             for ended in way.ended:
                 found.take(ended.item, ended.answer)
         found.finish()
+        _look_closer(result, found.data["groups"], way)
         result.planned = command == "plan"
         result.changed = command == "migrate" and any(
             member["applied"] for member in found.data["members"]
@@ -77,93 +78,20 @@ def fleet(
     return result
 
 
-class _Way(NamedTuple):
-    """How the targets are worked through: who they are, the digest of the files, what ends."""
-
-    items: list[Item]
-    files: str
-    coordinator: Coordinator | Machine
-    ended: Iterator[Ended]
-
-
-def _here(
-    context: Context, command: str, options: Mapping[str, Any], asked: Mapping[str, Any]
-) -> _Way:
-    """Have processes of this machine do it."""
-    folder = read_folder(context.sql_dir)
-    common, items = _targets(context, options)
-    run = common or context.database(items[0].text(None))
-    work = Asked(
-        command=command,
-        run_id=context.run_id,
-        sql_dir=str(context.sql_dir),
-        files=folder.digest(),
-        url=make_dsn(**common.target.parameters) if common else None,
-        schema=run.target.schema,
-        extensions=run.target.extensions,
-        connect_wait=run.connect_wait,
-        lock_wait=run.lock_wait,
-        lock_timeout=run.conduct.lock_timeout,
-        lock_attempts=run.conduct.lock_attempts,
-        throttle=run.conduct.throttle,
-        options=asked,
-    )
-    for item in items:
-        item.target(work.url, work.schema, work.extensions)
-    bounds = _bounds(command, options, len(items))
-    coordinator = Coordinator(items, bounds, run.conduct.deadline, context.progress)
-    return _Way(items, work.files, coordinator, coordinator.work(work))
-
-
-def _there(
-    context: Context, command: str, options: Mapping[str, Any], _: Mapping[str, Any]
-) -> _Way:
-    """Have a state machine do it, which has bounds and files of its own."""
-    if options.get("at_once"):
-        raise ConfigurationError(
-            "--at-once is of this machine; a state machine has fleet_at_once of its inventory"
-        )
-    if sql := options.get("targets_query"):
-        run = context.database(None)
-        items = of_query(run.target, sql, run_id=run.run_id, wait=run.connect_wait, machine=True)
-    else:
-        items = of_file(options["targets"], machine=True)
-    bounds = _bounds(command, options, len(items))
-    machine = Machine(
-        options["state_machine"], items, bounds, Deadline(context.deadline), context.progress
-    )
-    known = {option.name for option in COMMANDS[command].options} - {"check"}
-    given = {name: value for name, value in options.items() if name in known and value is not None}
-    if digests := given.get("plan_digest"):
-        given["plan_digest"] = ",".join(digests)
-    ask = Ask(command, context.run_id, given)
-    return _Way(items, "", machine, machine.work(ask))
-
-
-def _targets(context: Context, options: Mapping[str, Any]) -> tuple[Run | None, list[Item]]:
-    """Return what the targets have in common, None where nothing, and who they are."""
-    if sql := options.get("targets_query"):
-        run = context.database(None)
-        return run, of_query(run.target, sql, run_id=run.run_id, wait=run.connect_wait)
-    items = of_file(options["targets"])
-    try:
-        return context.database(None), items
-    except ConfigurationError:
-        if not all(item.is_whole() for item in items):
-            raise
-        return None, items
-
-
-def _bounds(command: str, options: Mapping[str, Any], count: int) -> Bounds:
-    # Who only looks wants to see all.
-    tolerated, percent = options.get(
-        "tolerate", (0, False) if command == "migrate" else (100, True)
-    )
-    return Bounds(
-        at_once=options.get("at_once") or os.cpu_count() or 1,
-        canaries=min(options.get("canary", 0), count),
-        tolerated=count * tolerated // 100 if percent else tolerated,
-    )
+def _look_closer(result: Result, groups: Sequence[Group], way: Way) -> None:
+    """Have the first target of each group planned in full: who approves it wants to see SQL."""
+    of_name = {item.name: item for item in way.items}
+    for group in [group for group in groups if group["files"]][:_CLOSER]:
+        name = group["examples"][0]
+        try:
+            document = way.planned(of_name[name])
+            error = document["error"] if document else None
+        except RunnerError as raised:
+            error = raised.document()
+        if error:
+            result.warnings.append(f"{name} could not be planned in full: {one_line(error)}")
+        elif document:
+            group["plan"] = cast(Plan, document["data"])
 
 
 class _Found:
@@ -174,7 +102,8 @@ class _Found:
         self._groups: dict[str, Group] = {}
         self._result, self._say, self._count = result, say, 0
         self._warnings: dict[str, tuple[str, int]] = {}
-        self._more = self._errors = 0
+        self._more = self._errors = self._held = 0
+        self._carried: dict[bool, str | None] = {}
         self._list: FileIO | None = None
         members = [untold(item, "not started") for item in items]
         self.data: Fleet = {"files": files, "groups": [], "members": members}
@@ -202,6 +131,10 @@ class _Found:
         self.data["files"] = self.data["files"] or answer.folder or ""
         self._say(self._count, member)
         self._bound(member)
+        # The same files have two digests: with those that wait for the new code, and without.
+        waits = answer.held > 0
+        self._carried[waits] = answer.carried and self._carried.get(waits, answer.carried)
+        self._held = max(self._held, answer.held)
         if self._list:
             more = {"error": answer.error, "warnings": answer.warnings, "files": answer.files}
             line = {**member, "digest": answer.digest, **more}
@@ -243,6 +176,7 @@ class _Found:
                 "files": list(answer.files),
                 "targets": 0,
                 "examples": [],
+                "held": answer.held,
             },
         )
         group["targets"] += 1
@@ -263,6 +197,10 @@ class _Found:
         self._result.warnings += and_more(told, self._more, "warnings: see --results")
         groups = sorted(self._groups.values(), key=lambda group: -group["targets"])
         self.data["groups"] = groups
+        if self._result.command == "fleet migrate" and self._count == len(self._places):
+            self.data["held"] = self._held
+            if carried := all(self._carried.values()) and self._carried[self._held > 0]:
+                self.data["carried"] = carried
 
 
 def _say(context: Context, total: int) -> Any:

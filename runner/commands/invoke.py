@@ -90,7 +90,7 @@ def invoke(
     if schema is not None:
         event["schema"] = schema
     if files is not None:
-        event["files"] = _sent(client, function, packed(_texts(files)))
+        event["files"] = _sent(client, function, packed(texts(files)))
     if command != "rehearse":
         return _ended(client, function, event, progress, follow)
     with cloned(rehearsed(function, _variables(client, function)), progress) as copy:
@@ -166,7 +166,7 @@ def _progress(document: Document) -> tuple[int, int]:
     return len(document["applied"]), rows
 
 
-def _texts(folder: Path) -> dict[str, str]:
+def texts(folder: Path) -> dict[str, str]:
     """Return the texts of a folder's migrations by their names, after a look at the names."""
     found = read_folder(folder)
     files = (*found.versioned, *found.undo.values(), *found.repeatable)

@@ -9,13 +9,13 @@ from runner.commands.command import Context, Options
 from runner.commands.status import PENDING, status
 from runner.commands.table import migrated, policy
 from runner.engine.migrate import look
-from runner.engine.run import Files
+from runner.engine.run import Files, Run
 from runner.errors import Error
 from runner.files.folder import canonical, parse_version, read_folder
 from runner.fleet.targets import Item
 from runner.fleet.work import Answer, one_line, shortened, state_of
 from runner.report.wording import bounded
-from runner.result import VERSION, Document, Line, Result, Standing
+from runner.result import VERSION, Carried, Document, Line, Result, Standing
 
 _DIFFERS = "applied, file "  # as the state of a migration begins that does not fit its file
 
@@ -33,22 +33,29 @@ def line(context: Context, command: str, options: Options, item: Item) -> tuple[
     """
     folder = read_folder(context.sql_dir)
     run = context.database(None)._replace(files=Files(folder, {}))
-    if command == "status":
-        result = status(run, check_only=False, with_drift=options.get("drift", False))
-        answer = stands(item, result)
-    elif command == "plan":
-        result, digest = look(run, policy(options))
-        answer = answered(item, result)._replace(digest=digest)
-    else:
-        result = migrated(run, options)
-        answer = answered(item, result)
+    result, answer = done(run, command, options, item)
     document = result.document()
     return document, _line(document, answer, folder.digest())
 
 
+def done(run: Run, command: str, options: Options, item: Item) -> tuple[Result, Answer]:
+    """Do a command in a target of a fleet; return its result, and what it says of the target.
+
+    Parameters: as of `line`.
+    """
+    if command == "status":
+        result = status(run, check_only=False, with_drift=options.get("drift", False))
+        return result, _stands(item, result)
+    if command == "plan":
+        result, digest = look(run, policy(options))
+        return result, answered(item, result)._replace(digest=digest)
+    result = migrated(run, options)
+    return result, answered(item, result)
+
+
 def _line(document: Document, answer: Answer, files: str) -> Line:
     error = answer.error
-    return {
+    line: Line = {
         "result_version": VERSION,
         "command": document["command"],
         "run_id": document["run_id"],
@@ -60,6 +67,11 @@ def _line(document: Document, answer: Answer, files: str) -> Line:
         "warnings": [bounded(said, _LONGEST) for said in answer.warnings[:_TEXTS]],
         "error": cast(Error, _short(error)) if error else None,
     }
+    if answer.carried:
+        line["carried"] = answer.carried
+    if answer.held:
+        line["held"] = answer.held
+    return line
 
 
 def _short(value: object) -> object:
@@ -78,7 +90,8 @@ def answered(item: Item, result: Result) -> Answer:
     document = result.document()
     error, applied = document["error"], document["applied"]
     files = tuple(task["file"] for task in document["pending"])
-    left = len(files) + len(document.get("held", []))  # what waits for the new code as well
+    held, data = len(document.get("held", [])), document["data"]
+    left = len(files) + held  # what waits for the new code as well
     versions = [entry["version"] for entry in applied if entry["action"] == "apply"]
     return Answer(
         {
@@ -95,10 +108,12 @@ def answered(item: Item, result: Result) -> Answer:
         files=files,
         error=error,
         warnings=tuple(document["warnings"]),
+        carried=cast(Carried, data)["files"] if result.command == "migrate" and data else None,
+        held=held,
     )
 
 
-def stands(item: Item, result: Result) -> Answer:
+def _stands(item: Item, result: Result) -> Answer:
     """Return the answer that the result of status is."""
     answer, found = answered(item, result), cast(list[Standing] | None, result.data)
     if found is None:

@@ -14,7 +14,7 @@ from runner.report.border import refused
 from runner.report.markdown import markdown
 from runner.report.sarif import sarif
 from runner.report.variables import variables
-from runner.report.wording import plan
+from runner.report.wording import plans
 from runner.result import VERSION, Document, Result
 
 
@@ -85,10 +85,10 @@ def _page(document: Document) -> str:
 
 def _changes(document: Document, source_code: Path | None) -> list[str]:
     """Return what of the runner changes with a deployment of a project."""
-    planned = plan(document)
-    if planned is None or planned["runner"] is None or source_code is None:
+    runners = {each["runner"] for each in plans(document)} - {None}
+    if not runners or source_code is None:
         return []
-    changes = code_digest(source_code / "runner") != planned["runner"]
+    changes = {code_digest(source_code / "runner")} != runners
     return ["the runner itself changes"] if changes else []
 
 

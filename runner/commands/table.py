@@ -114,33 +114,21 @@ def _status(context: Context, options: Options) -> Document:
 def _fleet_migrate(context: Context, options: Options) -> Document:
     from runner.commands.fleet import fleet
 
-    asked = {
-        "policy": policy(options)._asdict(),
-        "on_drift": options.get("on_drift", "warn"),
-        "create_schema": options.get("create_schema", False),
-        "plan_digests": options.get("plan_digest", ()),
-        "evidence": [options.get(option.name) for option in _EVIDENCE],
-        "snapshot": options.get("snapshot"),
-    }
-    wanted = frozenset({"current", "behind"})
-    return fleet(context, "migrate", options, asked=asked, wanted=wanted).document()
+    return fleet(context, "migrate", options, wanted=frozenset({"current", "behind"})).document()
 
 
 def _fleet_plan(context: Context, options: Options) -> Document:
     from runner.commands.fleet import fleet
 
-    asked = {"policy": policy(options)._asdict()}
-    wanted = frozenset({"current", "behind"})
-    return fleet(context, "plan", options, asked=asked, wanted=wanted).document()
+    return fleet(context, "plan", options, wanted=frozenset({"current", "behind"})).document()
 
 
 def _fleet_status(context: Context, options: Options) -> Document:
     from runner.commands.fleet import fleet
 
-    asked = {"drift": options.get("drift", False)}
     more = () if options.get("check") else ("behind", "differs")
     wanted = frozenset({"current", *more})
-    return fleet(context, "status", options, asked=asked, wanted=wanted).document()
+    return fleet(context, "status", options, wanted=wanted).document()
 
 
 def _backfill(context: Context, _: Options) -> Document:
@@ -441,7 +429,15 @@ _ALL = (
     ),
     Command(
         "fleet plan", "show what fleet migrate would do: which files in how many targets, and the"
-        " digest that approves it", _fleet_plan, (*_FLEET, *_POLICY[1:]),
+        " digest that approves it", _fleet_plan,
+        (
+            *_FLEET,
+            *_POLICY[1:],
+            Option("send_files", "with a state machine: plan with the files of --sql-dir, not with"
+                   " the functions' own", once=True, rare=True),
+            Option("first", "where there is no such state machine yet, plan all of them as new",
+                   once=True, rare=True),
+        ),
         needs=_BOTH, lines=text.fleet, summary=text.members, one_needed=True,
     ),
     Command(
@@ -643,3 +639,7 @@ SHARED: Mapping[Needs | None, Iterable[Option]] = {
                positive, default=10, rare=True),
     ),
 }  # fmt: skip
+
+# Of these the ones that say how a run from here works; who calls AWS has none of them.
+_OF_A_CALL = {"database_url", "connect_wait", "deadline"}
+OF_A_RUN = tuple(each for each in SHARED[Needs.DATABASE] if each.name not in _OF_A_CALL)

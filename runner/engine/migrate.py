@@ -111,15 +111,32 @@ def plan_first(folder: Path, run_id: str, policy: Policy, database: str) -> Resu
     with reported(result):
         from runner.engine import risk
 
-        files = Files(read_folder(folder), {})
-        waits = waiting(files.folder, (), policy)
-        tasks = plan_migrate(files.folder, (), policy=policy)
-        jobs = _for_now(result, files, (), tasks, waits)
+        jobs = _all_new(result, folder, policy)
         result.target = {"dbname": database}
-        result.planned = True
-        result.await_tasks(job.describe() for job in jobs)
         result.data = risk.first(jobs, database, after_deploy=policy.after_deploy)
     return result
+
+
+def look_first(folder: Path, run_id: str, policy: Policy) -> tuple[Result, str | None]:
+    """Return what `look` would of a target that is still to be made: everything is new."""
+    result, digest = Result("plan", run_id), None
+    with reported(result):
+        from runner.engine import risk
+
+        jobs = _all_new(result, folder, policy)
+        digest = risk.fleet_digest(jobs, (), after_deploy=policy.after_deploy)
+    return result, digest
+
+
+def _all_new(result: Result, folder: Path, policy: Policy) -> list[Job]:
+    """Return what would run where there is no history, and put it into the result of a plan."""
+    files = Files(read_folder(folder), {})
+    waits = waiting(files.folder, (), policy)
+    tasks = plan_migrate(files.folder, (), policy=policy)
+    jobs = _for_now(result, files, (), tasks, waits)
+    result.planned = True
+    result.await_tasks(job.describe() for job in jobs)
+    return jobs
 
 
 def rollback(

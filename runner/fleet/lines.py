@@ -68,7 +68,13 @@ def _believed(
         return failed(item, Unproved(problem, fix="its log has what happened")), None
     line = cast(Line, said)
     answer = Answer(
-        line["member"], line["digest"], tuple(line["tasks"]), line["error"], tuple(line["warnings"])
+        line["member"],
+        line["digest"],
+        tuple(line["tasks"]),
+        line["error"],
+        tuple(line["warnings"]),
+        carried=line.get("carried"),
+        held=line.get("held", 0),
     )
     return answer, line["files"]
 

@@ -15,16 +15,18 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import FrameType
 from typing import Any, NamedTuple
 
 from runner.aws import calling
 from runner.deadline import Deadline, backoff
-from runner.errors import ConfigurationError, RunnerError, Unproved
+from runner.errors import ConfigurationError, NotThere, RunnerError, Unproved
 from runner.fleet.coordinator import Bounds
 from runner.fleet.lines import failed, read
 from runner.fleet.pool import Ended
 from runner.fleet.targets import Item, entry
+from runner.fleet.work import Answer
 from runner.report.wording import many
 from runner.signals import told
 
@@ -38,12 +40,20 @@ _ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
 _TOO_MANY = "States.ExceedToleratedFailureThreshold"
 
 
+class Sent(NamedTuple):
+    """Files that the functions shall plan with, in place of their own: packed, and their digest."""
+
+    data: bytes
+    digest: str
+
+
 class Ask(NamedTuple):
     """What is asked for every target: an event of the Lambda, without the target."""
 
     command: str
     run_id: str
     options: Mapping[str, Any]
+    files: Sent | None = None
 
 
 class Machine:
@@ -94,12 +104,10 @@ class Machine:
             Unreachable: AWS refuses, or does not answer.
             Unproved: the execution failed by itself, or wrote what is no result of ours.
         """
-        states, store = self._clients()
-        with self._calling("states:DescribeStateMachine"):
-            machine = states.describe_state_machine(stateMachineArn=self._arn)
-        where = _bucket(machine["definition"])
-        lists = self._lists(store, where)
-        execution = self._started(states, ask, lists)
+        states, store = self._clients
+        where = _bucket(self._definition)
+        given = {**self._lists(store, where), "files": self._sent(store, where, ask.files)}
+        execution = self._started(states, ask, given)
         with told(self._signalled):
             end = self._followed(states, execution)
         by_itself = end["status"] == "FAILED" and end.get("error") != _TOO_MANY
@@ -116,6 +124,36 @@ class Machine:
         if self._waiting and not self.stopped:
             self.stopped = self._why(end)
 
+    def instead(self, answer: Callable[[Item], Answer]) -> Iterator[Ended]:
+        """Give what is told of each target without asking anybody: there is no machine yet."""
+        for item in self._items:
+            del self._waiting[item.name]
+            yield Ended(item, answer(item))
+
+    def function(self) -> str:
+        """Return the ARN, with its alias, of the function that the machine calls by itself.
+
+        Raises:
+            NotThere: there is no such state machine.
+            ConfigurationError: it is none of a fleet.
+            Unreachable: AWS refuses, or does not answer.
+        """
+        return _function(self._definition)
+
+    @cached_property
+    def _definition(self) -> str:
+        states, _ = self._clients
+        with self._calling("states:DescribeStateMachine"):
+            try:
+                found = states.describe_state_machine(stateMachineArn=self._arn)
+            except states.exceptions.StateMachineDoesNotExist as error:
+                raise NotThere(
+                    f"there is no state machine {self._name}",
+                    fix="deploy one: fleet_wanted in the inventory",
+                ) from error
+        definition: str = found["definition"]
+        return definition
+
     def _why(self, end: Mapping[str, Any]) -> str:
         """Return why some targets were not started, for a person."""
         if end.get("error") != _TOO_MANY:
@@ -124,6 +162,7 @@ class Machine:
             return "a canary failed"
         return f"more failed than the {self._bounds.tolerated} that may"
 
+    @cached_property
     def _clients(self) -> tuple[Any, Any]:
         """Return clients of Step Functions and S3, of one session: each keeps AWS's models."""
         with calling(f"{self._name} cannot be reached", may="use it") as boto3:
@@ -133,10 +172,13 @@ class Machine:
     def _calling(self, right: str) -> contextlib.AbstractContextManager[Any]:
         return calling(f"{self._name} does not take the fleet", may=right)
 
-    def _started(self, states: Any, ask: Ask, lists: Mapping[str, str]) -> str:
+    def _started(self, states: Any, ask: Ask, given: Mapping[str, Any]) -> str:
         """Start an execution, or find the one of this run id that goes on or has succeeded."""
         begin = ask.run_id if _NAME(ask.run_id) else hashlib.sha256(ask.run_id.encode()).hexdigest()
-        asked = {**ask._asdict(), "tolerated": self._bounds.tolerated, **lists}
+        asked = {
+            "command": ask.command, "run_id": ask.run_id, "options": ask.options,
+            "tolerated": self._bounds.tolerated, **given,
+        }  # fmt: skip
         for number in itertools.count(1):
             name = begin if number == 1 else f"{begin}.{number}"
             text = json.dumps({**asked, "results": f"fleets/{self._name}/{name}"})
@@ -163,8 +205,23 @@ class Machine:
                         f"an execution {name} of {self._name} was asked for something else",
                         fix="run again with another --run-id",
                     ) from error
-                return arn if found["status"] in {"RUNNING", "SUCCEEDED"} else None
+                return arn if self._is_to_be_followed(states, found) else None
         return arn
+
+    def _is_to_be_followed(self, states: Any, execution: Mapping[str, Any]) -> bool:
+        """Return whether an execution goes on, or did all that there was to do.
+
+        Not one that failed in a target, which is tried again, nor one that only looked, for that
+        was a while ago.
+        """
+        if execution["status"] != "SUCCEEDED" or not self._changes(execution):
+            return bool(execution["status"] == "RUNNING")
+        return not any(
+            run["itemCounts"]["failed"] for run in self._runs(states, execution["executionArn"])
+        )
+
+    def _changes(self, execution: Mapping[str, Any]) -> bool:
+        return bool(json.loads(execution["input"])["command"] == "migrate")
 
     def _lists(self, store: Any, where: str) -> dict[str, str]:
         """Write who the targets are, for the machine to read; return where that is."""
@@ -174,7 +231,15 @@ class Machine:
 
     def _put(self, store: Any, where: str, items: Sequence[Item]) -> str:
         data = "".join(f"{json.dumps(entry(item))}\n" for item in items).encode()
-        key = f"fleets/{self._name}/{hashlib.sha256(data).hexdigest()}"
+        return self._written(store, where, f"fleets/{self._name}/", data)
+
+    def _sent(self, store: Any, where: str, files: Sent | None) -> dict[str, str] | None:
+        """Return what an event says of files, which the function looks for in that bucket."""
+        return {"sha256": self._written(store, where, "", files.data)} if files else None
+
+    def _written(self, store: Any, where: str, folder: str, data: bytes) -> str:
+        """Write an object that is named by its checksum, and return its key."""
+        key = f"{folder}{hashlib.sha256(data).hexdigest()}"
         with self._calling(f"s3:PutObject on {where}/{key}"):
             store.put_object(Bucket=where, Key=key, Body=data)
         return key
@@ -220,7 +285,8 @@ class Machine:
         """Give what the execution wrote of each target."""
         states, store = clients
         prefix = f"fleets/{self._name}/{execution.rpartition(':')[2]}"
-        runs, files = self._ended_runs(states, execution), None
+        runs = self._ended_runs(states, execution)
+        files = ask.files.digest if ask.files else None
         self._maps = len(runs)
         for run in runs:
             of = f"{prefix}/{run['mapRunArn'].rpartition(':')[2]}"
@@ -232,7 +298,7 @@ class Machine:
                         answer, of_files = read(line, item, ask.command, ask.run_id)
                         files = files or of_files
                         if of_files not in {files, None}:
-                            answer = failed(item, _other_files())
+                            answer = failed(item, _not_sent() if ask.files else _other_files())
                         yield Ended(item, answer._replace(folder=of_files))
 
     def _ended_runs(self, states: Any, execution: str) -> list[dict[str, Any]]:
@@ -273,14 +339,32 @@ class Machine:
 
 def _bucket(definition: str) -> str:
     """Return the bucket that a state machine of ours reads its lists from."""
+    return _found(definition, "ItemReader", "Parameters", "Bucket")
+
+
+def _function(definition: str) -> str:
+    """Return the function that a state machine of ours calls for targets that name none."""
+    return _found(definition, "ItemProcessor", "States", "Own", "Parameters", "FunctionName")
+
+
+def _found(definition: str, *names: str) -> str:
+    """Return what a definition says of its map at some place."""
     try:
-        states = json.loads(definition)["States"]
-        found: str = states["Others"]["ItemReader"]["Parameters"]["Bucket"]
+        found: Any = json.loads(definition)["States"]["Others"]
+        for name in names:
+            found = found[name]
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
             "it is no state machine of a fleet", fix="deploy one: fleet_wanted in the inventory"
         ) from error
-    return found
+    return str(found)
+
+
+def _not_sent() -> RunnerError:
+    return RunnerError(
+        "it planned with files of its own, not with those that were sent",
+        fix="deploy its function and the state machines, which are older than this runner",
+    )
 
 
 def _other_files() -> RunnerError:

@@ -19,7 +19,7 @@ _STATES: dict[str, MemberState] = {
 
 
 class Asked(NamedTuple):
-    """What is to be done in every target; `options` are those of the command.
+    """What is to be done in every target; `options` are those of the command, as JSON has them.
 
     `url`, `schema` and `extensions` are what the targets have in common, `files` is the digest of
     the folder's files: all get the same. The waits are seconds, the timeout is milliseconds,
@@ -45,7 +45,8 @@ class Answer(NamedTuple):
     """What came of a target: its entry in the result, and what only the list of answers has.
 
     `digest` is that of all targets in its state, `files` what would run there, `folder` the digest
-    of the files that it was given, where that is not known before.
+    of the files that it was given, where that is not known before; `carried` that of those that
+    are all in force after a migrate, `held` how many it left for later.
     """
 
     member: Member
@@ -54,6 +55,8 @@ class Answer(NamedTuple):
     error: Error | None = None
     warnings: tuple[str, ...] = ()
     folder: str | None = None
+    carried: str | None = None
+    held: int = 0
 
 
 def untold(item: Item, state: MemberState) -> Member:

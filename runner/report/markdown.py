@@ -56,6 +56,10 @@ def _fleet(document: Document) -> Iterator[str]:
             for group in found["groups"]
         ],
     )  # fmt: skip
+    for group in found["groups"]:
+        if "plan" in group:
+            yield f"As {code(wording.witness(group))} sees it:"
+            yield from _files(wording.of_plan(group["plan"]))
     where = wording.standing_of(found["members"])
     yield from table(
         ("state", "version", "targets"),
@@ -131,7 +135,10 @@ def _error(error: Error, *, short: bool) -> Iterator[str]:
 def _plan(document: Document) -> Iterator[str]:
     if plan := wording.plan(document):
         yield from _longest(plan)
-    files = wording.planned(document)
+    yield from _files(wording.planned(document))
+
+
+def _files(files: Sequence[ToRun]) -> Iterator[str]:
     rows = [
         (code(file.file), _risk(file), "<br>".join(map(plain, _remarks(file)))) for file in files
     ]

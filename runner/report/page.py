@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from markupsafe import Markup, escape
 from runner.report import fleet, highlight, wording
 from runner.report.highlight import Piece
 from runner.report.wording import ToRun, duration
-from runner.result import Applied, Document, Lock, Planned, Proof, Relation
+from runner.result import Applied, Document, Lock, Plan, Planned, Proof, Relation
 from runner.syntax import modes
 from runner.syntax.recipes import recipe_of
 from runner.syntax.scanner import scan
@@ -83,7 +84,7 @@ def page(document: Document) -> str:
         plan=wording.plan(document),
         rehearsal=wording.rehearsal(document),
         fleet=fleet.shown(document),
-        files=[_file(file) for file in wording.planned(document)],
+        files=_files(wording.planned(document)),
         proofs={
             standing: [entry for entry in proofs if wording.standing(entry) == standing]
             for standing in ("not proved", "irreversible", "proved")
@@ -114,7 +115,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     found.filters |= {
         "soft": _soft, "sql": _sql, "lines": _lines, "strongest": _strongest, "took": _took,
-        "safely": _safely,
+        "safely": _safely, "of_plan": _of_plan, "witness": wording.witness,
         "duration": duration, "moment": wording.moment, "size": wording.size,
         "amount": wording.amount, "rate": wording.rate, "many": wording.many,
         "standing": wording.state, "unfinished": wording.unfinished, "where": fleet.where,
@@ -184,6 +185,14 @@ def _took(proof: Proof) -> str:
 
 def _manner(why: str, how: str) -> str:
     return " · ".join(part for part in (why, how) if part)
+
+
+def _of_plan(plan: Plan) -> list[_File]:
+    return _files(wording.of_plan(plan))
+
+
+def _files(files: Sequence[ToRun]) -> list[_File]:
+    return [_file(file) for file in files]
 
 
 def _file(file: ToRun) -> _File:

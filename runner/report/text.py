@@ -227,12 +227,16 @@ def _standing(members: Sequence[Member]) -> list[str]:
 
 def _group(group: Group) -> list[str]:
     names = and_more(group["examples"], group["targets"] - len(group["examples"]), "")
+    closer = wording.of_plan(group["plan"]) if "plan" in group else []
+    seen = wording.outlook(closer)
     return [
         clean(f"{many(group['targets'], 'target')} at {group['version'] or 'nothing yet'}"),
         clean(f"  {', '.join(names).rstrip()}"),
         clean(f"  to run: {', '.join(group['files']) or 'nothing'}"),
         clean(f"  digest: {group['digest']}"),
+        *([clean(f"  as {wording.witness(group)} sees it: {seen.word}")] if closer else []),
         "",
+        *_shown(closer),
     ]
 
 
@@ -301,13 +305,19 @@ def _pending(document: Document, *, colour: bool) -> list[str]:
     if document["outcome"] != "planned":
         left = ", ".join(entry["file"] for entry in wording.waiting(document))
         return [clean(f"not run: {left}")] if left else []
+    lines = _shown(wording.planned(document), colour=colour)
+    plan = wording.plan(document)
+    return lines + [clean(line) for line in (_of_plan(plan) if lines and plan else [])]
+
+
+def _shown(files: Sequence[ToRun], *, colour: bool = False) -> list[str]:
+    """Return files of a plan with their SQL."""
     from runner.report.preview import preview  # noqa: PLC0415 - it reads SQL, most results hold none
 
     lines = []
-    for file in wording.planned(document):
+    for file in files:
         lines += [*map(clean, _head(file)), *preview(file.sql, colour=colour), ""]
-    plan = wording.plan(document)
-    return lines + [clean(line) for line in (_of_plan(plan) if lines and plan else [])]
+    return lines
 
 
 def _head(file: ToRun) -> list[str]:

@@ -6,21 +6,35 @@ import shlex
 from collections.abc import Sequence
 
 from runner.errors import ConfigurationError
-from runner.report.wording import duration, many, plan, rehearsal, verdict
-from runner.result import Document, Plan, Rehearsal
+from runner.report.wording import (
+    Verdict,
+    duration,
+    fleet,
+    many,
+    of_plan,
+    outlook,
+    plan,
+    rehearsal,
+    verdict,
+    witness,
+)
+from runner.result import Document, Fleet, Group, Plan, Rehearsal
 
 # Characters, of a plan's risk and of a rehearsal. CodePipeline takes 1000 in all of what an
 # approval says, around these as well: digest, what of the infrastructure would change, its link.
 _LONGEST = 350
 _SHORT = 100
+_GROUPS = 3  # of a fleet: a build's variables have 1000 characters in all, too
 
 
 def variables(document: Document, remarks: Sequence[str] = ()) -> str:
     """Return as lines that a shell reads what a result tells later steps.
 
     Of a plan what an approval shows: digest, number of files, risk; and whether it may lose what no
-    undo brings back. Of a rehearsal what it took: REHEARSAL. Of a proof and of a run that left
-    nothing the digest of their files: PROVED, APPLIED. HELD: how many files wait for the new code.
+    undo brings back. Of a fleet the same: the digest is those of all groups, the risk what the
+    first target of each sees. Of a rehearsal what it took: REHEARSAL. Of a proof and of a run that
+    left nothing the digest of their files: PROVED, APPLIED. HELD: how many files wait for the new
+    code.
 
     Parameters:
         remarks: what else who approves a plan must know.
@@ -32,7 +46,7 @@ def variables(document: Document, remarks: Sequence[str] = ()) -> str:
     if not shown:
         raise ConfigurationError(
             "this result tells later steps nothing",
-            fix="give that of a plan, rehearsal, verify or migrate that succeeded",
+            fix="give that of a plan, rehearsal, verify or migrate that succeeded, also of a fleet",
         )
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in shown.items())
 
@@ -42,6 +56,8 @@ def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
     held = {"HELD": str(len(document.get("held", [])))}
     if name and isinstance(data := document["data"], dict) and "files" in data:
         return {name: str(data["files"]), **({} if name == "PROVED" else held)}
+    if members := fleet(document):
+        return _of_fleet(document["command"], members, remarks)
     if tried := rehearsal(document):
         return {"REHEARSAL": _plain(_rehearsed(document, tried), _SHORT)}
     found = plan(document)
@@ -50,21 +66,59 @@ def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
     return {
         "PLAN_DIGEST": found["digest"],
         "PLAN_PENDING": str(len(found["files"])),
-        "PLAN_RISK": _line(document, found, remarks),
-        "PLAN_MAY_LOSE": "yes" if any(file["may_lose"] for file in found["files"]) else "no",
+        "PLAN_RISK": _plain(_risk(verdict(document), found, held["HELD"], remarks), _LONGEST),
+        "PLAN_MAY_LOSE": _may_lose(found),
         **held,
     }
 
 
-def _line(document: Document, found: Plan, remarks: Sequence[str]) -> str:
+def _may_lose(found: Plan) -> str:
+    return "yes" if any(file["may_lose"] for file in found["files"]) else "no"
+
+
+def _of_fleet(command: str, found: Fleet, remarks: Sequence[str]) -> dict[str, str]:
+    if command == "fleet migrate":
+        carried = {"APPLIED": found["carried"]} if "carried" in found else {}
+        return {**carried, "HELD": str(found["held"])} if "held" in found else {}
+    if command != "fleet plan":
+        return {}
+    groups = found["groups"]
+    if len(groups) > _GROUPS:
+        raise ConfigurationError(
+            f"the targets are in {len(groups)} states, and an approval carries {_GROUPS} digests",
+            fix="bring those that are behind to the others' version first, or leave them out",
+        )
+    running = [group for group in groups if group["files"]]
+    unseen = any("plan" not in group for group in running)
+    lost = unseen or any(_may_lose(group["plan"]) == "yes" for group in running)
+    said = [many(len(found["members"]), "target"), *remarks, *map(_of_group, running)]
+    return {
+        "PLAN_DIGEST": ",".join(group["digest"] for group in groups),
+        "PLAN_PENDING": str(len({file for group in running for file in group["files"]})),
+        "PLAN_RISK": _plain("; ".join(said), _LONGEST),
+        "PLAN_MAY_LOSE": "yes" if lost else "no",
+        "HELD": str(max((group.get("held", 0) for group in groups), default=0)),
+    }
+
+
+def _of_group(group: Group) -> str:
+    """Return what a person must know of the targets in one state."""
+    where = f"{group['targets']:,} at {group['version'] or 'nothing yet'}"
+    if "plan" not in group:
+        return f"{where}: not looked at closely"
+    found, held = group["plan"], str(group.get("held", 0))
+    seen = _risk(outlook(of_plan(found)), found, held, ())
+    return f"{where}, as {witness(group)} sees it: {seen}"
+
+
+def _risk(seen: Verdict, found: Plan, held: str, remarks: Sequence[str]) -> str:
     """Return what a person must know before all else, in one line."""
-    seen = verdict(document)
     said = [f"{seen.word}: {seen.sentence}", *remarks]
     forever = [file["file"] for file in found["files"] if file["irreversible"]]
     if forever:
         said.append(f"{many(len(forever), 'file')} cannot be undone: {', '.join(forever)}")
-    if waiting := document.get("held"):
-        said.append(f"{many(len(waiting), 'file')} held until the new code is deployed")
+    if held != "0":
+        said.append(f"{many(int(held), 'file')} held until the new code is deployed")
     hazards = [hazard for file in found["files"] for hazard in file["hazards"]]
     lost = [hazard["text"] for hazard in hazards if hazard["kind"] == "data"]
     if lost:
@@ -74,7 +128,7 @@ def _line(document: Document, found: Plan, remarks: Sequence[str]) -> str:
     }
     if rewritten:
         said.append(f"{many(len(rewritten), 'table')} rewritten: {', '.join(sorted(rewritten))}")
-    return _plain("; ".join(said), _LONGEST)
+    return "; ".join(said)
 
 
 def _rehearsed(document: Document, found: Rehearsal) -> str:

@@ -19,6 +19,7 @@ from runner.result import (
     Event,
     Finding,
     Fleet,
+    Group,
     Lock,
     Member,
     MemberState,
@@ -320,14 +321,32 @@ def plan(document: Document) -> Plan | None:
     return cast(Plan | None, document["data"] if document["command"] in _PLANS else None)
 
 
+def plans(document: Document) -> list[Plan]:
+    """Return what `plan` found, or `fleet plan` in the first target of each group."""
+    if found := fleet(document):
+        return [group["plan"] for group in found["groups"] if "plan" in group]
+    one = plan(document)
+    return [one] if one else []
+
+
 def planned(document: Document) -> list[ToRun]:
     """Return the files of a plan or a dry run, each with its SQL."""
     if found := plan(document):
-        return [_to_run(file, file["sql"], file) for file in found["files"]]
+        return of_plan(found)
     if document["outcome"] != "planned" or document["command"] != "migrate":
         return []
     shown = {each["file"]: each["sql"] for each in cast(list[Preview], document["data"] or [])}
     return [_to_run(task, shown.get(task["file"], ""), None) for task in document["pending"]]
+
+
+def witness(group: Group) -> str:
+    """Return which target's plan is shown for a group of a fleet."""
+    return next(iter(group["examples"]), "one of them")
+
+
+def of_plan(found: Plan) -> list[ToRun]:
+    """Return the files of a plan."""
+    return [_to_run(file, file["sql"], file) for file in found["files"]]
 
 
 def _to_run(task: Task | Planned, sql: str, seen: Planned | None) -> ToRun:
@@ -467,16 +486,19 @@ def _fleet(document: Document, members: Sequence[Member]) -> Verdict:
     current = all(member["state"] == "current" for member in members)
     if document["command"] == "fleet migrate":
         return Verdict("good", "✓", "Done", said)
-    return (
-        Verdict("good", "✓", "Up to date", said)
-        if current
-        else Verdict("calm", "▸", "Pending", said)
-    )
+    if current:
+        return Verdict("good", "✓", "Up to date", said)
+    worst = max((outlook(of_plan(each)) for each in plans(document)), key=_weight, default=None)
+    return worst._replace(sentence=said) if worst else Verdict("calm", "▸", "Pending", said)
+
+
+def _weight(seen: Verdict) -> int:
+    return ["calm", "good", "warn", "bad"].index(seen.tone)
 
 
 def _ran(document: Document) -> Verdict:
     if files := planned(document):
-        return _plan(files)
+        return outlook(files)
     if found := rehearsal(document):
         return _rehearsed(found)
     if document["outcome"] == "applied":
@@ -562,7 +584,8 @@ def _stopped(document: Document, error: Error) -> Verdict:
     return Verdict("bad", "✗", "Failed", f"{what}; {done} done before, {left} not run")
 
 
-def _plan(files: Sequence[ToRun]) -> Verdict:
+def outlook(files: Sequence[ToRun]) -> Verdict:
+    """Return what a plan's files mean for who has to let them run."""
     verb = "undo" if all(file.action == "undo" for file in files) else "run"
     count = f"{many(len(files), 'file')} to {verb}"
     risks = [file.seen["risk"] for file in files if file.seen]

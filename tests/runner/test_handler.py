@@ -98,6 +98,15 @@ class Context:
             "stands without",
         ),
         ({"command": "plan", "run_id": "r", "target": {}, "schema": "t"}, "stands without"),
+        (
+            {
+                "command": "migrate",
+                "run_id": "r",
+                "target": {"name": "t", "function": FUNCTION},
+                "files": "",
+            },
+            "takes no files",
+        ),
     ],
 )
 def test_wrong_event_is_refused(event: Any, said: str) -> None:

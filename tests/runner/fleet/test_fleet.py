@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from runner.errors import RunnerError
 from tests.runner.project import Project
 
 TENANTS = ["one", 'two "%s"', "three", "four", "five", "six"]
@@ -154,6 +155,32 @@ def test_one_approval_is_for_all_targets_in_the_same_state(fleet: Fleet) -> None
     assert fleet.project.run(*alone, digests[0])["exit_code"] == 7
     assert fleet.project.run(*alone, ",".join(digests))["error"] is None
     assert fleet.project.run("migrate", "--plan-digest", ",")["exit_code"] == 2
+
+
+def test_first_target_of_each_state_is_planned_in_full(fleet: Fleet) -> None:
+    begun = fleet.project.run("migrate", "--schema", "two", "--create-schema", "--target", "1")
+    assert begun["error"] is None, begun
+    fleet.list(schemas=["one", "two", "three"])
+    planned = fleet.run("plan")
+    groups = planned["data"]["groups"]
+    seen = [[file["file"] for file in group["plan"]["files"]] for group in groups]
+    assert seen == [["V1__t.sql", "V2__u.sql"], ["V2__u.sql"]]
+    _, said, _ = fleet.project.text("fleet", "plan", "--targets", str(fleet.path))
+    assert "as two sees it: " in said
+    assert "create table u (n int);" in said
+
+
+def test_target_that_cannot_be_planned_in_full_is_a_warning(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise RunnerError("no room")
+
+    fleet.list(schemas=["one"])
+    monkeypatch.setattr("runner.commands.ways.plan", refused)
+    planned = fleet.run("plan")
+    assert planned["warnings"][-1] == "one could not be planned in full: no room"
+    assert (planned["error"], "plan" in planned["data"]["groups"][0]) == (None, False)
 
 
 def test_files_that_wait_for_the_new_code_leave_targets_behind_and_the_fleet_green(

@@ -50,6 +50,9 @@ def make_function(stack: Stack, account: str) -> None:
     iam, client = stack.client("iam", account), stack.client("lambda", account)
     trust = json.dumps(trusting("lambda.amazonaws.com"))
     role = iam.create_role(RoleName="runner", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [read]})
+    iam.put_role_policy(RoleName="runner", PolicyName="files", PolicyDocument=policy)
     until_known(
         client.create_function,
         FunctionName=FUNCTION,
@@ -271,3 +274,83 @@ def test_fleet_whose_coordinator_was_killed_is_followed_again_by_its_run_id(
     assert [member["applied"] for member in done["data"]["members"]] == [2] * 4
     other = fleet("migrate", "--run-id", "deploy 7", "--tolerate", "1")
     assert "another --run-id" in other["error"]["fix"]
+
+
+def test_files_that_are_sent_are_planned_in_every_target_and_shown_in_full(fleet: Fleet) -> None:
+    fleet.deploy(FILES_BUCKET=BUCKET)
+    fleet.deploy(THERE)  # has no bucket to take files from
+    fleet("migrate")
+    fleet.project.file("V3__v.sql", "alter table t add v int")
+    fleet.project.file("V4__w.sql", "-- runner: after deploy\ndrop table u")
+    planned = fleet("plan", "--send-files")
+    assert planned["error"] is None, planned
+    (group,) = planned["data"]["groups"]
+    assert (group["targets"], group["files"], group["held"]) == (4, ["V3__v.sql"], 1)
+    (seen,) = group["plan"]["files"]
+    assert (seen["sql"], seen["locks"][0]["relation"]) == ("alter table t add v int", "t")
+    assert fleet("plan")["data"]["groups"][0]["files"] == []  # its own are as they were
+    there = {"function": function_arn(THERE), "role": f"arn:aws:iam::{THERE}:role/shop-invoke"}
+    fleet.targets([{"schema": "t_1"}, {"name": "there", "schema": "t_9", **there}])
+    elsewhere = fleet("plan", "--send-files")
+    assert states(elsewhere) == {"t_1": "behind", "there": "failed"}
+    assert "FILES_BUCKET" in elsewhere["data"]["members"][1]["error"]
+
+
+def test_machine_that_plans_with_files_of_its_own_is_not_believed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was made before there were files to send."""
+    fleet.deploy(FILES_BUCKET=BUCKET)
+    fleet.project.file("V3__v.sql", "create table v (n int)")
+    monkeypatch.setattr("runner.fleet.machine.Machine._sent", lambda *_: None)
+    planned = fleet("plan", "--send-files")
+    assert set(states(planned).values()) == {"failed"}
+    assert "files of its own" in planned["data"]["members"][0]["error"]
+
+
+def test_where_there_is_no_machine_yet_everything_is_new_and_its_digest_is_the_one_asked_for(
+    fleet: Fleet,
+) -> None:
+    fleet.deploy(REQUIRE_PLAN_DIGEST="true")
+    none = [word.replace(f":{NAME}-", ":none-yet-") for word in fleet.words("plan")]
+    missing = fleet.project.run(*none)
+    assert (missing["exit_code"], "there is no state machine" in missing["error"]["message"]) == (
+        9, True,
+    )  # fmt: skip
+    first = fleet.project.run(*none, "--send-files", "--first")
+    (group,) = first["data"]["groups"]
+    assert (group["targets"], group["files"]) == (4, ["V1__t.sql", "V2__u.sql"])
+    assert [file["file"] for file in group["plan"]["files"]] == group["files"]
+    assert "everything is new" in first["warnings"][0]
+    done = fleet("migrate", "--plan-digest", group["digest"])
+    assert (done["error"], set(states(done).values())) == (None, {"current"})
+
+
+def test_what_failed_is_tried_again_under_the_same_run_id_and_a_look_is_a_new_one(
+    fleet: Fleet,
+) -> None:
+    fleet.project.query("create schema t_3; create table t_3.u (n int)")
+    fleet.deploy()
+    again = ("--run-id", "deploy-8", "--tolerate", "1")
+    assert states(fleet("migrate", *again))["t_3"] == "failed"
+    looked = fleet("status", "--run-id", "look-8")
+    assert states(looked)["t_3"] == "behind"
+    fleet.project.query("drop table t_3.u")
+    done = fleet("migrate", *again)
+    assert (done["error"], set(states(done).values())) == (None, {"current"})
+    assert (done["data"]["held"], done["data"]["carried"]) == (0, done["data"]["files"])
+    assert set(states(fleet("status", "--run-id", "look-8")).values()) == {"current"}
+
+
+def test_what_a_machine_does_not_heed_is_told(fleet: Fleet) -> None:
+    fleet.deploy()
+    looked = fleet("status", "--lock-wait", "1", "--schema", "t_1")
+    (said,) = looked["warnings"]
+    assert said.startswith("--schema, --lock-wait: not heeded")
+
+
+def test_what_of_files_is_sent_is_for_a_machine_only(fleet: Fleet) -> None:
+    targets = ("--targets", str(fleet.path))
+    for flag in ("--send-files", "--first"):
+        refused = fleet.project.run("fleet", "plan", *targets, flag)
+        assert refused["error"]["message"].startswith(f"{flag} is for a --state-machine")

@@ -298,7 +298,7 @@ def fleet_planned() -> Document:
     members = [member("tenant_1", "behind", pending=1), member("tenant_2", "current")]
     groups = [
         {"digest": "fleet:sha256:1", "version": "3", "files": ["V004__a.sql"], "targets": 1,
-         "examples": ["tenant_1"]},
+         "examples": ["tenant_1"], "held": 1, "plan": planned()["data"]},
         {"digest": "fleet:sha256:2", "version": "4", "files": [], "targets": 1,
          "examples": ["tenant_2"]},
     ]  # fmt: skip

@@ -164,3 +164,56 @@ def rehearsed(*files: Document, **changes: object) -> Document:
 )
 def test_a_rehearsal_is_told_in_few_words(result: Document, said: str) -> None:
     assert exported(variables(result)) == {"REHEARSAL": said}
+
+
+def group(digest: str, *files: Document, targets: int = 2, **more: object) -> Document:
+    """Return the targets of a fleet in one state; with files the first one's plan of them."""
+    data = planned(*files)["data"]
+    return {
+        "digest": digest, "version": "4", "files": [each["file"] for each in files],
+        "targets": targets, "examples": ["t_1"], **({"plan": data} if files else {}), **more,
+    }  # fmt: skip
+
+
+def of_fleet(command: str, groups: list[Document], **more: object) -> Document:
+    data = {"files": "sha256:7", "groups": groups, "members": [], **more}
+    return document(command=command, outcome="planned", target={}, data=data)
+
+
+def test_of_a_fleet_all_digests_are_told_and_what_the_first_of_each_state_sees() -> None:
+    lost = file("V3__c.sql", risk="block", may_lose=True, irreversible="drops the past")
+    groups = [group("fleet:1", file("V2__b.sql"), lost), group("fleet:2", lost, targets=1, held=1)]
+    shown = exported(variables(of_fleet("fleet plan", [*groups, group("fleet:3")])))
+    assert shown.pop("PLAN_RISK") == (
+        "0 targets; 2 at 4, as t_1 sees it: Would block: 2 files to run, 1 would block others;"
+        " 1 file cannot be undone: V3__c.sql; 1 at 4, as t_1 sees it: Would block: 1 file to run,"
+        " 1 would block others; 1 file cannot be undone: V3__c.sql; 1 file held until the new code"
+        " is deployed"
+    )
+    assert shown == {
+        "PLAN_DIGEST": "fleet:1,fleet:2,fleet:3",
+        "PLAN_PENDING": "2",
+        "PLAN_MAY_LOSE": "yes",
+        "HELD": "1",
+    }
+
+
+def test_of_a_fleet_nobody_looked_at_closely_anything_may_be_lost() -> None:
+    unseen = group("fleet:1", file("V2__b.sql"))
+    del unseen["plan"]
+    shown = exported(variables(of_fleet("fleet plan", [unseen])))
+    assert (shown["PLAN_MAY_LOSE"], shown["PLAN_RISK"]) == (
+        "yes", "0 targets; 2 at 4: not looked at closely",
+    )  # fmt: skip
+
+
+def test_a_fleet_in_more_states_than_an_approval_carries_is_refused() -> None:
+    groups = [group(f"fleet:{number}") for number in range(4)]
+    with pytest.raises(ConfigurationError, match="in 4 states"):
+        variables(of_fleet("fleet plan", groups))
+
+
+def test_what_a_fleet_left_in_force_is_told_where_it_is_the_same_everywhere() -> None:
+    same = of_fleet("fleet migrate", [], carried="sha256:8", held=0)
+    assert exported(variables(same)) == {"APPLIED": "sha256:8", "HELD": "0"}
+    assert exported(variables(of_fleet("fleet migrate", [], held=2))) == {"HELD": "2"}
