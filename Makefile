@@ -170,20 +170,32 @@ define link
 	    echo "export REPORT_URL='$$console/$$project/build/$$project%3A$$id/'" >> build/told.sh
 endef
 
-# How the build's role becomes the one that may call the Lambda by one of its aliases.
+# How the build's role becomes the one that may call the Lambda by one of its aliases, or have the
+# state machines of a fleet do it.
 define invoke
 	@: "$${RUNNER_FUNCTION:?which function to call}" "$${INVOKE_ROLE_ARN:?which role to call it with}" \
 	    "$${RUN_ID:?the name of this run}"
 	@mkdir -p build reports
 	@printf '[profile invoke]\nrole_arn = %s\ncredential_source = EcsContainer\nregion = %s\n' \
 	    "$$INVOKE_ROLE_ARN" "$$(cut -d: -f4 <<<"$$RUNNER_FUNCTION")" > build/invoke.ini
-	$(as_invoker) --function "$$RUNNER_FUNCTION" --run-id "$$RUN_ID"
+	$(as_invoker)
 endef
-as_invoker := AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke $(BIN)/runner invoke
+as_invoker := AWS_CONFIG_FILE=build/invoke.ini AWS_PROFILE=invoke $(BIN)/runner --run-id "$$RUN_ID"
+function := --function "$$RUNNER_FUNCTION"
+fleet := --state-machine \
+    "$$(sed 's/:lambda:\(.*\):function:\(.*\)-runner:/:states:\1:stateMachine:\2-fleet-/' <<<"$$RUNNER_FUNCTION")"
 
-# Where there is no function yet, all of them are new.
-pushed_files := --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
-    --first "$${RUNNER_DATABASE:?the name of its database}"
+# Where there is no function yet, or no state machine, all of them are new.
+sent := --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql"
+pushed_files := $(sent) --first "$${RUNNER_DATABASE:?the name of its database}"
+
+# A stage of a fleet says where its list of targets is, and what bounds its migration.
+plan := $(if $(FLEET_TARGETS),\
+    fleet plan $(fleet) $(sent) --first --targets "$${CODEBUILD_SRC_DIR_source:-.}/$$FLEET_TARGETS",\
+    invoke $(function) $(pushed_files) plan)
+migrate := $(if $(FLEET_TARGETS),\
+    fleet migrate $(fleet) --targets "$$FLEET_TARGETS" $$FLEET_BOUNDS,\
+    invoke $(function) migrate)
 
 # The function of the environment, as it is now, plans the new files and runs none of them. In the
 # pipeline this Makefile is the planner's, and what was pushed lies beside it, as data. Where there is
@@ -192,7 +204,7 @@ pushed_files := --send-files --sql-dir "$${CODEBUILD_SRC_DIR_source:-.}/sql" \
 # stays. CONTRACTS: the stage goes on to what is held, and so asks for it as well.
 .PHONY: pipeline-plan
 pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pipeline calls this)
-	$(invoke) $(pushed_files) plan $${AFTER_DEPLOY:+--after-deploy} \
+	$(invoke) $(plan) $${AFTER_DEPLOY:+--after-deploy} \
 	    --save build/plan.json --junit reports/plan.xml
 	$(BIN)/runner report build/plan.json --variables build/told.sh \
 	    --source-code "$${CODEBUILD_SRC_DIR_source:-.}"
@@ -203,17 +215,21 @@ pipeline-plan: setup  ## plan these files by the Lambda, for an approval (the pi
 
 # What is pending is run on a copy of the database, which is made for it and removed, by a function
 # that reaches nothing else. Without anything pending, or a function yet, no copy is made. The plan is
-# asked for once more: its page, with what each file took, belongs to this build.
+# asked for once more: its page, with what each file took, belongs to this build. Of a fleet it is one
+# schema that is rehearsed, on a copy of the database with all of them. Where the stage contracts, what
+# waits for the new code is run on the copy as well, behind the others: it goes without another one.
+of_schema := $${REHEARSAL_SCHEMA:+--schema "$$REHEARSAL_SCHEMA"}
 .PHONY: pipeline-rehearse
 pipeline-rehearse: setup  ## rehearse these files on a copy, for an approval (the pipeline calls this)
 	@: "$${REHEARSAL_LIMITS?what makes it fail}"
-	$(invoke) $(pushed_files) plan --save build/plan.json --junit reports/plan.xml
+	$(invoke) invoke $(function) $(of_schema) $(pushed_files) plan \
+	    --save build/plan.json --junit reports/plan.xml
 	@$(BIN)/runner report build/plan.json --variables build/told.sh
-	@. build/told.sh; if [ "$$PLAN_PENDING" = 0 ]; then \
+	@. build/told.sh; if [ "$$PLAN_PENDING$${CONTRACTS:+$${HELD#0}}" = 0 ]; then \
 	    echo "export REHEARSAL='nothing to rehearse'" > build/told.sh; \
 	else \
-	    $(as_invoker) --function "$${RUNNER_FUNCTION%:read}-rehearsal:rehearse" \
-	        --run-id "$$RUN_ID" $(pushed_files) rehearse $$REHEARSAL_LIMITS \
+	    $(as_invoker) invoke --function "$${RUNNER_FUNCTION%:read}-rehearsal:rehearse" \
+	        $(of_schema) $(pushed_files) rehearse $$REHEARSAL_LIMITS $${CONTRACTS:+--after-deploy} \
 	        --save build/rehearse.json --junit reports/rehearse.xml; \
 	    $(BIN)/runner report build/rehearse.json --variables build/told.sh; \
 	fi
@@ -222,7 +238,7 @@ pipeline-rehearse: setup  ## rehearse these files on a copy, for an approval (th
 # What is empty is passed on as it is: the function refuses it, as it refuses what is missing.
 .PHONY: pipeline-migrate
 pipeline-migrate: setup  ## migrate through the Lambda (the pipeline calls this)
-	$(invoke) migrate $${AFTER_DEPLOY:+--after-deploy} $${PLAN_DIGEST+--plan-digest "$$PLAN_DIGEST"} \
+	$(invoke) $(migrate) $${AFTER_DEPLOY:+--after-deploy} $${PLAN_DIGEST+--plan-digest "$$PLAN_DIGEST"} \
 	    $${PROVED+--proved "$$PROVED"} $${PROMOTED+--promoted "$$PROMOTED"} \
 	    $${SNAPSHOT+--snapshot "$$SNAPSHOT"} \
 	    --save build/migrate.json --junit reports/migrate.xml

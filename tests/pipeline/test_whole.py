@@ -468,8 +468,8 @@ def asked(line: Line) -> list[Question]:
         questions.append(Question(text.strip(), line.applied("dev"), line.applied("prod")))
         return True
 
-    steps = ("Check", "Plan", "Approve", "Sign", "Deploy", "Migrate", "PlanContract", "Deployed")
-    assert line.run(source, approve, *steps, "Snapshot", "Contract")
+    steps = ("Check", "Plan", "Rehearse", "Approve", "Deploy", "Migrate", "PlanContract")
+    assert line.run(source, approve, *steps, "Deployed", "Snapshot", "Contract")
     return questions
 
 
@@ -482,6 +482,7 @@ def test_what_waits_goes_when_somebody_says_that_the_new_code_is_there(
     dev, prod, gone = asked
     assert (dev.text, dev.dev) == (f"dev: {ask}1 held", before)
     assert re.match(r"prod: .+: 3 files to run.+; 1 file held until the new code is de", prod.text)
+    assert "rehearsal: passed: 4 files took" in prod.text  # what waits is run on the copy as well
     assert prod[1:] == (after, ["1", "2", "3"])
     assert re.match(
         rf"prod: {re.escape(ask)}.+; 1 pending, digest sha256:[0-9a-f]{{64}} ", gone.text
@@ -499,3 +500,75 @@ def test_what_may_lose_data_runs_in_prod_after_a_snapshot_that_its_history_names
     taken = line.told("prod", told)
     assert len(taken) == 2
     assert set(taken) == line.snapshots()
+
+
+TENANTS = ["tenant_1", "tenant_2", "tenant_3"]
+
+
+def stand(line: Line) -> list[Any]:
+    """Return which tenant of prod has which versions."""
+    histories = " union all ".join(
+        f"select '{tenant} ' || version from {tenant}.schema_version where kind = 'versioned'"
+        for tenant in TENANTS
+    )
+    return line.told("prod", f"{histories} order by 1")
+
+
+@pytest.fixture(scope="module")
+def tenants(line: Line, asked: list[Question]) -> str:
+    """Have prod's stage migrate a fleet of schemas from now on; return what was asked."""
+    inventory = line.folder / "inventories/prod/group_vars/aws.yml"
+    wanted = 'fleet_wanted: true\nrunner_schemas: ["tenant_*"]\n'
+    inventory.write_text(f"{inventory.read_text()}\n{wanted}")
+    targets = "inventories/prod/targets.json"
+    fleet = f"{{ targets: {targets}, canary: 1, create_schema: true }}"
+    stages = STAGES.replace("held: 2s", f"held: 2s, schema: {TENANTS[0]}")
+    source = line.commit(
+        **{
+            "inventories/dev/group_vars/pipeline.yml": stages.replace(
+                "    approval: true", f"    approval: true\n    fleet: {fleet}"
+            ),
+            targets: json.dumps([{"schema": tenant} for tenant in TENANTS]),
+        }
+    )
+    for env, play in (("prod", "bootstrap"), ("dev", "pipeline")):
+        line.play(env, f"playbooks/{play}.yml")
+    questions: list[str] = []
+
+    def approve(text: str) -> bool:
+        questions.append(text.strip())
+        return True
+
+    assert line.run(source, approve, "Check", "Plan", "Approve", "Deploy", "Migrate")
+    (question,) = questions
+    return question
+
+
+def test_one_approval_lets_a_stage_migrate_every_target_of_its_fleet(
+    line: Line, tenants: str
+) -> None:
+    """There was no state machine when it was planned: in each of them everything is new."""
+    assert re.match(
+        r"prod: 3 targets; 3 at nothing yet, as tenant_1 sees it: .+: \d files to run.+; \d pending"
+        r"; rehearsal: passed; infrastructure: ",
+        tenants,
+    ), tenants
+    # What waits for the new code in them is V005.
+    versions = ["1", "2", "3", "4", "901", "902"]
+    assert stand(line) == [f"{tenant} {version}" for tenant in TENANTS for version in versions]
+
+
+@pytest.mark.usefixtures("tenants")
+def test_of_a_fleet_one_schema_is_rehearsed_before_anybody_is_asked(line: Line) -> None:
+    before = stand(line)
+    source = line.commit(**{"sql/V904__seen.sql": "alter table customer add column seen int;\n"})
+    questions: list[str] = []
+    steps = ("Plan", "Rehearse", "Approve")
+    assert not line.run(source, lambda text: bool(questions.append(text.strip())), *steps)
+    (question,) = questions
+    assert re.match(
+        r"prod: 3 targets; 3 at 902, as tenant_1 sees it: .+: 1 file to run.+; 1 pending"
+        r"; rehearsal: passed: 1 file took .+ on a copy, locks held for up to ",
+        question,
+    ), question
+    assert stand(line) == before
