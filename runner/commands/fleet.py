@@ -79,18 +79,22 @@ def fleet(
 
 
 def _look_closer(result: Result, groups: Sequence[Group], way: Way) -> None:
-    """Have the first target of each group planned in full: who approves it wants to see SQL."""
+    """Have one target of each group planned in full: who approves it wants to see SQL."""
     of_name = {item.name: item for item in way.items}
     for group in [group for group in groups if group["files"]][:_CLOSER]:
+        # The first ones are those that can be asked.
+        group["examples"].sort(key=lambda name: not way.answers(of_name[name]))
         name = group["examples"][0]
+        if not way.answers(of_name[name]):
+            continue
         try:
             document = way.planned(of_name[name])
-            error = document["error"] if document else None
+            error = document["error"]
         except RunnerError as raised:
             error = raised.document()
         if error:
             result.warnings.append(f"{name} could not be planned in full: {one_line(error)}")
-        elif document:
+        else:
             group["plan"] = cast(Plan, document["data"])
 
 

@@ -30,14 +30,15 @@ from runner.result import Document
 class Way(NamedTuple):
     """How the targets are worked through: who they are, the digest of the files, what ends.
 
-    `planned` gives the plan of one of them in full, None where that cannot be asked from here.
+    `planned` gives the plan of one of them in full, where it `answers` to who asks from here.
     """
 
     items: list[Item]
     files: str
     coordinator: Coordinator | Machine
     ended: Iterator[Ended]
-    planned: Callable[[Item], Document | None]
+    planned: Callable[[Item], Document]
+    answers: Callable[[Item], bool] = lambda _: True
 
 
 def here(context: Context, command: str, options: Mapping[str, Any]) -> Way:
@@ -99,16 +100,15 @@ def there(context: Context, command: str, options: Mapping[str, Any]) -> Way:
         return _all_new(context, options, machine, items, f"{error.message}: everything is new")
     folder = context.sql_dir if options.get("send_files") else None
 
-    def planned(item: Item) -> Document | None:
-        if "function" in item.where:  # who may have the machine call it may not call it himself
-            return None
+    def planned(item: Item) -> Document:
         return invoke(
             function, run_id=context.run_id, command=command, options=given,
             progress=context.progress, files=folder, schema=item.schema,
         )  # fmt: skip
 
     ask = Ask(command, context.run_id, given, _sent(folder) if folder else None)
-    return Way(items, "", machine, machine.work(ask), planned)
+    # Who may have the machine call another function may not call that himself.
+    return Way(items, "", machine, machine.work(ask), planned, lambda i: "function" not in i.where)
 
 
 def _asked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -296,6 +296,17 @@ def test_files_that_are_sent_are_planned_in_every_target_and_shown_in_full(fleet
     assert "FILES_BUCKET" in elsewhere["data"]["members"][1]["error"]
 
 
+def test_target_that_answers_to_the_machine_only_is_not_the_one_that_is_shown(fleet: Fleet) -> None:
+    fleet.deploy()
+    named = {"name": "named", "schema": "t_0", "function": function_arn(HERE)}
+    fleet.targets([named, {"schema": "t_1"}])
+    (group,) = fleet("plan")["data"]["groups"]
+    assert (group["examples"], len(group["plan"]["files"])) == (["t_1", "named"], 2)
+    fleet.targets([named])
+    (group,) = fleet("plan")["data"]["groups"]
+    assert (group["files"], "plan" in group) == (["V1__t.sql", "V2__u.sql"], False)
+
+
 def test_machine_that_plans_with_files_of_its_own_is_not_believed(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
