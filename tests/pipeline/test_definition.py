@@ -10,7 +10,7 @@ from tests.policies.rendered import document
 
 TEMPLATE = CLONE / "roles/pipeline/templates/stages.yml.j2"
 FLEET = {
-    "targets": "inventories/prod/targets.json",
+    "targets": "targets/prod.json",
     "canary": 100,
     "tolerate": "100%",
     "create_schema": True,
@@ -73,7 +73,7 @@ def test_stage_of_a_fleet_says_where_its_targets_are_and_what_bounds_the_migrati
         ("Prod", "PlanContract", None), ("Prod", "Contract", said),
     ):  # fmt: skip
         variables = told(stage, action, fleet=FLEET)
-        assert variables["FLEET_TARGETS"] == "inventories/prod/targets.json"
+        assert variables["FLEET_TARGETS"] == "targets/prod.json"
         assert variables.get("FLEET_BOUNDS") == bounds
     alone = told("Prod", "Migrate")
     assert not {"FLEET_TARGETS", "FLEET_BOUNDS"} & alone.keys()

@@ -157,14 +157,14 @@ def inventories(folder: Path) -> None:
             'pipeline_account_id: "000000000000"', f'pipeline_account_id: "{DEV}"'
         )
         variables = variables.replace("000000000000", account)
-        own = "^runner_(require_plan_digest|signed): .*$"
+        own = "^(runner_require_plan_digest|runner_signed|fleet_wanted): .*$"
         variables = re.sub(own, "", variables, flags=re.MULTILINE)
         approved = str(env == "prod").lower()
         (folder / "inventories" / env / "group_vars/aws.yml").write_text(
             f"{variables}\nbastion_wanted: false\nrunner_require_plan_digest: {approved}\n"
             f"runner_require_evidence: {approved}\nrunner_require_snapshot: {approved}\n"
             f"rehearsal_wanted: {approved}\n"
-            "runner_signed: false\n"
+            "runner_signed: false\nfleet_wanted: false\n"
         )
         hosts = {"aws": {"hosts": {env: None}}, "pipeline": {"hosts": {}}}
         if env == "dev":
@@ -518,9 +518,10 @@ def stand(line: Line) -> list[Any]:
 def tenants(line: Line, asked: list[Question]) -> str:
     """Have prod's stage migrate a fleet of schemas from now on; return what was asked."""
     inventory = line.folder / "inventories/prod/group_vars/aws.yml"
-    wanted = 'fleet_wanted: true\nrunner_schemas: ["tenant_*"]\n'
-    inventory.write_text(f"{inventory.read_text()}\n{wanted}")
-    targets = "inventories/prod/targets.json"
+    single, wanted = "fleet_wanted: false", 'fleet_wanted: true\nrunner_schemas: ["tenant_*"]'
+    assert single in inventory.read_text()
+    inventory.write_text(inventory.read_text().replace(single, wanted))
+    targets = "targets.json"
     fleet = f"{{ targets: {targets}, canary: 1, create_schema: true }}"
     stages = STAGES.replace("held: 2s", f"held: 2s, schema: {TENANTS[0]}")
     source = line.commit(

@@ -121,6 +121,16 @@ def test_what_aws_would_refuse_late_is_refused_at_once(
     assert line in play.message
 
 
+def test_list_of_targets_that_would_be_read_as_an_inventory_is_refused(playbook: Playbooks) -> None:
+    fleet = {"targets": "inventories/prod/targets.json"}
+    stage = {"env": "prod", "account_id": ACCOUNTS["prod"], "region": "eu-central-1"}
+    given = json.dumps({"pipeline_stages": [{**stage, "approval": True, "fleet": fleet}]})
+    play = playbook("playbooks/pipeline.yml", "dev", "-e", given)
+    assert play.status != 0
+    assert play.count("changed") == 0
+    assert "inventories/prod/targets.json is below inventories/" in play.message
+
+
 @pytest.mark.parametrize("options", [(), ("-e", "confirm=dev")], ids=["nothing", "another name"])
 def test_destroy_wants_the_name_of_the_environment(
     playbook: Playbooks, options: tuple[str, ...]
