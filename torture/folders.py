@@ -14,7 +14,8 @@ _LONG = 40_000  # characters of a file that is no small one any more
 class Version(NamedTuple):
     """One version: its files, and how many marks its up file leaves.
 
-    `asks`: a crash in it can leave what only a person can judge.
+    `asks`: a crash in it can leave what only a person can judge. `batched`: what is added to its up
+    file is done in each batch.
     """
 
     number: int
@@ -22,6 +23,7 @@ class Version(NamedTuple):
     down: str
     marks: int
     asks: bool = False
+    batched: bool = False
 
 
 class Folder(NamedTuple):
@@ -163,7 +165,7 @@ def _filled(number: int, chance: random.Random) -> Version:
     ends = "between current_setting('batch.first')::int and current_setting('batch.last')::int"
     up = f"{head}insert into mark select {number}, id from thing where id {ends};\n"
     down = f"{head}delete from mark where version = {number} and part {ends};\n"
-    return Version(number, up, down, _THINGS)
+    return Version(number, up, down, _THINGS, batched=True)
 
 
 _SHAPES: tuple[Callable[[int, random.Random], Version], ...] = (
