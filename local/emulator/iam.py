@@ -8,7 +8,7 @@ import dataclasses
 import json
 from typing import Any
 
-from local.emulator.patches import module, wrap
+from local.emulator.patches import add, module, wrap
 from local.emulator.resources import Request, naming
 
 actions = module("ministack.core.iam_actions")
@@ -47,6 +47,7 @@ def patch() -> None:
     wrap(evaluator, "_resolve_condition_key", _over_tls)
     for action in ("CreateRole", "UpdateAssumeRolePolicy"):
         wrap(iam, "_IAM_HANDLERS", _keeping_principals, entry=action)
+    add(iam, "_IAM_HANDLERS", "SetDefaultPolicyVersion", _set_default)
 
 
 def may(role: str, action: str, resource: str, about: dict[str, str] | None = None) -> bool:
@@ -235,3 +236,15 @@ def _reorder(principal: Any) -> None:
     for kind, names in principal.items() if isinstance(principal, dict) else ():
         if isinstance(names, list):
             principal[kind] = names[0] if len(names) == 1 else sorted(names, reverse=True)
+
+
+def _set_default(asked: Any) -> Any:
+    """Let another version of a policy count, which ministack does only as it makes one."""
+    arn, wanted = (iam._p(asked, name) for name in ("PolicyArn", "VersionId"))
+    policy = iam._policies.get(arn)
+    if not policy or wanted not in policy["Versions"]:
+        return iam._error(404, "NoSuchEntity", f"{arn} has no version {wanted}.", ns="iam")
+    for name, version in policy["Versions"].items():
+        version["IsDefaultVersion"] = name == wanted
+    policy["DefaultVersionId"] = wanted
+    return iam._xml(200, "SetDefaultPolicyVersionResponse", "", ns="iam")
