@@ -79,9 +79,12 @@ def fleet(
 
 
 def _look_closer(result: Result, groups: Sequence[Group], way: Way) -> None:
-    """Have one target of each group planned in full: who approves it wants to see SQL."""
+    """Have one target of each group planned in full: who approves it wants to see SQL.
+
+    Where nothing is to run one of all tells which runner is there.
+    """
     of_name = {item.name: item for item in way.items}
-    for group in [group for group in groups if group["files"]][:_CLOSER]:
+    for group in ([group for group in groups if group["files"]] or groups[:1])[:_CLOSER]:
         # The first ones are those that can be asked.
         group["examples"].sort(key=lambda name: not way.answers(of_name[name]))
         name = group["examples"][0]
@@ -94,8 +97,16 @@ def _look_closer(result: Result, groups: Sequence[Group], way: Way) -> None:
             error = raised.document()
         if error:
             result.warnings.append(f"{name} could not be planned in full: {one_line(error)}")
+        elif not _is_of(found := cast(Plan, document["data"]), group):
+            result.warnings.append(f"{name} could not be planned in full: it was changed meanwhile")
         else:
-            group["plan"] = cast(Plan, document["data"])
+            group["plan"] = found
+
+
+def _is_of(found: Plan, group: Group) -> bool:
+    """Return whether a plan is of a group's state; of many files a line has the first only."""
+    files, wanted = [file["file"] for file in found["files"]], group["files"]
+    return files[: len(wanted)] == wanted and bool(files) == bool(wanted)
 
 
 class _Found:

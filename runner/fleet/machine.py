@@ -2,7 +2,7 @@
 
 It is started, followed, stopped where somebody wants that, and believed in nothing but what it
 wrote of each target. Nothing depends on this process: killed, the execution goes on, and the same
-run id follows it again. One that failed or was stopped is followed by another one.
+run id follows it again. One that has ended is followed by another one.
 """
 
 from __future__ import annotations
@@ -173,7 +173,11 @@ class Machine:
         return calling(f"{self._name} does not take the fleet", may=right)
 
     def _started(self, states: Any, ask: Ask, given: Mapping[str, Any]) -> str:
-        """Start an execution, or find the one of this run id that goes on or has succeeded."""
+        """Start an execution, or find the one of this run id that goes on.
+
+        One that has ended says what was so then, and perhaps what nobody believed; another one
+        looks into each target anew.
+        """
         begin = ask.run_id if _NAME(ask.run_id) else hashlib.sha256(ask.run_id.encode()).hexdigest()
         asked = {
             "command": ask.command, "run_id": ask.run_id, "options": ask.options,
@@ -188,7 +192,7 @@ class Machine:
         raise AssertionError
 
     def _start(self, states: Any, name: str, text: str) -> str | None:
-        """Return an execution of this name and input, None where that has failed before."""
+        """Return an execution of this name and input, None where that has ended before."""
         if len(text) > _INPUT:
             raise ConfigurationError(
                 f"what is asked has {len(text):,} bytes, and Step Functions takes {_INPUT:,}",
@@ -200,28 +204,14 @@ class Machine:
                 states.start_execution(stateMachineArn=self._arn, name=name, input=text)
             except states.exceptions.ExecutionAlreadyExists as error:
                 found = states.describe_execution(executionArn=arn)
+                if found["status"] != "RUNNING":
+                    return None
                 if json.loads(found["input"]) != json.loads(text):
                     raise ConfigurationError(
                         f"an execution {name} of {self._name} was asked for something else",
                         fix="run again with another --run-id",
                     ) from error
-                return arn if self._is_to_be_followed(states, found) else None
         return arn
-
-    def _is_to_be_followed(self, states: Any, execution: Mapping[str, Any]) -> bool:
-        """Return whether an execution goes on, or did all that there was to do.
-
-        Not one that failed in a target, which is tried again, nor one that only looked, for that
-        was a while ago.
-        """
-        if execution["status"] != "SUCCEEDED" or not self._changes(execution):
-            return bool(execution["status"] == "RUNNING")
-        return not any(
-            run["itemCounts"]["failed"] for run in self._runs(states, execution["executionArn"])
-        )
-
-    def _changes(self, execution: Mapping[str, Any]) -> bool:
-        return bool(json.loads(execution["input"])["command"] == "migrate")
 
     def _lists(self, store: Any, where: str) -> dict[str, str]:
         """Write who the targets are, for the machine to read; return where that is."""

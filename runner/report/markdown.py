@@ -57,7 +57,7 @@ def _fleet(document: Document) -> Iterator[str]:
         ],
     )  # fmt: skip
     for group in found["groups"]:
-        if "plan" in group:
+        if "plan" in group and group["files"]:
             yield f"As {code(wording.witness(group))} sees it:"
             yield from _files(wording.of_plan(group["plan"]))
     where = wording.standing_of(found["members"])

@@ -16,6 +16,7 @@ from runner.report.wording import (
     plan,
     rehearsal,
     verdict,
+    weight,
     witness,
 )
 from runner.result import Document, Fleet, Group, Plan, Rehearsal
@@ -24,6 +25,8 @@ from runner.result import Document, Fleet, Group, Plan, Rehearsal
 # approval says, around these as well: digest, what of the infrastructure would change, its link.
 _LONGEST = 350
 _SHORT = 100
+_NAME = 30  # characters of a target
+_UNSEEN = 9
 _GROUPS = 3  # of a fleet: a build's variables have 1000 characters in all, too
 
 
@@ -88,7 +91,7 @@ def _of_fleet(command: str, found: Fleet, remarks: Sequence[str]) -> dict[str, s
             f"the targets are in {len(groups)} states, and an approval carries {_GROUPS} digests",
             fix="bring those that are behind to the others' version first, or leave them out",
         )
-    running = [group for group in groups if group["files"]]
+    running = sorted((group for group in groups if group["files"]), key=_calm)
     unseen = any("plan" not in group for group in running)
     lost = unseen or any(_may_lose(group["plan"]) == "yes" for group in running)
     said = [many(len(found["members"]), "target"), *remarks, *map(_of_group, running)]
@@ -101,6 +104,11 @@ def _of_fleet(command: str, found: Fleet, remarks: Sequence[str]) -> dict[str, s
     }
 
 
+def _calm(group: Group) -> int:
+    """Return what orders groups: what nobody looked at and what blocks come first, before a cut."""
+    return -weight(outlook(of_plan(group["plan"]))) if "plan" in group else -_UNSEEN
+
+
 def _of_group(group: Group) -> str:
     """Return what a person must know of the targets in one state."""
     where = f"{group['targets']:,} at {group['version'] or 'nothing yet'}"
@@ -108,7 +116,8 @@ def _of_group(group: Group) -> str:
         return f"{where}: not looked at closely"
     found, held = group["plan"], str(group.get("held", 0))
     seen = _risk(outlook(of_plan(found)), found, held, ())
-    return f"{where}, as {witness(group)} sees it: {seen}"
+    # A name is what somebody wrote, and must not take the place of what is said.
+    return f"{where}, as {witness(group)[:_NAME]} sees it: {seen}"
 
 
 def _risk(seen: Verdict, found: Plan, held: str, remarks: Sequence[str]) -> str:

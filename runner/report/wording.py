@@ -488,11 +488,12 @@ def _fleet(document: Document, members: Sequence[Member]) -> Verdict:
         return Verdict("good", "✓", "Done", said)
     if current:
         return Verdict("good", "✓", "Up to date", said)
-    worst = max((outlook(of_plan(each)) for each in plans(document)), key=_weight, default=None)
+    worst = max((outlook(of_plan(each)) for each in plans(document)), key=weight, default=None)
     return worst._replace(sentence=said) if worst else Verdict("calm", "▸", "Pending", said)
 
 
-def _weight(seen: Verdict) -> int:
+def weight(seen: Verdict) -> int:
+    """Return how much an outcome wants to be looked at."""
     return ["calm", "good", "warn", "bad"].index(seen.tone)
 
 

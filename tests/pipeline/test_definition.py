@@ -94,3 +94,17 @@ def test_limits_of_a_rehearsal_may_be_left_out() -> None:
     variables = told("ProdPlan", "Rehearse", rehearsal={})
     assert variables["REHEARSAL_LIMITS"] == ""
     assert "REHEARSAL_SCHEMA" not in variables
+
+
+def test_approval_of_a_fleet_leads_to_the_plan_of_all_its_states() -> None:
+    links = {}
+    for fleet in ({}, {"fleet": FLEET}):
+        (approve,) = (
+            action["configuration"]
+            for stage in stages(**fleet)
+            if stage["name"] == "Prod"
+            for action in stage["actions"]
+            if action["name"] == "Approve"
+        )
+        links[bool(fleet)] = approve["ExternalEntityLink"]
+    assert links == {False: "#{ProdRehearsal.REPORT_URL}", True: "#{ProdPlan.REPORT_URL}"}

@@ -121,14 +121,26 @@ def test_what_aws_would_refuse_late_is_refused_at_once(
     assert line in play.message
 
 
-def test_list_of_targets_that_would_be_read_as_an_inventory_is_refused(playbook: Playbooks) -> None:
-    fleet = {"targets": "inventories/prod/targets.json"}
+@pytest.mark.parametrize(
+    ("fleet", "line"),
+    [
+        (
+            {"targets": "inventories/prod/targets.json"},
+            "inventories/prod/targets.json is below inventories/",
+        ),
+        ({"targets": "targets.json", "tolerate": "0.5%"}, "prod: canary is a number from 1, and"),
+    ],
+    ids=["read as an inventory", "half a per cent"],
+)
+def test_fleet_of_a_stage_that_would_fail_behind_the_approval_is_refused(
+    playbook: Playbooks, fleet: dict[str, Any], line: str
+) -> None:
     stage = {"env": "prod", "account_id": ACCOUNTS["prod"], "region": "eu-central-1"}
     given = json.dumps({"pipeline_stages": [{**stage, "approval": True, "fleet": fleet}]})
     play = playbook("playbooks/pipeline.yml", "dev", "-e", given)
     assert play.status != 0
     assert play.count("changed") == 0
-    assert "inventories/prod/targets.json is below inventories/" in play.message
+    assert line in play.message
 
 
 @pytest.mark.parametrize("options", [(), ("-e", "confirm=dev")], ids=["nothing", "another name"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from runner.commands import ways
 from runner.errors import RunnerError
 from tests.runner.project import Project
 
@@ -295,3 +296,29 @@ def test_common_schema_and_a_targets_own_database(fleet: Fleet, bystander: Conne
     document = fleet.run("migrate", *options)
     assert document["error"] is None
     assert [member["target"]["schema"] for member in document["data"]["members"]] == ["app", "b"]
+
+
+def test_plan_of_a_target_that_was_changed_meanwhile_is_not_shown_for_the_others(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.list(schemas=["one", "two"])
+    whole = ways.plan
+
+    def late(*arguments: Any) -> Any:
+        fleet.project.run("migrate", "--schema", "one", "--create-schema")
+        fleet.project.run("migrate", "--schema", "two", "--create-schema")
+        return whole(*arguments)
+
+    monkeypatch.setattr(ways, "plan", late)
+    planned = fleet.run("plan")
+    (group,) = planned["data"]["groups"]
+    assert (group["files"], "plan" in group) == (["V1__t.sql", "V2__u.sql"], False)
+    assert planned["warnings"][-1].endswith("was changed meanwhile")
+
+
+def test_where_nothing_is_to_run_a_plan_tells_which_runner_is_there(fleet: Fleet) -> None:
+    fleet.list(schemas=["one"])
+    fleet.run("migrate", "--create-schema")
+    (group,) = fleet.run("plan")["data"]["groups"]
+    assert (group["files"], group["plan"]["files"]) == ([], [])
+    assert group["plan"]["runner"].startswith("sha256:")

@@ -268,12 +268,12 @@ def test_fleet_whose_coordinator_was_killed_is_followed_again_by_its_run_id(
     held.until_the_others_are_done()
     process.kill()
     process.communicate()
+    other = fleet("migrate", "--run-id", "deploy 7", "--tolerate", "1")
+    assert "another --run-id" in other["error"]["fix"]
     held.release()
     done = fleet("migrate", "--run-id", "deploy 7")
     assert (done["error"], set(states(done).values())) == (None, {"current"})
     assert [member["applied"] for member in done["data"]["members"]] == [2] * 4
-    other = fleet("migrate", "--run-id", "deploy 7", "--tolerate", "1")
-    assert "another --run-id" in other["error"]["fix"]
 
 
 def test_files_that_are_sent_are_planned_in_every_target_and_shown_in_full(fleet: Fleet) -> None:

@@ -217,3 +217,13 @@ def test_what_a_fleet_left_in_force_is_told_where_it_is_the_same_everywhere() ->
     same = of_fleet("fleet migrate", [], carried="sha256:8", held=0)
     assert exported(variables(same)) == {"APPLIED": "sha256:8", "HELD": "0"}
     assert exported(variables(of_fleet("fleet migrate", [], held=2))) == {"HELD": "2"}
+
+
+def test_of_a_fleet_what_blocks_is_told_first_and_no_name_takes_its_place() -> None:
+    calm = group("fleet:1", file("V2__b.sql"), targets=900, examples=["t" * 200])
+    block = group("fleet:2", file("V3__c.sql", risk="block"), examples=["b: No risk seen " * 9])
+    said = exported(variables(of_fleet("fleet plan", [calm, block])))["PLAN_RISK"]
+    assert said == (
+        f"0 targets; 2 at 4, as {('b: No risk seen ' * 2)[:30]} sees it: Would block: 1 file to"
+        f" run, 1 would block others; 900 at 4, as {'t' * 30} sees it: No risk seen: 1 file to run"
+    )
