@@ -92,7 +92,8 @@ class Machine:
         self.s3.put_object(Bucket=BUCKET, Key="fleets/each-live/list", Body=lines.encode())
         given = {
             "others": "fleets/each-live/list", "results": "fleets/each-live/results",
-            "tolerated": tolerated, "command": "migrate", "run_id": "r", "options": {}, **more,
+            "tolerated": tolerated, "command": "migrate", "run_id": "r", "options": {},
+            "files": None, **more,
         }  # fmt: skip
         begun = self.states.start_execution(stateMachineArn=MACHINE, input=json.dumps(given))
         return str(begun["executionArn"])
@@ -193,7 +194,7 @@ def test_name_of_an_execution_is_taken_once_but_by_who_asks_for_the_same(machine
     machine.start("sleeps")
     given = {
         "others": "fleets/each-live/list", "results": "fleets/each-live/results", "tolerated": 0,
-        "command": "migrate", "run_id": "r", "options": {},
+        "command": "migrate", "run_id": "r", "options": {}, "files": None,
     }  # fmt: skip
     same = {"stateMachineArn": MACHINE, "name": "once", "input": json.dumps(given)}
     arn = start(**same)["executionArn"]

@@ -381,8 +381,8 @@ def test_a_pipeline_starts_another_as_its_role_may(stack, project, pipeline, sec
 
 def test_a_value_that_codepipeline_would_refuse_is_refused(stack, project, pipeline, tmp_path):
     pipeline(
-        {**build("Plan", project(), 1, WHAT="x" * 999), "namespace": "TestPlan"},
-        action("Approve", "Approval", "Manual", 2, CustomData="of #{TestPlan.TOLD}"),
+        {**build("Plan", project(), 1, WHAT="x" * 900), "namespace": "TestPlan"},
+        action("Approve", "Approval", "Manual", 2, CustomData="y" * 200 + "#{TestPlan.TOLD}"),
     )
     with pytest.raises(LocalError, match="longer than the 1000 characters"):
         run(stack, tmp_path, approve=lambda _: True)

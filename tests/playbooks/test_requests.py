@@ -227,7 +227,7 @@ def test_builds_get_their_variables_as_json(asked: Asked) -> None:
         for action in actions:
             if action["actionTypeId"]["provider"] == "CodeBuild":
                 variables = json.loads(action["configuration"]["EnvironmentVariables"])
-                assert {frozenset(v) for v in variables} == {frozenset({"name", "value", "type"})}
+                assert {frozenset(v) for v in variables} == {frozenset({"name", "value"})}
 
 
 def test_no_stage_is_rolled_back_by_the_pipeline(asked: Asked) -> None:
