@@ -22,7 +22,7 @@ from runner.commands.clones import cloned, rehearsed
 from runner.commands.table import COMMANDS
 from runner.deadline import backoff
 from runner.errors import CODES, ConfigurationError, Interrupted, NotThere, Unproved, Unreachable
-from runner.files.folder import read_folder
+from runner.files.folder import Folder, read_folder
 from runner.files.packing import packed
 from runner.report import wording
 from runner.result import SUCCESS, VERSION, Document
@@ -90,7 +90,7 @@ def invoke(
     if schema is not None:
         event["schema"] = schema
     if files is not None:
-        event["files"] = _sent(client, function, packed(texts(files)))
+        event["files"] = _sent(client, function, packed(texts(read_folder(files))))
     if command != "rehearse":
         return _ended(client, function, event, progress, follow)
     with cloned(rehearsed(function, _variables(client, function)), progress) as copy:
@@ -166,10 +166,9 @@ def _progress(document: Document) -> tuple[int, int]:
     return len(document["applied"]), rows
 
 
-def texts(folder: Path) -> dict[str, str]:
-    """Return the texts of a folder's migrations by their names, after a look at the names."""
-    found = read_folder(folder)
-    files = (*found.versioned, *found.undo.values(), *found.repeatable)
+def texts(folder: Folder) -> dict[str, str]:
+    """Return the texts of a folder's migrations by their names."""
+    files = (*folder.versioned, *folder.undo.values(), *folder.repeatable)
     return {migration.name: migration.text() for migration in files}
 
 

@@ -120,8 +120,9 @@ def _asked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _sent(folder: Path) -> Sent:
-    return Sent(packed(texts(folder)), read_folder(folder).digest())
+def _sent(path: Path) -> Sent:
+    folder = read_folder(path)
+    return Sent(packed(texts(folder)), folder.digest())
 
 
 def _all_new(

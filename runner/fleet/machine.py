@@ -19,6 +19,7 @@ from functools import cached_property
 from types import FrameType
 from typing import Any, NamedTuple
 
+from runner import bucket
 from runner.aws import calling
 from runner.deadline import Deadline, backoff
 from runner.errors import ConfigurationError, NotThere, RunnerError, Unproved
@@ -106,7 +107,7 @@ class Machine:
         """
         states, store = self._clients
         where = _bucket(self._definition)
-        given = {**self._lists(store, where), "files": self._sent(store, where, ask.files)}
+        given = {**self._lists(store, where), "files": self._sent(where, ask.files)}
         execution = self._started(states, ask, given)
         with told(self._signalled):
             end = self._followed(states, execution)
@@ -221,18 +222,14 @@ class Machine:
 
     def _put(self, store: Any, where: str, items: Sequence[Item]) -> str:
         data = "".join(f"{json.dumps(entry(item))}\n" for item in items).encode()
-        return self._written(store, where, f"fleets/{self._name}/", data)
-
-    def _sent(self, store: Any, where: str, files: Sent | None) -> dict[str, str] | None:
-        """Return what an event says of files, which the function looks for in that bucket."""
-        return {"sha256": self._written(store, where, "", files.data)} if files else None
-
-    def _written(self, store: Any, where: str, folder: str, data: bytes) -> str:
-        """Write an object that is named by its checksum, and return its key."""
-        key = f"{folder}{hashlib.sha256(data).hexdigest()}"
+        key = f"fleets/{self._name}/{hashlib.sha256(data).hexdigest()}"
         with self._calling(f"s3:PutObject on {where}/{key}"):
             store.put_object(Bucket=where, Key=key, Body=data)
         return key
+
+    def _sent(self, where: str, files: Sent | None) -> dict[str, str] | None:
+        """Return what an event says of files, which the function looks for in that bucket."""
+        return {"sha256": bucket.put(where, files.data, region=self._region)} if files else None
 
     def _followed(self, states: Any, execution: str) -> dict[str, Any]:
         """Wait for an execution's end, and tell how far it is; stop it where that is wanted."""

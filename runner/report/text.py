@@ -228,13 +228,16 @@ def _standing(members: Sequence[Member]) -> list[str]:
 def _group(group: Group) -> list[str]:
     names = and_more(group["examples"], group["targets"] - len(group["examples"]), "")
     closer = wording.of_plan(group["plan"]) if "plan" in group else []
-    seen = wording.outlook(closer)
     return [
         clean(f"{many(group['targets'], 'target')} at {group['version'] or 'nothing yet'}"),
         clean(f"  {', '.join(names).rstrip()}"),
         clean(f"  to run: {', '.join(group['files']) or 'nothing'}"),
         clean(f"  digest: {group['digest']}"),
-        *([clean(f"  as {wording.witness(group)} sees it: {seen.word}")] if closer else []),
+        *(
+            [clean(f"  as {wording.witness(group)} sees it: {wording.outlook(closer).word}")]
+            if closer
+            else []
+        ),
         "",
         *_shown(closer),
     ]

@@ -56,7 +56,8 @@ def variables(document: Document, remarks: Sequence[str] = ()) -> str:
 
 def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
     name = {"verify": "PROVED", "migrate": "APPLIED"}.get(document["command"])
-    held = {"HELD": str(len(document.get("held", [])))}
+    waiting = len(document.get("held", []))
+    held = {"HELD": str(waiting)}
     if name and isinstance(data := document["data"], dict) and "files" in data:
         return {name: str(data["files"]), **({} if name == "PROVED" else held)}
     if members := fleet(document):
@@ -69,14 +70,14 @@ def _told(document: Document, remarks: Sequence[str]) -> dict[str, str]:
     return {
         "PLAN_DIGEST": found["digest"],
         "PLAN_PENDING": str(len(found["files"])),
-        "PLAN_RISK": _plain(_risk(verdict(document), found, held["HELD"], remarks), _LONGEST),
-        "PLAN_MAY_LOSE": _may_lose(found),
+        "PLAN_RISK": _plain(_risk(verdict(document), found, waiting, remarks), _LONGEST),
+        "PLAN_MAY_LOSE": "yes" if _may_lose(found) else "no",
         **held,
     }
 
 
-def _may_lose(found: Plan) -> str:
-    return "yes" if any(file["may_lose"] for file in found["files"]) else "no"
+def _may_lose(found: Plan) -> bool:
+    return any(file["may_lose"] for file in found["files"])
 
 
 def _of_fleet(command: str, found: Fleet, remarks: Sequence[str]) -> dict[str, str]:
@@ -92,8 +93,7 @@ def _of_fleet(command: str, found: Fleet, remarks: Sequence[str]) -> dict[str, s
             fix="bring those that are behind to the others' version first, or leave them out",
         )
     running = sorted((group for group in groups if group["files"]), key=_calm)
-    unseen = any("plan" not in group for group in running)
-    lost = unseen or any(_may_lose(group["plan"]) == "yes" for group in running)
+    lost = any("plan" not in group or _may_lose(group["plan"]) for group in running)
     said = [many(len(found["members"]), "target"), *remarks, *map(_of_group, running)]
     return {
         "PLAN_DIGEST": ",".join(group["digest"] for group in groups),
@@ -114,20 +114,20 @@ def _of_group(group: Group) -> str:
     where = f"{group['targets']:,} at {group['version'] or 'nothing yet'}"
     if "plan" not in group:
         return f"{where}: not looked at closely"
-    found, held = group["plan"], str(group.get("held", 0))
+    found, held = group["plan"], group.get("held", 0)
     seen = _risk(outlook(of_plan(found)), found, held, ())
     # A name is what somebody wrote, and must not take the place of what is said.
     return f"{where}, as {witness(group)[:_NAME]} sees it: {seen}"
 
 
-def _risk(seen: Verdict, found: Plan, held: str, remarks: Sequence[str]) -> str:
+def _risk(seen: Verdict, found: Plan, held: int, remarks: Sequence[str]) -> str:
     """Return what a person must know before all else, in one line."""
     said = [f"{seen.word}: {seen.sentence}", *remarks]
     forever = [file["file"] for file in found["files"] if file["irreversible"]]
     if forever:
         said.append(f"{many(len(forever), 'file')} cannot be undone: {', '.join(forever)}")
-    if held != "0":
-        said.append(f"{many(int(held), 'file')} held until the new code is deployed")
+    if held:
+        said.append(f"{many(held, 'file')} held until the new code is deployed")
     hazards = [hazard for file in found["files"] for hazard in file["hazards"]]
     lost = [hazard["text"] for hazard in hazards if hazard["kind"] == "data"]
     if lost:
