@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -42,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
         self.rare: list[tuple[argparse.Action, str]] = []
-        self.children: list[_Parser] = []
+        self.words: Any = None
         self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option and exit")
 
     def error(self, message: str) -> NoReturn:
@@ -55,8 +56,36 @@ class _Parser(argparse.ArgumentParser):
         """Let the help show every option, of each command too."""
         for action, text in self.rare:
             action.help = text
-        for child in self.children:
-            child.reveal()
+        for word, later in self.words.choices.items() if self.words else ():
+            self.words.choices[word] = later.parser  # who reads them all takes nothing else
+            later.parser.reveal()
+
+    def add_words(self, dest: str) -> None:
+        """Let the parser take a word that has a parser of its own."""
+        self.words = self.add_subparsers(
+            dest=dest, required=True, metavar="COMMAND", parser_class=_Later
+        )
+
+    def add_word(self, name: str, said: str, fill: Callable[[_Parser], None], **more: Any) -> None:
+        """Add one, and what gives its parser what it takes."""
+        self.words.add_parser(name, help=said, description=said, **more).fill = fill
+
+
+class _Later:
+    """A word's parser, made when a line turns out to say the word: all of them take 15 ms."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self.fill: Callable[[_Parser], None] = lambda _: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.parser, name)
+
+    @functools.cached_property
+    def parser(self) -> _Parser:
+        made = _Parser(**self._settings)
+        self.fill(made)
+        return made
 
 
 class _HelpAll(argparse.Action):
@@ -194,46 +223,50 @@ def parser() -> _Parser:
         " these words in a shell, and exit",
     )  # fmt: skip
     _add_shared(top, SHARED)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    groups: dict[str, Any] = {"": commands}
+    top.add_words("command")
+    groups: dict[str, list[Command]] = {}
+    for command in COMMANDS.values():
+        groups.setdefault(command.name.rpartition(" ")[0], []).append(command)
     for command in COMMANDS.values():
         group, _, _ = command.name.rpartition(" ")
-        if group not in groups:
-            groups[group] = _add_group(top, commands, group)
-        top.children.append(_add_command(groups[group], command))
+        if not group:
+            _add_command(top, command, _fill)
+        elif command is groups[group][0]:
+            _add_group(top, group, groups[group])
     return top
 
 
-def _add_group(top: _Parser, commands: Any, name: str) -> Any:
-    """Add a word that is said before several commands, and return what these are added to."""
-    words = [
-        word for group, _, word in (each.rpartition(" ") for each in COMMANDS) if group == name
-    ]
-    said = f"for many targets at once: {', '.join(words)}"
-    added: _Parser = commands.add_parser(name, help=said, description=said)
-    top.children.append(added)
-    return added.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def _add_group(top: _Parser, name: str, commands: Sequence[Command]) -> None:
+    """Add a word that is said before several commands."""
+
+    def fill(parser: _Parser) -> None:
+        parser.add_words("command")
+        for command in commands:
+            _add_command(parser, command, _fill)
+
+    words = ", ".join(command.name.rpartition(" ")[2] for command in commands)
+    top.add_word(name, f"for many targets at once: {words}", fill)
 
 
-def _add_command(commands: Any, command: Command) -> _Parser:
-    added = _add_named(commands, command)
-    if " " in command.name:
-        added.set_defaults(command=command.name)
-    if command.name == "invoke":
-        _add_remote(added)
-    _add_shared(added, [None, *(need for need in Needs if need in command.needs)])
-    return added
-
-
-def _add_named(commands: Any, command: Command) -> _Parser:
-    added: _Parser = commands.add_parser(
+def _add_command(
+    parser: _Parser, command: Command, fill: Callable[[_Parser, Command], None]
+) -> None:
+    parser.add_word(
         command.name.rpartition(" ")[2],
+        command.help,
+        lambda made: fill(made, command),
         aliases=command.aliases,
-        help=command.help,
-        description=command.help,
     )
-    _add_options(added, command.options)
-    return added
+
+
+def _fill(parser: _Parser, command: Command) -> None:
+    """Let a command's parser take its options, and those that commands share."""
+    _add_options(parser, command.options)
+    if " " in command.name:
+        parser.set_defaults(command=command.name)
+    if command.name == "invoke":
+        _add_remote(parser)
+    _add_shared(parser, [None, *(need for need in Needs if need in command.needs)])
 
 
 def _add_remote(invoke: _Parser) -> None:
@@ -244,14 +277,17 @@ def _add_remote(invoke: _Parser) -> None:
     )  # fmt: skip
     schema = next(option for option in SHARED[Needs.DATABASE] if option.name == "schema")
     _add(invoke, invoke, schema)
-    remote = invoke.add_subparsers(dest="invoked", required=True, metavar="COMMAND")
+
+    def fill(parser: _Parser, command: Command) -> None:
+        _add_options(parser, command.options)
+        _add_shared(parser, [None])
+        if Needs.DATABASE in command.needs:
+            _add(parser, parser, schema)
+
+    invoke.add_words("invoked")
     for command in COMMANDS.values():
         if command.right:
-            added = _add_named(remote, command)
-            _add_shared(added, [None])
-            if Needs.DATABASE in command.needs:
-                _add(added, added, schema)
-            invoke.children.append(added)
+            _add_command(invoke, command, fill)
 
 
 def _add_options(parser: _Parser, options: Iterable[Option]) -> None:
