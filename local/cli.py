@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from local.ansible.warm import warm
 from local.codebuild.pipeline import ask, run_pipeline
 from local.errors import LocalError
 from local.stack import Stack
 from local.state import ACCOUNT, CLONE, State
-from local.up import PIPELINE, up
+from local.up import PIPELINE, environment, up, warmed
 from runner.embedded import embedded_bin_dir
 from runner.streams import write
 
@@ -70,14 +71,16 @@ def _up(stack: Stack, _: argparse.Namespace) -> int:
 
 
 def _build(stack: Stack, parsed: argparse.Namespace) -> int:
-    green = run_pipeline(
-        stack,
-        parsed.pipeline,
-        account=parsed.account,
-        source=parsed.source.absolute(),
-        only=parsed.action,
-        approve=(lambda _: True) if parsed.approve else ask,
-    )
+    with warm(environment(stack)) as python:
+        green = run_pipeline(
+            stack,
+            parsed.pipeline,
+            account=parsed.account,
+            source=parsed.source.absolute(),
+            only=parsed.action,
+            approve=(lambda _: True) if parsed.approve else ask,
+            image=warmed(python),
+        )
     return 0 if green else _FAILED
 
 

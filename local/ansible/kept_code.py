@@ -18,16 +18,21 @@ _FOLDER = "LOCAL_CODE_CACHE"
 _STARTUP = Path(__file__).parent  # with our sitecustomize
 
 
-def startup(folder: Path) -> dict[str, str]:
+def startup(folder: Path, python: Path) -> dict[str, str]:
     """Return the environment in which Ansible and a Python process keep what they make in `folder`.
 
     Where another sitecustomize precedes it in PYTHONPATH, that one has to call keep().
+
+    Args:
+        folder: need not exist.
+        python: what runs Ansible's modules.
+
     """
     return {
         _FOLDER: str(folder),
         "PYTHONPATH": str(_STARTUP),
         "ANSIBLE_CALLBACK_PLUGINS": str(_STARTUP / "callback"),
-        "ANSIBLE_CALLBACKS_ENABLED": "kept_modules",
+        "ANSIBLE_PYTHON_INTERPRETER": str(python),
     }
 
 

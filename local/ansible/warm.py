@@ -75,6 +75,13 @@ def warm(environment: Mapping[str, str]) -> Iterator[Path]:
             yield program
 
 
+def _python_path(environment: Mapping[str, str]) -> list[str]:
+    return [folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
+
+
+_OWN = _python_path(os.environ)  # what the warm process itself was given
+
+
 @dataclasses.dataclass(frozen=True)
 class _Request:
     """What a fork runs, and with what."""
@@ -90,8 +97,10 @@ class _Request:
         os.environ.update(self.environment)
         file = Path(self.arguments[0]) if self.arguments else None
         sys.argv[:] = self.arguments or [""]
-        sys.path[0] = str(file.resolve().parent) if file else ""
-        for folder in self.environment.get("PYTHONPATH", "").split(os.pathsep):
+        given = _python_path(self.environment)
+        others = [folder for folder in sys.path[1:] if folder not in _OWN]
+        sys.path[:] = [str(file.resolve().parent) if file else "", *given, *others]
+        for folder in given:
             if (customize := Path(folder, "sitecustomize.py")).is_file():
                 runpy.run_path(str(customize))
                 break

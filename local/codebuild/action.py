@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import shutil
 import threading
@@ -11,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -89,13 +91,19 @@ def action_of(
 
 
 def run_action(
-    stack: Stack, action: Action, inputs: Mapping[str, Artifact], keep: Path | None = None
+    stack: Stack,
+    action: Action,
+    inputs: Mapping[str, Artifact],
+    *,
+    keep: Path | None = None,
+    image: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
     """Run the action's build in a folder of its own, made of its primary source.
 
     Parameters:
         inputs: the action's input artifacts by their names.
         keep: where to put the files that the build leaves in `reports`.
+        image: variables that the build's image sets.
 
     Raises:
         LocalError: there are several, and nothing says which is the primary one.
@@ -103,7 +111,7 @@ def run_action(
     primary = action.primary or next(iter(inputs))
     if primary not in inputs or (len(inputs) > 1 and not action.primary):
         raise LocalError(f"action {action.name}: PrimarySource is none of {', '.join(inputs)}")
-    build = _Build.of(stack, action)
+    build = _Build.of(stack, action, image)
     with _running(build) as let:
         return _ran(build, inputs, primary, keep) if let else _NOT_RUN
 
@@ -162,10 +170,12 @@ class _Build:
     action: Action
     project: Mapping[str, Any]
     identity: str
+    image: Mapping[str, str]
 
     @classmethod
-    def of(cls, stack: Stack, action: Action) -> "_Build":
-        return cls(stack, action, _project(stack, action), f"{action.project}:{uuid.uuid4()}")
+    def of(cls, stack: Stack, action: Action, image: Mapping[str, str]) -> "_Build":
+        identity = f"{action.project}:{uuid.uuid4()}"
+        return cls(stack, action, _project(stack, action), identity, image)
 
     def sources(self, inputs: Mapping[str, Artifact]) -> dict[str, Source]:
         """Fetch the input artifacts as the service role."""
@@ -180,11 +190,17 @@ class _Build:
         with CredentialsEndpoint(self._assume) as credentials:
             environment = {
                 **_basics(self.stack, self.action),
+                **self.image,
                 **_codebuild(self.action, self.project, self.identity, source),
+                "PYTHONPATH": self._python_path(source),
                 **{f"CODEBUILD_SRC_DIR_{name}": str(path) for name, path in others.items()},
                 **credentials.environment,
             }
             return Build(spec, source, environment).run()
+
+    def _python_path(self, source: Path) -> str:
+        """Put the source first: the environment that is linked here has the clone's package."""
+        return os.pathsep.join(filter(None, (str(source), self.image.get("PYTHONPATH"))))
 
     def _assume(self) -> dict[str, Any]:
         credentials: dict[str, Any] = self.stack.client("sts", self.action.account).assume_role(
@@ -240,7 +256,5 @@ def _codebuild(
         "CODEBUILD_SRC_DIR": str(source),
         "CODEBUILD_START_TIME": str(int(time.time() * 1000)),
         "CI": "true",
-        # The environment that is linked here has the package of the clone.
-        "PYTHONPATH": str(source),
         **action.variables,
     }

@@ -53,6 +53,7 @@ def run_pipeline(
     known: Mapping[str, str] = MappingProxyType({}),
     approve: Approve = ask,
     keep: Path | None = None,
+    image: Mapping[str, str] = MappingProxyType({}),
 ) -> bool:
     """Start an execution and run its actions, and then those of the executions that it started.
 
@@ -67,10 +68,11 @@ def run_pipeline(
         known: what actions that are not run would have set, by names with their namespaces.
         approve: decides manual approvals.
         keep: where the reports of the builds go.
+        image: variables that the image of the builds sets.
 
     """
     pushed = source if isinstance(source, Source) else Source.of_folder(source)
-    line = Line(stack, account, pushed, approve, keep, only)
+    line = Line(stack, account, pushed, approve, keep, only, image)
     green, waiting = False, [(name, dict(known))]
     while waiting:
         execution = line.start(*waiting.pop(0))
@@ -89,6 +91,7 @@ class Line:
     approve: Approve
     keep: Path | None
     only: Collection[str]
+    image: Mapping[str, str]
 
     def start(self, name: str, known: Known) -> "Execution":
         """Start an execution of a pipeline, of which the variables `known` are given."""
@@ -223,7 +226,9 @@ class Execution:
             action, account=self.line.account, pipeline=self.pipeline, known=self.known
         )
         sources = {a["name"]: self.artifacts[a["name"]] for a in action["inputArtifacts"]}
-        outcome = run_action(self.line.stack, build, sources, self.line.keep)
+        outcome = run_action(
+            self.line.stack, build, sources, keep=self.line.keep, image=self.line.image
+        )
         if space := action.get("namespace"):
             self.known.update({f"{space}.{k}": v for k, v in outcome.exported.items()})
         return outcome.succeeded

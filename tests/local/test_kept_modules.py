@@ -23,10 +23,10 @@ def run(tmp_path):
 
     def run():
         home = {"HOME": str(tmp_path), "ANSIBLE_HOME": str(tmp_path / "ansible")}
-        python = f"ansible_python_interpreter={sys.executable}"
         subprocess.run(
-            [program, playbook, "-i", "localhost,", "-c", "local", "-e", python], cwd=tmp_path,
-            env=os.environ | startup(kept) | home, check=True, capture_output=True,
+            [program, playbook, "-i", "localhost,", "-c", "local"], cwd=tmp_path,
+            env=os.environ | startup(kept, Path(sys.executable)) | home, check=True,
+            capture_output=True,
         )  # fmt: skip
         return sorted(file for file in kept.glob("built-*/*") if file.suffix != ".lock")
 
@@ -41,12 +41,11 @@ def test_a_module_is_built_once(run):
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_another_source_is_another_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(kept_modules, "_OURS", tmp_path)
+def test_another_source_is_another_folder(tmp_path):
     module = tmp_path / "plugins/modules/permissions.py"
     module.parent.mkdir(parents=True)
     digests = set()
     for content in ("one", "another", "one"):
         module.write_text(content)
-        digests.add(kept_modules._digest())
+        digests.add(kept_modules._digest([str(tmp_path)]))
     assert len(digests) == 2

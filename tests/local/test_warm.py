@@ -13,14 +13,14 @@ from runner.embedded.process import Process
 # What a process can see of how it was started.
 LOOK = """
 import json, os, sys
-print(json.dumps([sys.argv, os.getcwd(), os.environ.get("WORD"), __name__, sys.path[0], __file__]))
+print(json.dumps([sys.argv, os.getcwd(), os.environ.get("WORD"), __name__, sys.path, __file__]))
 print(sys.stdin.read(), file=sys.stderr)
 """
 
 
 @pytest.fixture(scope="module")
 def python():
-    with warm({**os.environ, "WORD": "the warm one's"}) as program:
+    with warm({**os.environ, "WORD": "the warm one's", "PYTHONPATH": "/warm"}) as program:
         socket = program.with_name("socket")
         while not socket.exists():  # until then the program is Python itself
             time.sleep(0.01)
@@ -49,9 +49,8 @@ def run(*command, said="said", **environment):
 
 def test_a_file_sees_what_it_would_see_of_python_itself(python, script):
     path = script(LOOK)
-    assert run(python, path, "a b", "-c", WORD="mine") == run(
-        sys.executable, path, "a b", "-c", WORD="mine"
-    )
+    mine = {"WORD": "mine", "PYTHONPATH": "/first:/second"}
+    assert run(python, path, "a b", "-c", **mine) == run(sys.executable, path, "a b", "-c", **mine)
 
 
 def test_a_program_is_read_from_the_input_as_python_itself_reads_it(python):

@@ -19,7 +19,7 @@ from local.codebuild.pipeline import run_pipeline
 from local.codebuild.source import Source
 from local.stack import Stack
 from local.state import CLONE, State
-from local.up import environment
+from local.up import environment, warmed
 
 DEV, PROD = "777700001111", "777700002222"
 ACCOUNTS = {"dev": DEV, "prod": PROD}
@@ -50,16 +50,15 @@ class Line:
 
     stack: Stack
     folder: Path
-    python: Path  # that runs the modules of an operator's playbooks
+    python: Path  # that runs Ansible's modules
 
     def play(self, env: str, name: str, *options: str) -> None:
         """Run a playbook as the environment's operator."""
-        variables = environment(self.stack, ACCOUNTS[env])
+        variables = {**environment(self.stack, ACCOUNTS[env]), **warmed(self.python)}
         done = subprocess.run(
             [
                 CLONE / ".venv/bin/ansible-playbook",
                 *(name, "-i", f"inventories/{env}"),
-                *("-e", f"ansible_python_interpreter={self.python}"),
                 *options,
             ],
             cwd=self.folder,
@@ -90,6 +89,7 @@ class Line:
             source=source,
             approve=approve,
             only=only,
+            image=warmed(self.python),
             known={
                 name: value
                 for action, told in UNCHANGED.items()

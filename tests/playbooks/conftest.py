@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from local.ansible import startup
 from local.ansible.warm import warm
 from local.stack import Stack
 from tests.playbooks.leftovers import basis, count
-from tests.playbooks.plays import ACCOUNTS, ALONE, CODE, PLAIN_ACCOUNT, ROOT, WHOLE, Play, Playbooks
+from tests.playbooks.plays import ACCOUNTS, ALONE, PLAIN_ACCOUNT, ROOT, WHOLE, Play, Playbooks
 
 # More at a time would only wait for each other.
 CORES = 2
@@ -35,7 +34,7 @@ INTERRUPTIONS = (
 @pytest.fixture(scope="session")
 def playbook(stack: Stack) -> Iterator[Playbooks]:
     """Run playbooks on the stack."""
-    with warm({**os.environ, **startup(CODE)}) as python:
+    with warm(os.environ) as python:
         yield Playbooks(stack, python)
 
 

@@ -105,7 +105,7 @@ class Playbooks:
     def _start(
         self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
     ) -> "subprocess.Popen[str]":
-        kept = startup(CODE)
+        kept = startup(CODE, self.python)
         callbacks = f"{RECORDER / 'callback'}:{kept['ANSIBLE_CALLBACK_PLUGINS']}"
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
@@ -113,7 +113,7 @@ class Playbooks:
             "ANSIBLE_REMOTE_TMP": str(self.stack.state.folder / "ansible/modules"),
             **kept,
             "ANSIBLE_CALLBACK_PLUGINS": callbacks,
-            "ANSIBLE_CALLBACKS_ENABLED": f"acting_role,{kept['ANSIBLE_CALLBACKS_ENABLED']}",
+            "ANSIBLE_CALLBACKS_ENABLED": "acting_role",
             "PYTHONPATH": f"{RECORDER}:{kept['PYTHONPATH']}",
             "RECORD_REQUESTS": str(self.record),
             "RECORD_ENVIRONMENT": env,
@@ -125,7 +125,6 @@ class Playbooks:
         command = [
             Path(sys.executable).with_name("ansible-playbook"),
             *(name, "-i", inventory or f"inventories/{env}"),
-            *("-e", f"ansible_python_interpreter={self.python}"),
             *options,
         ]
         return subprocess.Popen(
