@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from local.ansible import startup
 from local.stack import Stack
@@ -84,23 +84,21 @@ class Playbooks:
 
     def interrupt(self, name: str, env: str, operation: str) -> None:
         """Run a playbook and kill it, modules and all, when it makes this request."""
-        known = self._count(env, operation)
-        process = self._start(name, env)
-        until = time.monotonic() + PATIENCE
-        while self._count(env, operation) == known:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < until, f"{name} never made the request {operation}"
-            time.sleep(0.02)
+        self.record.touch()
+        with self.record.open() as record:
+            record.seek(0, os.SEEK_END)
+            process = self._start(name, env)
+            until = time.monotonic() + PATIENCE
+            while (env, operation) not in {(r.environment, r.operation) for r in _read(record)}:
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < until, f"{name} never made the request {operation}"
+                time.sleep(0.02)
         _kill(process.pid)
         process.communicate()
 
     def requests(self) -> list[Request]:
         """Return all requests so far."""
         return read(self.record)
-
-    def _count(self, env: str, operation: str) -> int:
-        made = [r for r in self.requests() if (r.environment, r.operation) == (env, operation)]
-        return len(made)
 
     def _start(
         self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
@@ -142,8 +140,16 @@ def read(record: Path) -> list[Request]:
     if not record.exists():
         return []
     with record.open() as file:
-        fcntl.flock(file, fcntl.LOCK_SH)  # no line is half written
-        return [Request(**json.loads(line)) for line in file]
+        return _read(file)
+
+
+def _read(record: TextIO) -> list[Request]:
+    """Return the requests that were not read yet."""
+    fcntl.flock(record, fcntl.LOCK_SH)  # no line is half written
+    try:
+        return [Request(**json.loads(line)) for line in record]
+    finally:
+        fcntl.flock(record, fcntl.LOCK_UN)
 
 
 def _kill(ancestor: int) -> None:

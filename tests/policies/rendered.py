@@ -1,6 +1,7 @@
 """Every IAM policy of the roles, rendered as they do it, with an inventory's variables."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ TEMPLATES = sorted(
     for path in ROOT.glob("roles/*/templates/*.j2")
     if 'Version: "2012-10-17"' in path.read_text()
 )
+_WORD = re.compile(r"[a-z_]\w*")
+_INCLUDED = re.compile(r"{% include '(.+?)' %}")
 CONNECTION = "arn:aws:codeconnections:eu-central-1:111122223333:connection/0123abcd"
 # What AWS would have answered by the time a role renders its policies.
 ANSWERED = {
@@ -119,9 +122,23 @@ def policies() -> tuple[Policy, ...]:
     found: dict[str, Policy] = {}
     for variant, changes in VARIANTS.items():
         for path in TEMPLATES:
+            if changes and not changes.keys() & named(path, "dev"):
+                continue  # it says nothing of what is another one
             policy = rendered(path, "dev", variant, **changes)
             found.setdefault(f"{path} {policy.statements}", policy)
     return tuple(found.values())
+
+
+@cache
+def named(path: Path, env: str) -> set[str]:
+    """Return the words of a template, of the variables that it names, of those that they name."""
+    known, words, texts = variables(prepared(), env), set(), [path.read_text()]
+    texts += [path.with_name(name).read_text() for name in _INCLUDED.findall(texts[0])]
+    while texts:
+        new = {*_WORD.findall(texts.pop())} - words
+        words |= new
+        texts += [str(known[word]) for word in new & known.keys()]
+    return words
 
 
 def rendered(path: Path, env: str, variant: str = "", **changes: Any) -> Policy:
@@ -133,7 +150,10 @@ def rendered(path: Path, env: str, variant: str = "", **changes: Any) -> Policy:
 def document(path: Path, env: str, **changes: Any) -> dict[str, Any]:
     """Return what a template is, with an inventory's variables and changes to them."""
     loader = prepared()
-    templar = Templar(loader=loader, variables={**variables(loader, env), **changes})
+    known = variables(loader, env)
+    # All that there are would be copied for each template, which takes longer than to render it.
+    needed = {name: known[name] for name in named(path, env) & known.keys()}
+    templar = Templar(loader=loader, variables={**needed, **changes})
     expression = f"{{{{ lookup('ansible.builtin.template', '{path}') | from_yaml }}}}"
     found: dict[str, Any] = json.loads(json.dumps(templar.template(trust_as_template(expression))))
     return found
