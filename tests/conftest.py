@@ -14,6 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
+from local.ansible.kept_models import keep
 from local.postgres.certificates import ensure_certificates
 from local.stack import Stack
 from local.state import State
@@ -37,6 +38,12 @@ def _nothing_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for process in left:
         process.kill()
     assert not said, f"tests left processes behind: {said}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_kept() -> None:
+    """Read AWS's models once a process: modules and requests are tried by the hundred."""
+    keep()
 
 
 def _processes_about(folder: str) -> list[psutil.Process]:

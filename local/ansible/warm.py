@@ -200,25 +200,10 @@ def _import() -> None:
     """
     import ansible.module_utils.basic  # noqa: F401, PLC0415 (the program itself has no need of it)
     import boto3  # noqa: PLC0415
-    from botocore.loaders import JSONFileLoader, Loader  # noqa: PLC0415
 
-    load, listed = JSONFileLoader.load_file, Loader.list_available_services
-    models: dict[str, object] = {}
-    services: dict[tuple[str, ...], list[str]] = {}
+    from local.ansible.kept_models import keep  # noqa: PLC0415
 
-    def load_file(self: JSONFileLoader, path: str) -> object:
-        if path not in models:
-            models[path] = load(self, path)
-        return models[path]
-
-    def list_available_services(self: Loader, type_name: str) -> list[str]:
-        key = (type_name, *self.search_paths)
-        if key not in services:
-            services[key] = listed(self, type_name)
-        return services[key]
-
-    JSONFileLoader.load_file = load_file  # type: ignore[assignment,method-assign]
-    Loader.list_available_services = list_available_services  # type: ignore[method-assign]
+    keep()
     for service in _SERVICES:
         boto3.client(  # type: ignore[call-overload]
             service,

@@ -1,0 +1,28 @@
+"""Keep AWS's models, as botocore carries them, from one session of boto3 to the next.
+
+Each session reads the model of a service again: some 50 ms, and most modules and tests make a
+session of their own. Who changes what it gets would change it for all; botocore changes nothing.
+"""
+
+from botocore.loaders import JSONFileLoader, Loader
+
+
+def keep() -> None:
+    """Let this process read each model once, and look once for what there is."""
+    load, listed = JSONFileLoader.load_file, Loader.list_available_services
+    models: dict[str, object] = {}
+    services: dict[tuple[str, ...], list[str]] = {}
+
+    def load_file(self: JSONFileLoader, path: str) -> object:
+        if path not in models:
+            models[path] = load(self, path)
+        return models[path]
+
+    def list_available_services(self: Loader, type_name: str) -> list[str]:
+        key = (type_name, *self.search_paths)
+        if key not in services:
+            services[key] = listed(self, type_name)
+        return services[key]
+
+    JSONFileLoader.load_file = load_file  # type: ignore[assignment,method-assign]
+    Loader.list_available_services = list_available_services  # type: ignore[method-assign]
