@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,9 @@ def run(tmp_path):
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("told.py", source)
         program = f"import sys; sys.path.insert(0, {str(archive)!r}); import told; told.tell()"
+        kept = startup(tmp_path / "kept", Path(sys.executable))
         done = subprocess.run(
-            [sys.executable, "-c", program], env=os.environ | startup(tmp_path / "kept"),
+            [sys.executable, "-c", program], env=os.environ | kept,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         return done.stdout + done.stderr

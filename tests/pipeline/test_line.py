@@ -66,6 +66,9 @@ def copy_clone(folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CLONE / name, folder / name)
     (folder / ".venv").symlink_to(CLONE / ".venv")
+    (folder / ".cache").mkdir()
+    (CLONE / ".cache/modules").mkdir(parents=True, exist_ok=True)
+    (folder / ".cache/modules").symlink_to(CLONE / ".cache/modules")  # known by what it is made of
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """The command line is read as it was meant, or refused with the word that was."""
 
+import argparse
+
 import pytest
 
 from runner.arguments import Usage, parse
@@ -82,3 +84,16 @@ def test_a_shell_completes_rare_options_too(shell: str, capsys: pytest.CaptureFi
         parse(["--completion", shell])
     assert ended.value.code == 0
     assert "--lock-attempts" in capsys.readouterr().out
+
+
+def test_a_line_makes_no_parsers_but_those_of_its_words(monkeypatch):
+    made = []
+    begin = argparse.ArgumentParser.__init__
+
+    def count(self, *arguments, **settings):
+        begin(self, *arguments, **settings)
+        made.append(self.prog)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "__init__", count)
+    parse(["invoke", "--function", "f", "status"])
+    assert [prog.split()[-1] for prog in made] == ["runner", "invoke", "status"]
