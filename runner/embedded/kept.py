@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2.extensions import make_dsn
 
 from runner.embedded.ports import free_port
+from runner.embedded.scram import verifier
 from runner.embedded.server import Server, embedded_bin_dir
 from runner.errors import ConfigurationError
 from runner.signals import held
@@ -70,7 +71,7 @@ def owners_url(administrators: str, database: str | None = None) -> str:
         cursor = connection.cursor()
         cursor.execute("select from pg_roles where rolname = 'migrator'")
         verb = "alter" if cursor.rowcount else "create"
-        cursor.execute(f"{verb} role migrator login createdb password %s", (password,))
+        cursor.execute(f"{verb} role migrator login createdb password %s", (verifier(password),))
         cursor.execute("select from pg_database where datname = %s", (database,))
         if database and not cursor.rowcount:
             cursor.execute(f"create database {database} owner migrator")

@@ -22,6 +22,7 @@ from typing import Self
 from runner.embedded.ports import Claim, free_port, require_free
 from runner.embedded.privilege import unprivileged
 from runner.embedded.process import Process, command_line
+from runner.embedded.scram import verifier
 from runner.errors import ConfigurationError
 
 _POLL = 0.01  # seconds between looks at postmaster.pid, while also watching for the server's end
@@ -172,7 +173,7 @@ class Server:
         """Make the data directory beside its place and move it there: it is never half made."""
         if self.data.exists():
             return
-        password = self.password
+        kept = verifier(self.password)
         way = unprivileged()
         new = self.home / "data.new"
         shutil.rmtree(new, ignore_errors=True)
@@ -183,7 +184,7 @@ class Server:
         pwfile = self.home / "password.initdb"
         pwfile.unlink(missing_ok=True)
         pwfile.touch(mode=0o600)
-        pwfile.write_text(password)
+        pwfile.write_text(kept)
         way.give(pwfile)
         made = subprocess.run(
             [*way.prefix, self.bin_dir / "initdb", "-D", new, f"--username={self.superuser}",

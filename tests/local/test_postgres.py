@@ -119,6 +119,12 @@ def test_a_wrong_password_is_refused_and_the_right_one_is_private(own, home):
     assert not (home / "password.initdb").exists()
 
 
+def test_the_server_keeps_a_verifier_that_takes_one_round(own):
+    own.start()
+    kept = query(own, "select rolpassword from pg_authid where rolname = 'postgres'")
+    assert kept[0][0].startswith("SCRAM-SHA-256$1:")
+
+
 def test_a_taken_port_is_named_with_its_holder_and_the_way_out(own):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", own.port))
