@@ -25,6 +25,7 @@ from runner.embedded.process import Process, command_line
 from runner.embedded.scram import verifier
 from runner.errors import ConfigurationError
 
+_READS_LINES = 14  # the first major whose initdb takes a password of more than 99 characters
 _POLL = 0.01  # seconds between looks at postmaster.pid, while also watching for the server's end
 # For tests, whose data nobody will miss after a power failure.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -173,7 +174,7 @@ class Server:
         """Make the data directory beside its place and move it there: it is never half made."""
         if self.data.exists():
             return
-        kept = verifier(self.password)
+        kept = verifier(self.password) if self._major() >= _READS_LINES else self.password
         way = unprivileged()
         new = self.home / "data.new"
         shutil.rmtree(new, ignore_errors=True)
@@ -196,6 +197,14 @@ class Server:
         if made.returncode:
             raise ConfigurationError(f"initdb failed: {' '.join(made.stderr.split())}")
         new.rename(self.data)
+
+    def _major(self) -> int:
+        """Return the major version of the binaries."""
+        said = subprocess.run(
+            [self.bin_dir / "initdb", "--version"], capture_output=True, text=True, check=True
+        )
+        (major,) = re.findall(r"\(PostgreSQL\) (\d+)", said.stdout)
+        return int(major)
 
     def _postmaster(self) -> list[str]:
         """Return postmaster.pid: pid, data, start, port, socket, address, memory, status."""
