@@ -314,6 +314,8 @@ def _transactions(project: Project) -> "contextlib.AbstractContextManager[Transa
             return lambda *_: None
 
     try:
+        # The session of the run before it may not have ended yet.
+        lock.take(session, wait=20, deadline=Deadline(), progress=lambda _: None)
         yield Transactions(session, Conduct(Deadline(), Silent()))
     finally:
         session.close()
