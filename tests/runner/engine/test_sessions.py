@@ -41,9 +41,9 @@ LEAKS = {
         "set statement_timeout = 123",
         "current_setting('statement_timeout') <> '123ms'",
     ),
-    "statement_timeout of 1 ms": (
-        "set statement_timeout = 1",
-        "current_setting('statement_timeout') <> '1ms'",
+    "statement_timeout that the next one does not keep": (
+        "set statement_timeout = 20",
+        "(select pg_sleep(0.05)) is not null and current_setting('statement_timeout') <> '20ms'",
     ),
     "lock_timeout": ("set lock_timeout = 0", "current_setting('lock_timeout') = '2s'"),
     "temporary table": ("create temp table leak (n int)", "to_regclass('pg_temp.leak') is null"),
