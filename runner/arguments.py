@@ -68,15 +68,15 @@ class _Parser(argparse.ArgumentParser):
 
     def add_word(self, name: str, said: str, fill: Callable[[_Parser], None], **more: Any) -> None:
         """Add one, and what gives its parser what it takes."""
-        self.words.add_parser(name, help=said, description=said, **more).fill = fill
+        self.words.add_parser(name, help=said, description=said, fill=fill, **more)
 
 
 class _Later:
     """A word's parser, made when a line turns out to say the word: all of them take 15 ms."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, fill: Callable[[_Parser], None], **settings: Any) -> None:
+        self._fill = fill
         self._settings = settings
-        self.fill: Callable[[_Parser], None] = lambda _: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.parser, name)
@@ -84,7 +84,7 @@ class _Later:
     @functools.cached_property
     def parser(self) -> _Parser:
         made = _Parser(**self._settings)
-        self.fill(made)
+        self._fill(made)
         return made
 
 

@@ -45,10 +45,11 @@ def keep() -> None:
     its variables each time, which is a tenth of what a playbook takes.
     """
     folder = os.environ.get(_FOLDER)
-    if folder:
-        gc.set_threshold(_GARBAGE)
+    if not folder:
+        return
+    gc.set_threshold(_GARBAGE)
     original = getattr(zipimport, "_compile_source", None)  # private: without it nothing is kept
-    if not folder or original is None or original.__module__ == __name__:
+    if original is None or original.__module__ == __name__:
         return
     home = Path(folder, importlib.util.MAGIC_NUMBER.hex() + sys.flags.optimize * "o")
 

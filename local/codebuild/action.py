@@ -12,7 +12,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -95,8 +94,8 @@ def run_action(
     action: Action,
     inputs: Mapping[str, Artifact],
     *,
-    keep: Path | None = None,
-    image: Mapping[str, str] = MappingProxyType({}),
+    keep: Path | None,
+    image: Mapping[str, str],
 ) -> Outcome:
     """Run the action's build in a folder of its own, made of its primary source.
 

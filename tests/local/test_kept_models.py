@@ -1,19 +1,18 @@
-"""What botocore reads and looks up is kept from session to session, and mixed with no other."""
+"""What botocore reads and looks up is kept from session to session, and mixed with no other.
+
+For all tests: tests/conftest.py lets their processes keep them.
+"""
 
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.loaders import create_loader
 
-from local.ansible.kept_models import keep
-
 
 def test_a_model_is_read_once_whoever_asks():
-    keep()
     first, second = (create_loader().load_service_model("sts", "service-2") for _ in range(2))
     assert first["operations"] is second["operations"]
 
 
 def test_names_of_another_table_of_aliases_are_its_own():
-    keep()
     usual, other = (
         EventAliaser(HierarchicalEmitter(), aliases) for aliases in (None, {"before": "after"})
     )

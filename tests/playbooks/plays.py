@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from local.ansible import startup
 from local.stack import Stack
+from local.up import warmed
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = {"dev": "111122223333", "prod": "444455556666", "local": "000000000000"}
@@ -25,7 +25,6 @@ ALONE = tuple(
 )
 PLAIN_ACCOUNT = "222233334444"  # whose database is no Aurora cluster
 RECORDER = Path(__file__).with_name("recorder")
-CODE = ROOT / ".cache/modules"  # compiled
 PATIENCE = 600.0  # seconds until a request that is waited for must have been made
 
 
@@ -103,7 +102,7 @@ class Playbooks:
     def _start(
         self, name: str, env: str, *options: str, inventory: str = "", **environment: str | None
     ) -> "subprocess.Popen[str]":
-        kept = startup(CODE, self.python)
+        kept = warmed(self.python)
         callbacks = f"{RECORDER / 'callback'}:{kept['ANSIBLE_CALLBACK_PLUGINS']}"
         variables = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))},
