@@ -12,6 +12,7 @@ import marshal
 import os
 import sys
 import zipimport
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
 
@@ -44,27 +45,40 @@ def keep() -> None:
     It looks for garbage a hundred times less often, too: Ansible makes little, and looks at all of
     its variables each time, which is a tenth of what a playbook takes.
     """
-    folder = os.environ.get(_FOLDER)
+    folder = home()
     if not folder:
         return
     gc.set_threshold(_GARBAGE)
     original = getattr(zipimport, "_compile_source", None)  # private: without it nothing is kept
     if original is None or original.__module__ == __name__:
         return
-    home = Path(folder, importlib.util.MAGIC_NUMBER.hex() + sys.flags.optimize * "o")
 
     def compile_source(pathname: str, source: bytes) -> CodeType:
-        kept = home / importlib.util.source_hash(source).hex()
-        with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
-            if isinstance(code := marshal.loads(kept.read_bytes()), CodeType):  # noqa: S302 (ours)
-                return code
-        code = original(pathname, source)
-        assert isinstance(code, CodeType)
-        with contextlib.suppress(OSError):
-            _write(kept, marshal.dumps(code))
-        return code
+        def made() -> CodeType:
+            return original(pathname, source)  # type: ignore[no-any-return]
+
+        return kept(folder / importlib.util.source_hash(source).hex(), made)
 
     zipimport._compile_source = compile_source  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def home() -> Path | None:
+    """Return where this Python keeps code, if its environment says so."""
+    folder = os.environ.get(_FOLDER)
+    magic = importlib.util.MAGIC_NUMBER.hex() + sys.flags.optimize * "o"
+    return Path(folder, magic) if folder else None
+
+
+def kept(file: Path, made: Callable[[], CodeType]) -> CodeType:
+    """Return the code that a file holds; what is missing there is made, and kept if it can be."""
+    with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
+        if isinstance(code := marshal.loads(file.read_bytes()), CodeType):  # noqa: S302 (ours)
+            return code
+    code = made()
+    assert isinstance(code, CodeType)
+    with contextlib.suppress(OSError):
+        _write(file, marshal.dumps(code))
+    return code
 
 
 def _write(path: Path, content: bytes) -> None:

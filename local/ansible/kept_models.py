@@ -4,9 +4,11 @@ Each session reads the model of a service again: some 50 ms, and most modules an
 session of their own. Who changes what it gets would change it for all; botocore changes nothing.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+from botocore import hooks
 from botocore.hooks import EVENT_ALIASES, EventAliaser
 from botocore.loaders import JSONFileLoader, Loader
 
@@ -15,6 +17,8 @@ def keep() -> None:
     """Let this process read each model once, and look once for what there is."""
     _keep_models()
     _keep_aliases()
+    # Whether a handler takes any keyword is asked at each of the 130 that a session registers.
+    hooks.accepts_kwargs = functools.cache(hooks.accepts_kwargs)
 
 
 def _keep_models() -> None:

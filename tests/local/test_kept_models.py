@@ -3,6 +3,7 @@
 For all tests: tests/conftest.py lets their processes keep them.
 """
 
+from botocore import hooks
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.loaders import create_loader
 
@@ -23,3 +24,15 @@ def test_names_of_another_table_of_aliases_are_its_own():
     assert heard == []
     other.emit("after.sts")
     assert heard == ["heard"]
+
+
+def test_of_each_handler_it_is_asked_once_whether_it_takes_any_keyword():
+    def handler(**_):
+        """Be registered."""
+
+    asked = hooks.accepts_kwargs.cache_info
+    emitter = HierarchicalEmitter()
+    emitter.register("first", handler)
+    before = asked().misses
+    emitter.register("second", handler)
+    assert asked().misses == before

@@ -82,6 +82,22 @@ def test_the_exit_status_is_the_files(python, script, end, status):
     assert run(python, script(end))[0] == status
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        "print('not flushed', end='')",
+        "import atexit; atexit.register(print, 'at exit')",
+        "import threading, time; threading.Timer(0.1, print, ['of a thread']).start()",
+        "raise SystemExit('why')",
+        "raise SystemExit",
+        "raise SystemExit(256 + 7)",
+    ],
+)
+def test_what_python_does_last_is_done(python, script, last):
+    path = script(last)
+    assert run(python, path) == run(sys.executable, path)
+
+
 def test_what_is_no_file_is_for_python_itself(python):
     assert run(python, "-c", "print('boto3' in __import__('sys').modules)")[1] == "False\n"
 
