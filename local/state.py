@@ -50,6 +50,11 @@ class State:
         """The certificate that verifies the emulated Aurora's servers."""
         return self.folder / "ca.pem"
 
+    @property
+    def changes(self) -> Path:
+        """The file in which the emulated AWS counts what may have changed it."""
+        return self.folder / "changes"
+
     def log(self, name: str) -> Path:
         """Return the log file of one daemon."""
         return self.folder / "log" / f"{name}.log"

@@ -1,21 +1,20 @@
 """`make local`: from nothing to a migrated database, and again whenever something changed."""
 
-import hashlib
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from local.ansible import startup
 from local.ansible.warm import warm
 from local.codebuild.pipeline import run_pipeline
+from local.deployed import Deployed, forget
 from local.errors import LocalError
 from local.process.environment import basics
 from local.stack import Stack
 from local.state import ACCOUNT, CLONE
-from runner.embedded.process import Process
 
 INVENTORY = "inventories/local"
 PIPELINE = "schema-migrations"
@@ -26,10 +25,6 @@ _SEEN_TO = {
     "LocalLook.REPORT_URL": "no build",
     "LocalDeploy.SNAPSHOT": "none",
 }
-# What the bootstrap's outcome depends on, besides the emulator being this very process.
-_BOOTSTRAP_INPUTS = (
-    "playbooks/bootstrap.yml", "playbooks/group_vars", "roles", "collections", INVENTORY,
-)  # fmt: skip
 
 
 def up(stack: Stack) -> bool:
@@ -44,9 +39,7 @@ def up(stack: Stack) -> bool:
     with warm(environment(stack)) as python:  # it becomes so while the emulators start
         _say("emulated AWS")
         stack.up()
-        bootstrap(stack, python)
-        _say("site.yml")
-        play(stack, "site.yml", python)
+        wanted = deploy(stack, python)
     _say("check, plan, approve and migrate, as the pipeline does")
     green = run_pipeline(
         stack,
@@ -57,45 +50,54 @@ def up(stack: Stack) -> bool:
         known=_SEEN_TO,
         keep=CLONE / "reports",
     )
+    wanted.remember(stack)
     _say(f"{'done' if green else 'FAILED'} after {time.monotonic() - began:.0f} s")
     if green:
         sys.stdout.write(_what_next(stack))
     return green
 
 
-def bootstrap(stack: Stack, python: Path) -> None:
-    """Run the bootstrap unless this emulator has had exactly this one."""
-    stamp = stack.state.folder / "bootstrapped"
-    wanted = _stamp(stack)
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    _say("bootstrap.yml")
-    play(stack, "playbooks/bootstrap.yml", python)
-    stamp.write_text(wanted)
+def deploy(stack: Stack, python: Path) -> Deployed:
+    """Run of the playbooks what has changed since they ran; return what they have run for.
+
+    Raises:
+        LocalError: one failed; the next call runs all of them.
+
+    """
+    wanted = Deployed.wanted(stack, CLONE, INVENTORY)
+    plays = wanted.plays(Deployed.remembered(stack))
+    forget(stack)
+    for playbooks in plays:
+        _say(" and ".join(playbooks))
+        play(stack, playbooks, python)
+    if not plays:
+        _say("site.yml: nothing has changed since it ran")
+    return wanted
 
 
-def play(stack: Stack, playbook: str, python: Path) -> None:
-    """Run a playbook against the emulators, with nothing of the caller's AWS settings.
+def play(stack: Stack, playbooks: Sequence[str], python: Path) -> None:
+    """Run playbooks against the emulators, with nothing of the caller's AWS settings.
 
     Args:
         stack: the emulators.
-        playbook: its path in the clone.
+        playbooks: their paths in the clone; each has what those before it have found.
         python: what runs the modules.
 
     Raises:
-        LocalError: it failed; Ansible has said why.
+        LocalError: one failed; Ansible has said why.
 
     """
     program = Path(sys.executable).parent / "ansible-playbook"
     done = subprocess.run(
-        [program, playbook, "-i", INVENTORY],
+        [program, *playbooks, "-i", INVENTORY],
         cwd=CLONE,
         env={**environment(stack), **warmed(python)},
         stdin=subprocess.DEVNULL,
         check=False,
     )
     if done.returncode:
-        raise LocalError(f"{playbook} failed, as shown above; make local goes on once it is fixed")
+        said = "as shown above; make local goes on once it is fixed"
+        raise LocalError(f"{' and '.join(playbooks)} failed, {said}")
 
 
 def warmed(python: Path) -> dict[str, str]:
@@ -116,22 +118,6 @@ def environment(stack: Stack, account: str = ACCOUNT) -> dict[str, str]:
         **({"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         **stack.environment(account),
     }
-
-
-def _stamp(stack: Stack) -> str:
-    """Return what identifies a bootstrap: its inputs, and the process that holds its outcome."""
-    digest = hashlib.sha256(repr(Process.recorded(stack.state.pid_file("aws"))).encode())
-    for path in _files():
-        digest.update(f"\0{path.relative_to(CLONE)}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _files() -> Iterator[Path]:
-    for name in _BOOTSTRAP_INPUTS:
-        path = CLONE / name
-        found = [path] if path.is_file() else sorted(path.rglob("*"))
-        yield from (file for file in found if file.is_file() and file.suffix != ".pyc")
 
 
 def _what_next(stack: Stack) -> str:

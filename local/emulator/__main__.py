@@ -10,6 +10,7 @@ from pathlib import Path
 from local.emulator import (
     builds,
     callers,
+    changes,
     codebuild,
     ec2,
     ec2_permissions,
@@ -58,6 +59,7 @@ def main() -> None:
     reports.patch()
     sessions.patch()
     callers.patch()
+    changes.patch(folder / "changes")
     fresh.patch()
     texts.patch()
     try:

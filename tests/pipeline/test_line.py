@@ -96,6 +96,7 @@ def test_from_nothing_to_a_fixed_mistake_and_down_again(line):
     assert "V004__add_order_status.sql" in said
     assert "line 2" in said or ":2:" in said
     assert "^" in said
+    assert "=== playbooks/sign.yml and playbooks/runner.yml" in said
     assert line.query("select * from schema_version") == history
 
     mistake.write_text(GOOD)
@@ -111,6 +112,7 @@ def test_from_nothing_to_a_fixed_mistake_and_down_again(line):
     assert line.query("select distinct status from customer_order") == []
     status, said = line.make("local")
     assert status == 0, said
+    assert "=== site.yml: nothing has changed since it ran" in said
     assert "Local skipped" in said
     assert "Approve" not in said
 

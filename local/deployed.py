@@ -1,0 +1,102 @@
+"""What the playbooks were run for: the next `make local` runs of them what has changed since.
+
+A team writes its migrations with `make local` after each: of the deployment they change what the
+runner is, and neither its network nor its database.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Self
+
+from local.codebuild.source import files
+from local.stack import Stack
+from runner.embedded.process import Process
+
+_BOOTSTRAP = ("playbooks/bootstrap.yml", "playbooks/group_vars", "roles", "collections")
+_MIGRATIONS = ("sql",)
+# Of site.yml, what has to do with the migrations.
+_SHIPS = ("playbooks/sign.yml", "playbooks/runner.yml")
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployed:
+    """What playbooks depend on: digests of files, and the emulated AWS that holds the outcome."""
+
+    bootstrap: str
+    site: str
+    migrations: str
+    aws: str
+
+    @classmethod
+    def wanted(cls, stack: Stack, folder: Path, inventory: str) -> Self:
+        """Return what playbooks that run now are run for.
+
+        Args:
+            stack: whose emulators they run against.
+            folder: with the playbooks, and all that they use.
+            inventory: the folder in it that they are given.
+
+        """
+        found = {str(path.relative_to(folder)): path for path in files(folder)}
+        migrations = {name for name in found if _is_in(name, _MIGRATIONS)}
+        bootstrap = {name for name in found if _is_in(name, (*_BOOTSTRAP, inventory))}
+        return cls(
+            bootstrap=_digest(found, bootstrap),
+            site=_digest(found, found.keys() - migrations),
+            migrations=_digest(found, migrations),
+            aws=_aws(stack),
+        )
+
+    @classmethod
+    def remembered(cls, stack: Stack) -> Self | None:
+        """Return what was remembered last, if anything was."""
+        try:
+            return cls(**json.loads(_file(stack).read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def plays(self, before: Self | None) -> list[tuple[str, ...]]:
+        """Return the playbooks that have to run, by runs of Ansible, where others ran `before`."""
+        if not before or (before.aws, before.bootstrap) != (self.aws, self.bootstrap):
+            return [("playbooks/bootstrap.yml",), ("site.yml",)]
+        if before.site != self.site:
+            return [("site.yml",)]
+        return [_SHIPS] if before.migrations != self.migrations else []
+
+    def remember(self, stack: Stack) -> None:
+        """Remember that all of it has run, and AWS as it is by now."""
+        now = dataclasses.replace(self, aws=_aws(stack))
+        _file(stack).write_text(json.dumps(dataclasses.asdict(now)))
+
+
+def forget(stack: Stack) -> None:
+    """Have the next run be the first: it is not known how far this one comes."""
+    _file(stack).unlink(missing_ok=True)
+
+
+def _file(stack: Stack) -> Path:
+    return stack.state.folder / "deployed"
+
+
+def _is_in(name: str, folders: Iterable[str]) -> bool:
+    return any(name == folder or name.startswith(f"{folder}/") for folder in folders)
+
+
+def _digest(found: Mapping[str, Path], names: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        path = found[name]
+        digest.update(f"\0{name}\0".encode())
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def _aws(stack: Stack) -> str:
+    """Return what is another text once an emulator is another, or anybody has changed AWS."""
+    state = stack.state
+    processes = [Process.recorded(path) for path in sorted(state.folder.glob("*.pid"))]
+    count = state.changes.read_text() if state.changes.exists() else ""
+    return f"{count} {processes}"
