@@ -303,7 +303,7 @@ test: setup  ## every test; on a clean clone nothing else is needed
 	$(PYTEST) --durations=20
 
 .PHONY: test-fast
-test-fast: setup  ## what takes less than two minutes: no playbook, module or emulator
+test-fast: setup  ## a minute and a half of tests: without emulators, and without files that take ten seconds
 	$(PYTEST) --durations=20 -m "not slow"
 
 .PHONY: test-postgres-17

@@ -88,9 +88,10 @@ def _is_in(name: str, folders: Iterable[str]) -> bool:
 def _digest(found: Mapping[str, Path], names: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(names):
-        path = found[name]
-        digest.update(f"\0{name}\0".encode())
-        digest.update(path.read_bytes() if path.is_file() else b"")
+        digest.update(f"{name}\0".encode())
+        if found[name].is_file():  # else a link that leads nowhere
+            with found[name].open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

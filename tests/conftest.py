@@ -19,7 +19,7 @@ from local.ansible.kept_models import keep
 from local.postgres.certificates import ensure_certificates
 from local.stack import Stack
 from local.state import State
-from runner.embedded import Server, embedded_bin_dir
+from runner.embedded import Server, embedded_bin_dir, major_of
 from runner.embedded.ports import free_port
 from tests.groups import Groups, place, slow
 
@@ -68,10 +68,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     memory: databases are made and dropped by the hundred, some ten times as fast there.
     """
     memory = os.environ.get("TEST_MEMORY") or tmp_path_factory.getbasetemp()
-    bin_dir = Path(os.environ.get("TEST_POSTGRES_BIN") or embedded_bin_dir())
     with (
         tempfile.TemporaryDirectory(prefix="postgres-", dir=memory) as home,
-        Server(bin_dir, Path(home), free_port(), durable=False) as started,
+        Server(_bin_dir(), Path(home), free_port(), durable=False) as started,
     ):
         yield started
 
@@ -165,12 +164,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=place)
 
 
+def _bin_dir() -> Path:
+    return Path(os.environ.get("TEST_POSTGRES_BIN") or embedded_bin_dir())
+
+
 @functools.cache
 def _major() -> int:
     """Return the major version of the server that tests ask."""
-    bin_dir = Path(os.environ.get("TEST_POSTGRES_BIN") or embedded_bin_dir())
-    said = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, check=True)
-    return int(said.stdout.split()[-1].partition(b".")[0])
+    return major_of(_bin_dir())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -19,17 +19,31 @@ LONGEST = (
     "tests/pipeline/test_line.py",
     "tests/modules/",
 )
-# Files that take long without an emulated AWS.
+# Files without an emulated AWS that take ten seconds and more, two cores given.
 SLOW = (
+    "tests/ci/",
     "tests/docs/test_tutorial.py",
     "tests/local/",
     "tests/modules/",
     "tests/pipeline/",
     "tests/playbooks/",
+    "tests/runner/commands/test_rehearse.py",
+    "tests/runner/commands/test_verify.py",
+    "tests/runner/database/test_catalog.py",
+    "tests/runner/engine/test_backfill.py",
+    "tests/runner/engine/test_bounds.py",
     "tests/runner/engine/test_concurrency.py",
     "tests/runner/engine/test_crash.py",
+    "tests/runner/engine/test_drift.py",
     "tests/runner/engine/test_large_schema.py",
-    "tests/runner/commands/test_verify.py",
+    "tests/runner/engine/test_locks.py",
+    "tests/runner/engine/test_once.py",
+    "tests/runner/engine/test_sessions.py",
+    "tests/runner/engine/test_steps.py",
+    "tests/runner/engine/test_uncertain.py",
+    "tests/runner/fleet/test_fleet.py",
+    "tests/runner/history/test_trust.py",
+    "tests/runner/lint/test_rewrite.py",
     "tests/runner/syntax/test_statements_fuzz.py",
     "tests/torture/",
 )

@@ -5,6 +5,6 @@ ground floor only; the local stack builds on it. Never in the Lambda.
 """
 
 from runner.embedded.ports import free_port
-from runner.embedded.server import Server, embedded_bin_dir, temporary_server
+from runner.embedded.server import Server, embedded_bin_dir, major_of, temporary_server
 
-__all__ = ["Server", "embedded_bin_dir", "free_port", "temporary_server"]
+__all__ = ["Server", "embedded_bin_dir", "free_port", "major_of", "temporary_server"]

@@ -46,6 +46,15 @@ def embedded_bin_dir() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
+def major_of(bin_dir: Path) -> int:
+    """Return the major version of a folder of binaries."""
+    said = subprocess.run(
+        [bin_dir / "initdb", "--version"], capture_output=True, text=True, check=True
+    )
+    (major,) = re.findall(r"\(PostgreSQL\) (\d+)", said.stdout)
+    return int(major)
+
+
 @contextlib.contextmanager
 def temporary_server() -> Iterator["Server"]:
     """Give a running server that is removed afterwards, for a proof that nobody keeps."""
@@ -174,7 +183,7 @@ class Server:
         """Make the data directory beside its place and move it there: it is never half made."""
         if self.data.exists():
             return
-        kept = verifier(self.password) if self._major() >= _READS_LINES else self.password
+        kept = verifier(self.password) if major_of(self.bin_dir) >= _READS_LINES else self.password
         way = unprivileged()
         new = self.home / "data.new"
         shutil.rmtree(new, ignore_errors=True)
@@ -197,14 +206,6 @@ class Server:
         if made.returncode:
             raise ConfigurationError(f"initdb failed: {' '.join(made.stderr.split())}")
         new.rename(self.data)
-
-    def _major(self) -> int:
-        """Return the major version of the binaries."""
-        said = subprocess.run(
-            [self.bin_dir / "initdb", "--version"], capture_output=True, text=True, check=True
-        )
-        (major,) = re.findall(r"\(PostgreSQL\) (\d+)", said.stdout)
-        return int(major)
 
     def _postmaster(self) -> list[str]:
         """Return postmaster.pid: pid, data, start, port, socket, address, memory, status."""
