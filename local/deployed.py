@@ -7,11 +7,12 @@ runner is, and neither its network nor its database.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-from local.codebuild.source import files
 from local.stack import Stack
 from runner.embedded.process import Process
 
@@ -19,6 +20,7 @@ _BOOTSTRAP = ("playbooks/bootstrap.yml", "playbooks/group_vars", "roles", "colle
 _MIGRATIONS = ("sql",)
 # Of site.yml, what has to do with the migrations.
 _SHIPS = ("playbooks/sign.yml", "playbooks/runner.yml")
+_MADE = {"build", "reports"}  # in the clone itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,26 +42,32 @@ class Deployed:
             inventory: the folder in it that they are given.
 
         """
-        found = {str(path.relative_to(folder)): path for path in files(folder)}
+        found = {str(path.relative_to(folder)): path for path in _files(folder)}
         migrations = {name for name in found if _is_in(name, _MIGRATIONS)}
         bootstrap = {name for name in found if _is_in(name, (*_BOOTSTRAP, inventory))}
         return cls(
             bootstrap=_digest(found, bootstrap),
-            site=_digest(found, found.keys() - migrations),
+            # The package is for the Python that makes it.
+            site=_digest(found, found.keys() - migrations) + sys.version,
             migrations=_digest(found, migrations),
-            aws=_aws(stack),
+            aws=aws_by_now(stack),
         )
 
     @classmethod
     def remembered(cls, stack: Stack) -> Self | None:
-        """Return what was remembered last, if anything was."""
+        """Return what was remembered last of a stack, None where nothing is known."""
         try:
             return cls(**json.loads(_file(stack).read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def plays(self, before: Self | None) -> list[tuple[str, ...]]:
-        """Return the playbooks that have to run, by runs of Ansible, where others ran `before`."""
+        """Return the playbooks that have to run, by runs of Ansible.
+
+        Args:
+            before: what was remembered, None where all of them have to.
+
+        """
         if not before or (before.aws, before.bootstrap) != (self.aws, self.bootstrap):
             return [("playbooks/bootstrap.yml",), ("site.yml",)]
         if before.site != self.site:
@@ -67,18 +75,35 @@ class Deployed:
         return [_SHIPS] if before.migrations != self.migrations else []
 
     def remember(self, stack: Stack) -> None:
-        """Remember that all of it has run, and AWS as it is by now."""
-        now = dataclasses.replace(self, aws=_aws(stack))
+        """Remember that all of it has run against a stack, and its AWS as it is by now."""
+        now = dataclasses.replace(self, aws=aws_by_now(stack))
         _file(stack).write_text(json.dumps(dataclasses.asdict(now)))
 
 
 def forget(stack: Stack) -> None:
-    """Have the next run be the first: it is not known how far this one comes."""
+    """Have the next run against a stack begin anew: it is not known how far this one comes."""
     _file(stack).unlink(missing_ok=True)
+
+
+def aws_by_now(stack: Stack) -> str:
+    """Return what is another text once an emulator is another, or anybody has changed AWS."""
+    state = stack.state
+    processes = [Process.recorded(path) for path in sorted(state.folder.glob("*.pid"))]
+    counts = [path.read_text() for path in sorted(state.changes.glob("*"))]
+    return f"{counts} {processes}"
 
 
 def _file(stack: Stack) -> Path:
     return stack.state.folder / "deployed"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a clone but for what is made in it, whatever git thinks of them."""
+    for place, folders, names in os.walk(folder):
+        made = _MADE if Path(place) == folder else set()
+        skipped = {*made, "__pycache__"}
+        folders[:] = [name for name in folders if name not in skipped and name[0] != "."]
+        yield from (Path(place, name) for name in names)
 
 
 def _is_in(name: str, folders: Iterable[str]) -> bool:
@@ -93,11 +118,3 @@ def _digest(found: Mapping[str, Path], names: Iterable[str]) -> str:
             with found[name].open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _aws(stack: Stack) -> str:
-    """Return what is another text once an emulator is another, or anybody has changed AWS."""
-    state = stack.state
-    processes = [Process.recorded(path) for path in sorted(state.folder.glob("*.pid"))]
-    count = state.changes.read_text() if state.changes.exists() else ""
-    return f"{count} {processes}"

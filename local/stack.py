@@ -191,7 +191,10 @@ class Stack:
             daemon(
                 name,
                 purpose=f"the pipelines of account {account}",
-                command=("local.emulator.pipelines", "-H", "127.0.0.1", "-p", str(ports[name])),
+                command=(
+                    *("local.emulator.pipelines", str(state.changes / name)),
+                    *("-H", "127.0.0.1", "-p", str(ports[name])),
+                ),
                 environment=base | {"MOTO_ACCOUNT_ID": account},
                 health="/moto-api/data.json",
             )

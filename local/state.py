@@ -32,7 +32,7 @@ class State:
 
     def make(self) -> None:
         """Make the folder and what belongs into it."""
-        for folder in (self.folder, self.tmp, self.home, self.folder / "log"):
+        for folder in (self.folder, self.tmp, self.home, self.folder / "log", self.changes):
             folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -52,7 +52,7 @@ class State:
 
     @property
     def changes(self) -> Path:
-        """The file in which the emulated AWS counts what may have changed it."""
+        """The folder in which each daemon counts what may have changed something in it."""
         return self.folder / "changes"
 
     def log(self, name: str) -> Path:

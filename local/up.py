@@ -1,5 +1,6 @@
 """`make local`: from nothing to a migrated database, and again whenever something changed."""
 
+import dataclasses
 import shlex
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from local.ansible import startup
 from local.ansible.warm import warm
-from local.codebuild.pipeline import run_pipeline
-from local.deployed import Deployed, forget
+from local.codebuild.pipeline import ask, run_pipeline
+from local.deployed import Deployed, aws_by_now, forget
 from local.errors import LocalError
 from local.process.environment import basics
 from local.stack import Stack
@@ -18,7 +19,7 @@ from local.state import ACCOUNT, CLONE
 
 INVENTORY = "inventories/local"
 PIPELINE = "schema-migrations"
-# What the actions that compare would tell: site.yml has just seen to it.
+# What the actions that compare would tell: the playbooks have seen to it.
 _SEEN_TO = {
     "LocalLook.CHANGED": "0",
     "LocalLook.CHANGES": "nothing would change",
@@ -31,7 +32,7 @@ def up(stack: Stack) -> bool:
     """Bring everything up to date with the working tree; return whether the migration is green.
 
     Raises:
-        LocalError: a step failed; running again goes on from there.
+        LocalError: a step failed; the next call begins with all of the playbooks.
 
     """
     began = time.monotonic()
@@ -39,8 +40,10 @@ def up(stack: Stack) -> bool:
     with warm(environment(stack)) as python:  # it becomes so while the emulators start
         _say("emulated AWS")
         stack.up()
-        wanted = deploy(stack, python)
+        wanted = Deployed.wanted(stack, CLONE, INVENTORY)
+        played = deploy(stack, wanted, python)
     _say("check, plan, approve and migrate, as the pipeline does")
+    asking = _Asking(stack)
     green = run_pipeline(
         stack,
         PIPELINE,
@@ -48,23 +51,44 @@ def up(stack: Stack) -> bool:
         source=CLONE,
         only={"Check", "Plan", "Approve", "Migrate"},
         known=_SEEN_TO,
+        approve=asking,
         keep=CLONE / "reports",
     )
-    wanted.remember(stack)
+    # Red without a playbook: what was not played may be what is wrong.
+    if (green or played) and not asking.changed:
+        wanted.remember(stack)
     _say(f"{'done' if green else 'FAILED'} after {time.monotonic() - began:.0f} s")
     if green:
         sys.stdout.write(_what_next(stack))
     return green
 
 
-def deploy(stack: Stack, python: Path) -> Deployed:
-    """Run of the playbooks what has changed since they ran; return what they have run for.
+@dataclasses.dataclass
+class _Asking:
+    """Asks a person, and sees whether anybody changes AWS meanwhile."""
+
+    stack: Stack
+    changed: bool = False
+
+    def __call__(self, question: str) -> bool:
+        before = aws_by_now(self.stack)
+        answer = ask(question)
+        self.changed = self.changed or aws_by_now(self.stack) != before
+        return answer
+
+
+def deploy(stack: Stack, wanted: Deployed, python: Path) -> bool:
+    """Run of the playbooks what has changed since they ran; return whether any had to.
+
+    Args:
+        stack: the emulators.
+        wanted: what they are to have run for; they are not known to have until it is remembered.
+        python: what runs the modules.
 
     Raises:
         LocalError: one failed; the next call runs all of them.
 
     """
-    wanted = Deployed.wanted(stack, CLONE, INVENTORY)
     plays = wanted.plays(Deployed.remembered(stack))
     forget(stack)
     for playbooks in plays:
@@ -72,7 +96,7 @@ def deploy(stack: Stack, python: Path) -> Deployed:
         play(stack, playbooks, python)
     if not plays:
         _say("site.yml: nothing has changed since it ran")
-    return wanted
+    return bool(plays)
 
 
 def play(stack: Stack, playbooks: Sequence[str], python: Path) -> None:
@@ -96,8 +120,8 @@ def play(stack: Stack, playbooks: Sequence[str], python: Path) -> None:
         check=False,
     )
     if done.returncode:
-        said = "as shown above; make local goes on once it is fixed"
-        raise LocalError(f"{' and '.join(playbooks)} failed, {said}")
+        names = " and ".join(playbooks)
+        raise LocalError(f"{names} failed, as shown above: fix it, and run make local again")
 
 
 def warmed(python: Path) -> dict[str, str]:

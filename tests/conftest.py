@@ -91,7 +91,7 @@ _numbers = itertools.count(1)
 def database(server: Server, _administrator: "psycopg2.extensions.cursor") -> Iterator[str]:
     """Give the URL of a new, empty database (a template copy: some 15 ms), dropped afterwards."""
     name = f"test_{next(_numbers)}"
-    # As before PostgreSQL 15, which since then writes each page to its log unless it is told so.
+    # As before PostgreSQL 15, which writes each page to its log unless it is told otherwise.
     how = " strategy file_copy" if _major() >= 15 else ""
     _administrator.execute(f"create database {name}{how}")
     yield server.url(name)

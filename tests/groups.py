@@ -19,7 +19,7 @@ LONGEST = (
     "tests/pipeline/test_line.py",
     "tests/modules/",
 )
-# Files without an emulated AWS that take ten seconds and more, two cores given.
+# What has an emulated AWS, or a file of which takes ten seconds and more, two cores given.
 SLOW = (
     "tests/ci/",
     "tests/docs/test_tutorial.py",

@@ -70,7 +70,13 @@ def home() -> Path | None:
 
 
 def kept(file: Path, made: Callable[[], CodeType]) -> CodeType:
-    """Return the code that a file holds; what is missing there is made, and kept if it can be."""
+    """Return code from a file, or make it and keep it there, if that can be done.
+
+    Args:
+        file: whose name says what the code was made of.
+        made: makes it.
+
+    """
     with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
         if isinstance(code := marshal.loads(file.read_bytes()), CodeType):  # noqa: S302 (ours)
             return code

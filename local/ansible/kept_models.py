@@ -4,8 +4,8 @@ Each session reads the model of a service again: some 50 ms, and most modules an
 session of their own. Who changes what it gets would change it for all; botocore changes nothing.
 """
 
-import functools
 from collections.abc import Mapping
+from types import CodeType
 from typing import Any
 
 from botocore import hooks
@@ -17,8 +17,7 @@ def keep() -> None:
     """Let this process read each model once, and look once for what there is."""
     _keep_models()
     _keep_aliases()
-    # Whether a handler takes any keyword is asked at each of the 130 that a session registers.
-    hooks.accepts_kwargs = functools.cache(hooks.accepts_kwargs)
+    _keep_signatures()
 
 
 def _keep_models() -> None:
@@ -54,3 +53,23 @@ def _keep_aliases() -> None:
             self._alias_name_cache = names  # type: ignore[attr-defined] # private: else nothing is kept
 
     EventAliaser.__init__ = __init__  # type: ignore[method-assign]
+
+
+def _keep_signatures() -> None:
+    """Look once whether a handler takes any keyword: a session registers some 130 of them.
+
+    It is asked by code, of which a program has so much and no more, and not by handler: most are
+    made anew for each client.
+    """
+    look = hooks.accepts_kwargs
+    known: dict[CodeType, bool] = {}
+
+    def accepts_kwargs(handler: Any) -> bool:
+        code = getattr(handler, "__code__", None)
+        if not isinstance(code, CodeType):
+            return bool(look(handler))
+        if code not in known:
+            known[code] = bool(look(handler))
+        return known[code]
+
+    hooks.accepts_kwargs = accepts_kwargs  # type: ignore[assignment]

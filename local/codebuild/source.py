@@ -29,10 +29,10 @@ class Source:
     @classmethod
     def of_folder(cls, folder: Path) -> "Source":
         """Take what a commit of the folder as it is now would hold; without git, all of it."""
-        found = {str(path.relative_to(folder)): path for path in files(folder)}
+        files = {str(path.relative_to(folder)): path for path in _files(folder)}
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, path in sorted(found.items()):
+            for name, path in sorted(files.items()):
                 archive.writestr(_entry(name, path.lstat().st_mtime), _content(path))
         return cls(buffer.getvalue(), str(folder))
 
@@ -69,8 +69,7 @@ class Source:
             yield folder
 
 
-def files(folder: Path) -> Iterator[Path]:
-    """Yield the files that a commit of the folder as it is now would hold; without git, all."""
+def _files(folder: Path) -> Iterator[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=folder, capture_output=True, text=True, check=False,

@@ -59,7 +59,7 @@ def main() -> None:
     reports.patch()
     sessions.patch()
     callers.patch()
-    changes.patch(folder / "changes")
+    changes.patch_aws(folder / "changes/aws")
     fresh.patch()
     texts.patch()
     try:

@@ -1,38 +1,61 @@
 """Count the requests that may have changed something: who deploys can see whether anybody did.
 
-The count is in a file. What is begun by the emulator itself is no request, and a function that is
-invoked makes its own.
+Each emulator counts in a file of its own. What it begins by itself is no request, and a function
+that is invoked makes its own.
 """
 
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from local.emulator.patches import module, wrap
 
-evaluator = module("ministack.core.iam_evaluator")
-
 # What an action's name begins with that leaves everything as it is.
 _LOOKS = re.compile(
-    r"\w+:(?:Assume|BatchGet|Decrypt|Describe|Filter|Get|Head|Invoke|List|Simulate|Validate)"
+    "Assume|BatchGet|Decrypt|Describe|Filter|Get|Head|Invoke|List|Poll|Simulate|Validate"
 )
 
 
-def patch(file: Path) -> None:
-    """Keep the count in `file`, from the first request that may change something."""
-    wrap(evaluator, "enforce", _counting(file))
+def patch_aws(file: Path) -> None:
+    """Have ministack count, where it asks IAM about a request.
 
+    Args:
+        file: of the count; there is none before the first request that may change something.
 
-def _counting(file: Path) -> Any:
-    numbers = itertools.count(1)
+    """
+    count = _counting(file)
 
     def wrapper(original: Any) -> Any:
         def enforce(access_key: str, action: str, *more: Any, **named: Any) -> Any:
-            if not _LOOKS.match(action):
-                file.write_text(str(next(numbers)))
+            count(action.rpartition(":")[2])
             return original(access_key, action, *more, **named)
 
         return enforce
 
-    return wrapper
+    wrap(module("ministack.core.iam_evaluator"), "enforce", wrapper)
+
+
+def patch_pipelines(file: Path) -> None:
+    """Have moto count, where it begins with a request; as `patch_aws`."""
+    count = _counting(file)
+
+    def wrapper(original: Any) -> Any:
+        def call_action(self: Any) -> Any:
+            count(self._get_action())
+            return original(self)
+
+        return call_action
+
+    wrap(module("moto.core.responses"), "BaseResponse.call_action", wrapper)
+
+
+def _counting(file: Path) -> Callable[[str], None]:
+    numbers = itertools.count(1)
+
+    def count(action: str) -> None:
+        if not _LOOKS.match(action):
+            file.write_text(str(next(numbers)))
+
+    return count

@@ -1,9 +1,14 @@
-"""Run moto for CodePipeline and CodeCommit: python -m local.emulator.pipelines -H HOST -p PORT."""
+"""Run moto for CodePipeline and CodeCommit.
+
+python -m local.emulator.pipelines COUNT -H HOST -p PORT: in the file COUNT it counts what may have
+changed something.
+"""
 
 import importlib
 import sys
+from pathlib import Path
 
-from local.emulator import executions, patches, quotas, structures
+from local.emulator import changes, executions, patches, quotas, structures
 from local.errors import LocalError
 
 
@@ -22,8 +27,10 @@ class _Iam:
 
 def main() -> None:
     """Accept pipelines whose role moto does not know, then hand over to moto."""
+    count, *arguments = sys.argv[1:]
     models = patches.module("moto.codepipeline.models")
     patches.replace(models, "CodePipelineBackend.iam_backend", property(lambda _: _Iam()))
+    changes.patch_pipelines(Path(count))
     executions.patch()
     structures.patch()
     quotas.patch()
@@ -31,7 +38,7 @@ def main() -> None:
         patches.apply()
     except LocalError as error:
         sys.exit(str(error))
-    importlib.import_module("moto.server").main(sys.argv[1:])
+    importlib.import_module("moto.server").main(arguments)
 
 
 main()

@@ -47,7 +47,11 @@ def embedded_bin_dir() -> Path:
 
 
 def major_of(bin_dir: Path) -> int:
-    """Return the major version of a folder of binaries."""
+    """Return the major version of a folder of binaries.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: it has no initdb that runs here.
+    """
     said = subprocess.run(
         [bin_dir / "initdb", "--version"], capture_output=True, text=True, check=True
     )

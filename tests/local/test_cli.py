@@ -44,7 +44,7 @@ def test_a_wrong_port_is_one_line(state, capsys, monkeypatch):
 
 def test_reset_leaves_the_chosen_ports_and_nothing_else(state):
     (state / "postgres/data").mkdir(parents=True)
-    (state / "bootstrapped").touch()
+    (state / "deployed").touch()
     (state / "ports.json").write_text('{"aws": 7}')
     assert main(["--state", str(state), "reset"]) == 0
     assert [path.name for path in state.iterdir()] == ["ports.json"]

@@ -1,10 +1,14 @@
 """`make local` runs of the playbooks what has changed, and all of them where nobody can tell."""
 
+import contextlib
 import dataclasses
+import time
 
 import pytest
 
+from local import up
 from local.deployed import Deployed, forget
+from local.errors import LocalError
 
 INVENTORY = "inventories/local"
 BEFORE = Deployed(bootstrap="b", site="s", migrations="m", aws="a")
@@ -37,17 +41,25 @@ def test_what_is_not_what_was_written_is_nothing(stack):
     assert Deployed.remembered(stack) is None
 
 
-def test_a_look_at_aws_leaves_it_as_it_was_and_a_change_does_not(stack, tmp_path):
+CHANGES = {
+    "kms": lambda client: client.create_key(),
+    "codecommit": lambda client: client.create_repository(repositoryName=f"r{time.time_ns()}"),
+}
+
+
+@pytest.mark.parametrize("service", CHANGES)
+def test_a_look_at_aws_leaves_it_as_it_was_and_a_change_does_not(stack, tmp_path, service):
     def plays():
         return Deployed.wanted(stack, tmp_path, INVENTORY).plays(Deployed.remembered(stack))
 
-    stack.client("kms").create_key()
+    CHANGES[service](stack.client(service))
     Deployed.wanted(stack, tmp_path, INVENTORY).remember(stack)
+    stack.client("codepipeline").list_pipelines()
     stack.client("ec2").describe_vpcs()
     stack.client("iam").list_roles()
     stack.client("sts").get_caller_identity()
     assert plays() == []
-    stack.client("kms").create_key()
+    CHANGES[service](stack.client(service))
     assert plays() == ALL
 
 
@@ -59,6 +71,10 @@ def test_a_look_at_aws_leaves_it_as_it_was_and_a_change_does_not(stack, tmp_path
         ("roles/runner/files/of_a_test.sql", {"site", "bootstrap"}),
         ("inventories/local/of_a_test.sql", {"site", "bootstrap"}),
         ("inventories/dev/of_a_test.sql", {"site"}),
+        ("runner/build/of_a_test.sql", {"site"}),
+        ("build/of_a_test.sql", set()),
+        (".cache/of_a_test.sql", set()),
+        ("runner/__pycache__/of_a_test.sql", set()),
     ],
 )
 def test_a_file_counts_where_it_is_used(stack, tmp_path, name, differs):
@@ -69,3 +85,53 @@ def test_a_file_counts_where_it_is_used(stack, tmp_path, name, differs):
     after = Deployed.wanted(stack, tmp_path, INVENTORY)
     fields = [field.name for field in dataclasses.fields(Deployed)]
     assert {name for name in fields if getattr(before, name) != getattr(after, name)} == differs
+
+
+@pytest.fixture
+def made(stack, monkeypatch):
+    """Make `make local`'s calls, in which playbooks and pipeline are a record of what was asked."""
+    monkeypatch.setattr(up, "warm", lambda _: contextlib.nullcontext("python"))
+    monkeypatch.setattr(up, "_what_next", lambda _: "")
+    forget(stack)
+
+    def make(*, green=True, meanwhile=lambda: None):
+        played = []
+
+        def pipeline(*_, approve, **__):
+            monkeypatch.setattr(up, "ask", lambda _: bool(meanwhile()))
+            approve("?")
+            return green
+
+        monkeypatch.setattr(up, "play", lambda _, playbooks, __: played.append(playbooks))
+        monkeypatch.setattr(up, "run_pipeline", pipeline)
+        assert up.up(stack) == green
+        return played
+
+    return make
+
+
+def test_a_red_run_has_played_what_it_has_played(made):
+    assert made(green=False) == ALL
+    assert made() == []
+
+
+def test_a_red_run_that_played_nothing_is_followed_by_one_that_plays_all(made):
+    assert [made(), made(green=False), made()] == [ALL, [], ALL]
+
+
+def test_what_somebody_changes_while_an_approval_waits_is_seen(made, stack):
+    assert made(meanwhile=stack.client("kms").create_key) == ALL
+    assert made() == ALL
+
+
+def test_what_fails_in_a_playbook_is_begun_anew(made, stack, monkeypatch):
+    def fail(*_):
+        raise LocalError("failed")
+
+    assert made() == ALL
+    stack.client("kms").create_key()
+    with monkeypatch.context() as broken:
+        broken.setattr(up, "play", fail)
+        with pytest.raises(LocalError):
+            up.up(stack)
+    assert made() == ALL

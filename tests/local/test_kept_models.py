@@ -3,9 +3,12 @@
 For all tests: tests/conftest.py lets their processes keep them.
 """
 
+import pytest
 from botocore import hooks
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.loaders import create_loader
+
+from local.ansible.kept_models import _keep_signatures
 
 
 def test_a_model_is_read_once_whoever_asks():
@@ -26,13 +29,27 @@ def test_names_of_another_table_of_aliases_are_its_own():
     assert heard == ["heard"]
 
 
-def test_of_each_handler_it_is_asked_once_whether_it_takes_any_keyword():
-    def handler(**_):
-        """Be registered."""
+def test_a_handler_is_looked_at_once_however_many_there_are_of_its_code(monkeypatch):
+    looked = []
 
-    asked = hooks.accepts_kwargs.cache_info
+    def look(handler):
+        looked.append(handler)
+        return True
+
+    monkeypatch.setattr(hooks, "accepts_kwargs", look)
+    _keep_signatures()
+
+    def handler():
+        return lambda **_: None
+
     emitter = HierarchicalEmitter()
-    emitter.register("first", handler)
-    before = asked().misses
-    emitter.register("second", handler)
-    assert asked().misses == before
+    first, *more = (handler() for _ in range(3))
+    for one in (first, *more):
+        emitter.register("before.sts", one)
+    assert looked == [first]
+
+
+def test_a_handler_that_takes_no_keyword_is_refused_each_time():
+    for _ in range(2):
+        with pytest.raises(ValueError, match="keyword"):
+            HierarchicalEmitter().register("before.sts", lambda: None)

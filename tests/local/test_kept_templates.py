@@ -38,7 +38,7 @@ def said(tmp_path):
 
 
 def templates(tmp_path):
-    return {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*/templates/*")}
+    return {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*/templates-*/*")}
 
 
 def test_a_template_is_compiled_once_and_gives_what_its_variables_are_now(said, tmp_path):

@@ -91,6 +91,12 @@ def test_the_exit_status_is_the_files(python, script, end, status):
         "raise SystemExit('why')",
         "raise SystemExit",
         "raise SystemExit(256 + 7)",
+        "raise SystemExit(OSError('why'))",
+        "import sys; sys.stdout.close()",
+        "import sys; sys.stdout = None",
+        "import io, sys; print('before', end=''); sys.stdout = io.StringIO()",
+        "import io\nfile = open('/dev/stdout', 'w')\nfile.write('x' * 100)\ndef use(): return file",
+        "import os\nfile = os.fdopen(os.dup(1), 'wb')\nfile.write(b'x')\ndef use(): return file",
     ],
 )
 def test_what_python_does_last_is_done(python, script, last):

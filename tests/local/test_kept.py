@@ -1,4 +1,4 @@
-"""What Ansible sends a module as is built once, and never from other sources than there are."""
+"""What a run makes is made once, and never of other sources than there are."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.ansible import startup
-from local.ansible.callback import kept_modules
+from local.ansible.callback import kept
 
 PLAY = "[{hosts: localhost, gather_facts: false, tasks: [{ansible.builtin.ping: }]}]"
 
@@ -19,16 +19,16 @@ def run(tmp_path):
     playbook = tmp_path / "ping.yml"
     playbook.write_text(PLAY)
     program = Path(sys.executable).with_name("ansible-playbook")
-    kept = tmp_path / "kept"
+    folder = tmp_path / "kept"
 
     def run():
         home = {"HOME": str(tmp_path), "ANSIBLE_HOME": str(tmp_path / "ansible")}
         subprocess.run(
             [program, playbook, "-i", "localhost,", "-c", "local"], cwd=tmp_path,
-            env=os.environ | startup(kept, Path(sys.executable)) | home, check=True,
+            env=os.environ | startup(folder, Path(sys.executable)) | home, check=True,
             capture_output=True,
         )  # fmt: skip
-        return sorted(file for file in kept.glob("built-*/*") if file.suffix != ".lock")
+        return sorted(file for file in folder.glob("*/modules-*/*") if file.suffix != ".lock")
 
     return run
 
@@ -47,5 +47,5 @@ def test_another_source_is_another_folder(tmp_path):
     digests = set()
     for content in ("one", "another", "one"):
         module.write_text(content)
-        digests.add(kept_modules._digest([str(tmp_path)]))
+        digests.add(kept._digest([str(tmp_path)]))
     assert len(digests) == 2
