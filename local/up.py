@@ -37,11 +37,10 @@ def up(stack: Stack) -> bool:
     """
     began = time.monotonic()
     stack.state.make()
-    with warm(environment(stack)) as python:  # it becomes so while the emulators start
-        _say("emulated AWS")
-        stack.up()
-        wanted = Deployed.wanted(stack, CLONE, INVENTORY)
-        played = deploy(stack, wanted, python)
+    _say("emulated AWS")
+    stack.up()
+    wanted = Deployed.wanted(stack, CLONE, INVENTORY)
+    played = deploy(stack, wanted)
     _say("check, plan, approve and migrate, as the pipeline does")
     asking = _Asking(stack)
     green = run_pipeline(
@@ -77,13 +76,12 @@ class _Asking:
         return answer
 
 
-def deploy(stack: Stack, wanted: Deployed, python: Path) -> bool:
+def deploy(stack: Stack, wanted: Deployed) -> bool:
     """Run of the playbooks what has changed since they ran; return whether any had to.
 
     Args:
         stack: the emulators.
         wanted: what they are to have run for; they are not known to have until it is remembered.
-        python: what runs the modules.
 
     Raises:
         LocalError: one failed; the next call runs all of them.
@@ -91,12 +89,14 @@ def deploy(stack: Stack, wanted: Deployed, python: Path) -> bool:
     """
     plays = wanted.plays(Deployed.remembered(stack))
     forget(stack)
-    for playbooks in plays:
-        _say(" and ".join(playbooks))
-        play(stack, playbooks, python)
     if not plays:
         _say("site.yml: nothing has changed since it ran")
-    return bool(plays)
+        return False
+    with warm(environment(stack)) as python:  # it becomes so while Ansible starts
+        for playbooks in plays:
+            _say(" and ".join(playbooks))
+            play(stack, playbooks, python)
+    return True
 
 
 def play(stack: Stack, playbooks: Sequence[str], python: Path) -> None:

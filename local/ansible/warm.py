@@ -143,10 +143,11 @@ class _Request:
 def _flushed() -> bool:
     """Flush what this fork has open, and Python's own streams; return whether those could be."""
     kinds = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
-    for kind in kinds:  # a text writes into one of the others
-        for stream in (one for one in gc.get_objects() if isinstance(one, kind)):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
+    opened = [one for one in gc.get_objects() if issubclass(type(one), kinds)]
+    opened.sort(key=lambda one: not isinstance(one, io.TextIOWrapper))  # into one of the others
+    for stream in opened:
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
     try:
         for own in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             if own and not own.closed:

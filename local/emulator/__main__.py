@@ -31,6 +31,7 @@ from local.emulator import (
 from local.emulator.database import Databases, Ports
 from local.errors import LocalError
 from local.postgres.tls import TlsFront
+from local.state import State
 
 
 def main() -> None:
@@ -59,7 +60,7 @@ def main() -> None:
     reports.patch()
     sessions.patch()
     callers.patch()
-    changes.patch_aws(folder / "changes/aws")
+    changes.patch_aws(State(folder).changes / "aws")
     fresh.patch()
     texts.patch()
     try:

@@ -1,5 +1,6 @@
-"""What a run makes is made once, and never of other sources than there are."""
+"""What a run of a playbook makes is made once, and never of other sources than there are."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,27 +11,48 @@ import pytest
 from local.ansible import startup
 from local.ansible.callback import kept
 
-PLAY = "[{hosts: localhost, gather_facts: false, tasks: [{ansible.builtin.ping: }]}]"
-
 
 @pytest.fixture
-def run(tmp_path):
-    """Run a playbook of one module, and return the files that were kept of it."""
-    playbook = tmp_path / "ping.yml"
-    playbook.write_text(PLAY)
+def play(tmp_path):
+    """Run a playbook of one task on this machine, keeping what it makes in `kept`."""
+    playbook = tmp_path / "play.yml"
     program = Path(sys.executable).with_name("ansible-playbook")
-    folder = tmp_path / "kept"
 
-    def run():
+    def play(task, **variables):
+        host = {"hosts": "localhost", "gather_facts": False}
+        playbook.write_text(json.dumps([{**host, "vars": variables, "tasks": [task]}]))
         home = {"HOME": str(tmp_path), "ANSIBLE_HOME": str(tmp_path / "ansible")}
         subprocess.run(
             [program, playbook, "-i", "localhost,", "-c", "local"], cwd=tmp_path,
-            env=os.environ | startup(folder, Path(sys.executable)) | home, check=True,
+            env=os.environ | startup(tmp_path / "kept", Path(sys.executable)) | home, check=True,
             capture_output=True,
         )  # fmt: skip
-        return sorted(file for file in folder.glob("*/modules-*/*") if file.suffix != ".lock")
+
+    return play
+
+
+@pytest.fixture
+def run(play, tmp_path):
+    """Run a module, and return the files that were kept of it."""
+
+    def run():
+        play({"ansible.builtin.ping": None})
+        found = (tmp_path / "kept").glob("*/modules-*/*")
+        return sorted(file for file in found if file.suffix != ".lock")
 
     return run
+
+
+@pytest.fixture
+def said(play, tmp_path):
+    """Write what a template gives to a file, and return that."""
+    written = tmp_path / "written"
+
+    def said(template, **variables):
+        play({"ansible.builtin.copy": {"content": template, "dest": str(written)}}, **variables)
+        return written.read_text()
+
+    return said
 
 
 def test_a_module_is_built_once(run):
@@ -49,3 +71,31 @@ def test_another_source_is_another_folder(tmp_path):
         module.write_text(content)
         digests.add(kept._digest([str(tmp_path)]))
     assert len(digests) == 2
+
+
+def templates(tmp_path):
+    return {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*/templates-*/*")}
+
+
+def test_a_template_is_compiled_once_and_gives_what_its_variables_are_now(said, tmp_path):
+    assert said("{{ word | upper }}!", word="one") == "ONE!"
+    first = templates(tmp_path)
+    assert first
+    assert said("{{ word | upper }}!", word="two") == "TWO!"
+    assert templates(tmp_path) == first
+
+
+def test_another_template_is_another_code(said):
+    assert said("{{ word | upper }}!", word="one") == "ONE!"
+    assert said("{{ word | lower }}!", word="ONE") == "one!"
+
+
+def test_a_text_that_is_read_in_another_way_is_another_code(said, tmp_path):
+    """Of a template file a backslash is an escape; of a playbook's text it is itself."""
+    text = "{{ 'a\\tb' }}"
+    (tmp_path / "read.j2").write_text(text)
+    assert said(text) == "a\\tb"
+    assert (
+        said("{{ lookup('ansible.builtin.template', path) }}", path=f"{tmp_path}/read.j2") == "a\tb"
+    )
+    assert said(text) == "a\\tb"
